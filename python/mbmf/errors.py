@@ -1,0 +1,36 @@
+"""The errors that mbmf raises on purpose. Anything else that escapes is a defect.
+
+`MbmfError` is the base of all of them, except those of the C++ core: its failures while running are
+`CoreError` (a RuntimeError), its bad arguments plain ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mbmf._core import Error as CoreError
+
+__all__ = ["ConfigError", "CoreError", "DataError", "MbmfError"]
+
+
+class MbmfError(Exception):
+    """The base of this package's errors."""
+
+
+class ConfigError(MbmfError, ValueError):
+    """A task or preset file that is wrong. The message names the file, the key, the requirement and the value;
+    where several things are wrong, it has a line for each."""
+
+
+class DataError(MbmfError, ValueError):
+    """Data, a model file or a run directory that is wrong or does not fit the task."""
+
+
+def __getattr__(name: str) -> object:
+    # the core is loaded by whoever needs its error, not by everyone who needs ours
+    if name == "CoreError":
+        from mbmf._core import Error
+
+        return Error
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
