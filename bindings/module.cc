@@ -1,0 +1,28 @@
+// The extension module mbmf._core: checks and converts arguments, releases the GIL, calls the C++ library.
+
+#include <pybind11/pybind11.h>
+
+#include "mbmf/error.h"
+
+namespace mbmf::bindings {
+
+namespace py = pybind11;
+
+void register_task(py::module_& module);
+void register_simulator(py::module_& module);
+void register_dynamics(py::module_& module);
+void register_planner(py::module_& module);
+void register_rollout(py::module_& module);
+
+}  // namespace mbmf::bindings
+
+PYBIND11_MODULE(_core, module) {
+  using namespace mbmf::bindings;
+  module.doc() = "The C++ core of mbmf: tasks, batched MuJoCo simulation, learned dynamics and planning.";
+  pybind11::register_exception<mbmf::Error>(module, "Error", PyExc_RuntimeError);
+  register_task(module);
+  register_simulator(module);
+  register_dynamics(module);
+  register_planner(module);
+  register_rollout(module);
+}
