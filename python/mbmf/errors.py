@@ -19,8 +19,10 @@ class MbmfError(Exception):
 
 
 class ConfigError(MbmfError, ValueError):
-    """A task or preset file that is wrong. The message names the file, the key, the requirement and the value;
-    where several things are wrong, it has a line for each."""
+    """A task or preset file that is wrong.
+
+    The message names the file, the key, the requirement and the value, on a line for each thing that is wrong.
+    """
 
 
 class DataError(MbmfError, ValueError):
