@@ -21,7 +21,7 @@ class MbmfError(Exception):
 class ConfigError(MbmfError, ValueError):
     """A task or preset file that is wrong.
 
-    The message names the file, the key, the requirement and the value, on a line for each thing that is wrong.
+    The message names the file, the key, the requirement and the value, a line for each thing that is wrong.
     """
 
 
