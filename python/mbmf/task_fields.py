@@ -1,0 +1,160 @@
+"""The kinds of values in a task file, each with one message for everything that can be wrong with it.
+
+A message is a requirement that completes "<key> must be ...".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
+
+
+def _number(value: Any, requirement: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(requirement)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(requirement) from None
+    if not math.isfinite(number):
+        raise ValueError(requirement)
+    return number
+
+
+def integer(low: int, high: int) -> PlainValidator:
+    """An integer within [low, high]; a bool is none."""
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"an integer from {low} to {high}")
+        return value
+
+    return PlainValidator(check)
+
+
+def number(low: float = -math.inf, high: float = math.inf, *, low_open: bool = False) -> PlainValidator:
+    """A finite number within [low, high], or (low, high] with low_open."""
+    parts = [f"{'above' if low_open else 'at least'} {low:g}"] if low > -math.inf else []
+    parts += [f"at most {high:g}"] if high < math.inf else []
+    requirement = " ".join(["a finite number", " and ".join(parts)]).strip()
+
+    def check(value: Any) -> float:
+        result = _number(value, requirement)
+        if result < low or result > high or (low_open and result == low):
+            raise ValueError(requirement)
+        return result
+
+    return PlainValidator(check)
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    requirement = "a finite number or a list of them"
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items:
+        raise ValueError(requirement)
+    return tuple(_number(item, requirement) for item in items)
+
+
+def _interval(value: Any) -> tuple[float, float]:
+    requirement = "a list [low, high] of two finite numbers, low below high"
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError(requirement)
+    low, high = (_number(item, requirement) for item in value)
+    if not low < high:
+        raise ValueError(requirement)
+    return low, high
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items or not all(isinstance(item, str) and item for item in items):
+        raise ValueError("a name or a list of names")
+    return tuple(items)
+
+
+def _indices(value: Any) -> tuple[int, ...]:
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items or any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in items):
+        raise ValueError("an index (0, 1, ...) or a list of them")
+    return tuple(items)
+
+
+def _states(value: Any) -> tuple[str | int, ...]:
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items or any(isinstance(i, bool) or not isinstance(i, int | str) or i == "" for i in items):
+        raise ValueError("a state's name or index, or a list of them")
+    return tuple(items)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a text that is not empty")
+    return value
+
+
+def check_list(value: Any) -> Any:
+    """A list, whose items are checked by their own type."""
+    if not isinstance(value, list | tuple):
+        raise ValueError("a list")
+    return value
+
+
+Scalar = bool | int | float | str
+Attribute = Scalar | tuple[int | float, ...]
+Attributes = dict[str, Attribute]
+
+
+def _attribute(value: Any) -> Attribute:
+    requirement = "a finite number, true, false, a keyword or a list of finite numbers"
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, list | tuple) and value:
+        return tuple(_int_or_float(item, requirement) for item in value)
+    return _int_or_float(value, requirement)
+
+
+def _int_or_float(value: Any, requirement: str) -> int | float:
+    checked = _number(value, requirement)
+    return value if isinstance(value, int) else checked
+
+
+def _element(value: Any) -> Attribute | Attributes:
+    if not isinstance(value, dict):
+        return _attribute(value)
+    if not all(isinstance(key, str) for key in value):
+        raise ValueError("a mapping of attributes to values")
+    return {key: _attribute(item) for key, item in value.items()}
+
+
+def _key(value: Any) -> str:
+    # an element without a name goes by its number, which YAML reads as an integer
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("a name or a number")
+    return str(value)
+
+
+def _range(value: Any) -> tuple[float, float]:
+    requirement = "a finite number or [low, high], low at most high"
+    pair = value if isinstance(value, list | tuple) else [value, value]
+    if len(pair) != 2:
+        raise ValueError(requirement)
+    low, high = (_number(item, requirement) for item in pair)
+    if low > high:
+        raise ValueError(requirement)
+    return low, high
+
+
+Number = Annotated[float, number()]
+Numbers = Annotated[tuple[float, ...], PlainValidator(_numbers)]
+Names = Annotated[tuple[str, ...], PlainValidator(_names)]
+Indices = Annotated[tuple[int, ...], PlainValidator(_indices)]
+States = Annotated[tuple[str | int, ...], PlainValidator(_states)]
+Interval = Annotated[tuple[float, float], PlainValidator(_interval)]
+Text = Annotated[str, PlainValidator(_text)]
+Count = Annotated[int, integer(1, 1_000_000)]
+Key = Annotated[str, PlainValidator(_key)]
+AttributeMap = dict[Text, Annotated[Attribute, PlainValidator(_attribute)]]
+Elements = dict[Key, Annotated[Attribute | Attributes, PlainValidator(_element)]]
+SetPositions = dict[Key, Annotated[tuple[float, float], PlainValidator(_range)]]

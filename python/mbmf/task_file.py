@@ -1,0 +1,207 @@
+"""Reads a task file: YAML to `TaskConfig`, with errors that name the file, the key and what is right."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import reprlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mbmf.errors import ConfigError
+from mbmf.task_schema import TaskConfig
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def preset_names() -> list[str]:
+    """The names that `load_task` knows without a file."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def find_task_file(name_or_path: str | Path) -> Path:
+    """The file of a preset's name, or of a path: anything with a folder or the ending .yaml or .yml."""
+    text = str(name_or_path)
+    path = Path(name_or_path)
+    if isinstance(name_or_path, str) and path.suffix not in (".yaml", ".yml") and path.name == text:
+        names = preset_names()
+        if text not in names:
+            choices = one_of(text, names, "a preset")
+            raise ConfigError(f"task name must be {choices} or a path ending in .yaml, got {show(text)}")
+        return PRESETS / f"{text}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"task file must be a file that exists, got {show(text)}")
+    return path
+
+
+def read_task_file(path: Path) -> TaskConfig:
+    """The checked contents of a task file. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: must be UTF-8 text, got a wrong byte at {error.start}") from error
+    return check_task(parse_yaml(text, str(path)), str(path))
+
+
+# --- YAML
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML where a key twice is an error and 1e-3 is a number (to YAML 1.1 it is a string)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            identity = (key.tag, str(key.value))
+            if isinstance(key, yaml.ScalarNode) and identity in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {show(key.value)} is there twice", key.start_mark
+                )
+            seen.add(identity)
+        return cast("dict[Any, Any]", super().construct_mapping(node, deep=deep))
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def parse_yaml(text: str, file: str) -> Any:
+    """The value of a YAML text. Raises ConfigError with the line and column (from 1) of what is malformed."""
+    try:
+        return yaml.load(text, _Loader)  # a SafeLoader: makes plain data only
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{file}{where}: must be YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{file}: must be YAML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{file}: must be YAML that is nested less deeply") from None
+
+
+# --- checks against the schema
+
+
+def check_task(data: Any, file: str) -> TaskConfig:
+    """`data` (mappings and lists, as from YAML), checked. Raises ConfigError with a line per problem."""
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{file}: must be a mapping of keys to values, got {show(data)}")
+    try:
+        return TaskConfig.model_validate(dict(data))
+    except ValidationError as error:
+        lines = [_line(problem, data) for problem in error.errors(include_url=False)]
+        raise ConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
+
+
+_REQUIREMENTS = {
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "invalid_key": "a text, as every key",
+    "tuple_type": "a list",
+    "recursion_loop": "free of references to itself",
+}
+
+
+def _line(problem: Any, data: Any) -> str:
+    """One of pydantic's errors as `<key> must be <requirement>, got <value>`."""
+    kind, context = problem["type"], problem.get("ctx", {})
+    location, value = list(problem["loc"]), problem["input"]
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        # the location is that of the term; its key `term` is what is wrong or missing
+        found = value.get("term") if isinstance(value, Mapping) else None
+        location.append("term")
+        requirement = one_of(found, _tags(), "a term") if found is not None else "given"
+        return f"{_path(location, data)} must be {requirement}, got {show(found)}"
+    path = _path(location, data)
+    if kind == "missing":
+        return f"{path} must be given, got nothing"
+    if kind == "extra_forbidden":
+        keys = sorted(_keys_at(location[:-1]))
+        return f"{path} must be {one_of(str(location[-1]), keys, 'a known key')}, got {show(location[-1])}"
+    if kind == "value_error":
+        requirement = str(context["error"])
+    elif kind == "literal_error":
+        choices = [choice.strip(" '") for choice in re.split(r",| or ", context["expected"])]
+        requirement = one_of(value, choices, "a known word")
+    elif kind == "too_short":
+        requirement = f"a list of {context['min_length']} or more"
+    elif kind == "too_long":
+        requirement = f"a list of {context['max_length']} or fewer"
+    else:
+        requirement = _REQUIREMENTS.get(kind, problem["msg"])
+    return f"{path or 'the file'} must be {requirement}, got {show(value)}"
+
+
+def _path(location: list[Any], data: Any) -> str:
+    """A location as the user writes it, cost[1].weight, without the tags that pydantic puts in for unions."""
+    path, at = "", data
+    for place, key in enumerate(location):
+        if isinstance(at, list | tuple) and isinstance(key, int):
+            path += f"[{key}]"
+            at = at[key] if key < len(at) else None
+        elif isinstance(at, Mapping) and (key in at or place == len(location) - 1):
+            path += f".{key}" if path else str(key)
+            at = at.get(key)
+    return path
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The schema classes within a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _tags() -> list[str]:
+    terms = _models(TaskConfig.model_fields["reward"].annotation)
+    return [get_args(model.model_fields["term"].annotation)[0] for model in terms]
+
+
+def _keys_at(location: list[Any]) -> set[str]:
+    """The keys that may stand at a location."""
+    models: list[type[BaseModel]] = [TaskConfig]
+    for key in location:
+        if isinstance(key, int):
+            continue
+        inner = [model.model_fields[key] for model in models if key in model.model_fields]
+        if inner:
+            models = [model for field in inner for model in _models(field.annotation)]
+        else:  # a union's tag
+            models = [m for m in models if "term" in m.model_fields] and [
+                m for m in models if key in get_args(m.model_fields["term"].annotation)
+            ]
+    return {name for model in models for name in model.model_fields}
+
+
+# --- words of messages
+
+
+class _Short(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 60
+        self.maxlevel = 3
+
+
+def show(value: Any) -> str:
+    """A value in a message, cut to a bearable length."""
+    return "nothing" if value is None else _Short().repr(value)
+
+
+def one_of(found: Any, choices: Iterable[str], what: str) -> str:
+    """`one of a, b, c`, or where that is long `what (a, b, ...)`, with the nearest first."""
+    known = list(choices)
+    nearest = difflib.get_close_matches(str(found), known, n=3, cutoff=0.5)
+    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+    return f"{what} ({shown or 'there is none'}{hint})"

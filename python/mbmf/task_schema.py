@@ -1,0 +1,327 @@
+"""What a task file may say: one frozen pydantic model for each of its parts.
+
+Only what can be checked without the robot is checked here; names of joints, bodies and states are resolved in
+task_build.py. A validator's message is a requirement that completes "<key> must be ...". docs/tasks.md is the
+reference for people.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from mbmf.task_fields import (
+    AttributeMap,
+    Count,
+    Elements,
+    Indices,
+    Interval,
+    Names,
+    Number,
+    Numbers,
+    SetPositions,
+    States,
+    Text,
+    check_list,
+    integer,
+    number,
+)
+
+Source = Literal[
+    "time",
+    "qpos",
+    "qvel",
+    "act",
+    "sensor",
+    "body_pos",
+    "body_rotation",
+    "site_pos",
+    "subtree_com",
+    "subtree_linvel",
+    "body_euler",
+]
+OBJECT_KEYS = ("joint", "joints", "actuator", "sensor", "body", "site")
+
+
+class Part(BaseModel):
+    """A part of a task file: immutable, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- the robot
+
+
+class ModelSource(Part):
+    """Where the robot's MJCF is: an asset of Gymnasium, or a file (relative to the task file)."""
+
+    asset: Text | None = None
+    file: Text | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> ModelSource:
+        if (self.asset is None) == (self.file is None):
+            raise ValueError("a mapping with either asset or file")
+        return self
+
+
+class Overrides(Part):
+    """Changes to the MJCF before it is compiled: attribute to value, for all elements of a kind.
+
+    A mapping as the value changes only the element of that name.
+    """
+
+    option: AttributeMap = {}
+    joints: Elements = {}
+    geoms: Elements = {}
+    actuators: Elements = {}
+
+
+class Start(Part):
+    """The start state before noise, (nq) and (nv); by default the model's qpos0 and zeros."""
+
+    qpos: Numbers | None = None
+    qvel: Numbers | None = None
+
+
+# --- what is observed
+
+
+class ChannelConfig(Part):
+    """Numbers of the simulation: a source, of some or all of its objects, transformed, then clipped."""
+
+    source: Source
+    joint: Names | None = None
+    joints: Names | None = None
+    actuator: Names | None = None
+    sensor: Names | None = None
+    body: Names | None = None
+    site: Names | None = None
+    index: Indices | None = None
+    transform: Literal["identity", "cos", "sin"] = "identity"
+    clip: Interval | None = None
+
+    @property
+    def objects(self) -> tuple[str, tuple[str, ...]] | None:
+        """The key that names objects and the names, or None where the channel is of the whole source."""
+        for key in OBJECT_KEYS:
+            names = getattr(self, key)
+            if names is not None:
+                return key, names
+        return None
+
+    @model_validator(mode="after")
+    def _fits(self) -> ChannelConfig:
+        allowed = {
+            **{"time": (), "qpos": ("joint", "joints"), "qvel": ("joint", "joints"), "act": ("actuator",)},
+            **{"sensor": ("sensor",), "site_pos": ("site",)},
+        }.get(self.source, ("body",))
+        given = [k for k in OBJECT_KEYS if getattr(self, k)]
+        if len(given) > 1 or any(key not in allowed for key in given):
+            keys = " or ".join(allowed) or "no key"
+            raise ValueError(f"a mapping where the source {self.source} has {keys} and no other object")
+        if not given and allowed in (("body",), ("site",)):
+            raise ValueError(f"a mapping where the source {self.source} has the key {allowed[0]}")
+        if self.source == "time" and self.index is not None:
+            raise ValueError("a mapping where the source time has no index")
+        return self
+
+
+class BoundsConfig(Part):
+    """An interval: min and max belong to it, above and below do not."""
+
+    min: Annotated[float | None, number()] = None
+    max: Annotated[float | None, number()] = None
+    above: Annotated[float | None, number()] = None
+    below: Annotated[float | None, number()] = None
+
+    @model_validator(mode="after")
+    def _interval(self) -> BoundsConfig:
+        if self.min is not None and self.above is not None:
+            raise ValueError("a mapping with at most one of min and above")
+        if self.max is not None and self.below is not None:
+            raise ValueError("a mapping with at most one of max and below")
+        low = self.above if self.min is None else self.min
+        high = self.below if self.max is None else self.max
+        if low is None and high is None:
+            raise ValueError("a mapping with a bound: min, max, above or below")
+        if low is not None and high is not None and not low < high:
+            raise ValueError("a mapping whose lower bound is below its upper bound")
+        return self
+
+
+class StateBoundConfig(BoundsConfig):
+    """States that must stay within bounds for a candidate plan to stay alive."""
+
+    state: States
+
+
+class HealthyConfig(ChannelConfig, BoundsConfig):
+    """Numbers of the simulation that must stay within bounds for an episode to go on."""
+
+
+# --- what is good
+
+
+class Constant(Part):
+    """weight"""
+
+    term: Literal["constant"]
+    weight: Number
+
+
+class Linear(Part):
+    """weight * sum of the states"""
+
+    term: Literal["linear"]
+    weight: Number = 1.0
+    state: States
+
+
+class _Targeted(Part):
+    weight: Number = 1.0
+    state: States
+    target: Numbers | None = None
+    target_state: States | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> _Targeted:
+        if self.target is not None and self.target_state is not None:
+            raise ValueError("a mapping with at most one of target and target_state")
+        return self
+
+
+class Quadratic(_Targeted):
+    """weight * sum of (state - target)^2"""
+
+    term: Literal["quadratic"]
+
+
+class Absolute(_Targeted):
+    """weight * sum of |state - target|"""
+
+    term: Literal["absolute"]
+
+
+class Distance(_Targeted):
+    """weight * the Euclidean distance of the states from their targets"""
+
+    term: Literal["distance"]
+
+
+class Outside(BoundsConfig):
+    """weight * the number of states that are out of bounds"""
+
+    term: Literal["outside"]
+    weight: Number = 1.0
+    state: States
+
+
+class Action(Part):
+    """weight * |action|^2, the action in [-1, 1]"""
+
+    term: Literal["action"]
+    weight: Number
+
+
+TermConfig = Annotated[
+    Constant | Linear | Quadratic | Absolute | Distance | Outside | Action, Field(discriminator="term")
+]
+
+
+# --- how an episode starts
+
+
+class NoiseConfig(Part):
+    """Noise on a start vector: normal (standard deviation) or uniform (half the width)."""
+
+    normal: Annotated[float | None, number(0)] = None
+    uniform: Annotated[float | None, number(0)] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> NoiseConfig:
+        if (self.normal is None) == (self.uniform is None):
+            raise ValueError("a mapping with either normal or uniform")
+        return self
+
+
+class ResetConfig(Part):
+    """The start state plus noise, then some positions set."""
+
+    qpos: NoiseConfig | None = None
+    qvel: NoiseConfig | None = None
+    set: SetPositions = {}
+
+
+class ResetsConfig(Part):
+    """For rollouts of a policy (default), of random actions, and of MPC (control); default's if absent."""
+
+    default: ResetConfig = ResetConfig()
+    random: ResetConfig | None = None
+    control: ResetConfig | None = None
+
+
+# --- model-based learning (docs/presets.md)
+
+
+class RandomData(Part):
+    """How many random episodes, of how many control steps."""
+
+    episodes: Count
+    steps: Count
+
+
+class ModelBasedConfig(Part):
+    """The settings of model-based learning (paper, section IV and appendix)."""
+
+    random_train: RandomData
+    random_validation: RandomData
+    hidden: Annotated[
+        tuple[Annotated[int, integer(1, 65536)], ...],
+        Field(min_length=1, max_length=16),
+        BeforeValidator(check_list),
+    ] = (500,)
+    epochs: Count
+    batch_size: Annotated[int, integer(1, 10_000_000)] = 512
+    learning_rate: Annotated[float, number(0, 1, low_open=True)] = 1e-3
+    fraction_use_new: Annotated[float, number(0, 1)]
+    noise: Annotated[float, number(0, 10)] = 0.01
+    horizon: Annotated[int, integer(1, 10_000)]
+    candidates: Annotated[int, integer(1, 100_000_000)]
+    iterations: Count
+    rollouts_per_iteration: Count
+    rollouts_for_training: Count
+    action_noise: Annotated[float, number(0, 10)] = 0.0
+    steps_per_rollout: Count
+    min_return: Number
+    rollouts_to_save: Annotated[int, integer(0, 1_000_000)] = 60
+
+    @model_validator(mode="after")
+    def _enough(self) -> ModelBasedConfig:
+        if self.rollouts_for_training > self.rollouts_per_iteration:
+            raise ValueError("a mapping whose rollouts_for_training is at most its rollouts_per_iteration")
+        return self
+
+
+Channels = Annotated[tuple[ChannelConfig, ...], BeforeValidator(check_list), Field(min_length=1)]
+Terms = Annotated[tuple[TermConfig, ...], BeforeValidator(check_list)]
+
+
+class TaskConfig(Part):
+    """A whole task file."""
+
+    name: Text
+    model: ModelSource
+    overrides: Overrides = Overrides()
+    physics_steps: Count = 1
+    episode_steps: Count = 1000
+    start: Start = Start()
+    state: Channels
+    observation: Channels | None = None
+    reward: Annotated[Terms, Field(min_length=1)] | None = None
+    cost: Annotated[Terms, Field(min_length=1)] | None = None
+    alive: Annotated[tuple[StateBoundConfig, ...], BeforeValidator(check_list)] = ()
+    healthy: Annotated[tuple[HealthyConfig, ...], BeforeValidator(check_list)] = ()
+    reset: ResetsConfig = ResetsConfig()
+    model_based: ModelBasedConfig | None = None
