@@ -1,0 +1,90 @@
+"""Learn a robot's dynamics from minutes of data and control it with model-predictive control.
+
+Everything public is listed in ``__all__`` and is imported when it is first used, so that ``import mbmf`` is fast and
+PyTorch is loaded only by what trains.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mbmf.collect import collect_mpc as collect_mpc
+    from mbmf.collect import collect_random as collect_random
+    from mbmf.dynamics import DynamicsModel as DynamicsModel
+    from mbmf.dynamics import FitResult as FitResult
+    from mbmf.episodes import Episodes as Episodes
+    from mbmf.errors import CoreError as CoreError
+    from mbmf.errors import MbmfError as MbmfError
+    from mbmf.planner import Plan as Plan
+    from mbmf.planner import RandomShooting as RandomShooting
+    from mbmf.simulator import Simulator as Simulator
+    from mbmf.task import Task as Task
+    from mbmf.task import load_task as load_task
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "CoreError": "errors",
+    "DynamicsModel": "dynamics",
+    "Episodes": "episodes",
+    "FitResult": "dynamics",
+    "MbmfError": "errors",
+    "Plan": "planner",
+    "RandomShooting": "planner",
+    "Simulator": "simulator",
+    "Task": "task",
+    "collect_mpc": "collect",
+    "collect_random": "collect",
+    "load_task": "task",
+}
+
+__all__ = [
+    "CoreError",
+    "DynamicsModel",
+    "Episodes",
+    "FitResult",
+    "MbmfError",
+    "Plan",
+    "RandomShooting",
+    "Simulator",
+    "Task",
+    "__version__",
+    "collect_mpc",
+    "collect_random",
+    "load_task",
+]
+
+# the release whose headers and library the extension is built with (pyproject.toml pins the same one)
+_MUJOCO = "4.0.0"
+
+
+def _load_core() -> None:
+    """Imports the extension, and turns what can go wrong with its MuJoCo into an instruction."""
+    remedy = f"this build of mbmf needs MuJoCo {_MUJOCO}; run `pip install mujoco=={_MUJOCO}`"
+    try:
+        from mbmf import _core
+    except ImportError as error:
+        if "libmujoco" not in str(error):
+            raise
+        raise ImportError(f"{remedy} ({error})") from error
+    linked, loaded = _core.mujoco_version(), _core.mujoco_version_loaded()
+    if linked != loaded:
+        raise ImportError(f"MuJoCo {loaded} is loaded, but {remedy}")
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'mbmf' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"mbmf.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+_load_core()

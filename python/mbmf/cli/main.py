@@ -1,0 +1,88 @@
+"""The command ``mbmf``: finds the command's module, parses its options, and turns errors into messages."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import mbmf
+from mbmf.errors import CoreError, MbmfError
+
+# each is a module of this package with a frozen dataclass Options and a function run(options)
+COMMANDS = {
+    "mb": "learn the dynamics from random data and drive the robot with them (model-based RL)",
+    "demo": "see it work in three minutes: the swimmer, with small settings",
+    "bench": "measure simulator, planner and training on this machine",
+}
+
+USAGE = """usage: mbmf <command> [options]
+
+Learn a robot's dynamics from minutes of data and control it with model-predictive control.
+
+commands:
+{commands}
+
+options:
+  --version   print the version and the release of MuJoCo in use
+  -h, --help  print this text; `mbmf <command> --help` describes a command's options"""
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs a command line (default: that of the process) and returns the exit code.
+
+    0: done; 1: failed while running; 2: bad input; 130: interrupted. Each says why in one message, and with its
+    traceback if the environment variable MBMF_TRACEBACK is set; a traceback without it is a defect of mbmf.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(USAGE.format(commands="\n".join(f"  {name:11} {text}" for name, text in COMMANDS.items())))
+        return 0 if given else EXIT_BAD_INPUT
+    if given[0] == "--version":
+        from mbmf import _core
+
+        print(f"mbmf {mbmf.__version__} (MuJoCo {_core.mujoco_version_loaded()}, {_core.isa()})")
+        return 0
+    command, *rest = given
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return _fail(f"command must be one of {', '.join(COMMANDS)}, got {command!r}{hint}")
+    try:
+        _run(command, rest)
+    except KeyboardInterrupt:
+        print("mbmf: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output is gone (`mbmf ... | head`): nothing to report, and nowhere to do so
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BAD_INPUT
+    except (MbmfError, CoreError, ValueError, OSError) as error:
+        if os.environ.get("MBMF_TRACEBACK"):
+            raise
+        return _fail(str(error) or type(error).__name__, EXIT_FAILED if isinstance(error, CoreError) else EXIT_BAD_INPUT)
+    return 0
+
+
+def _run(command: str, args: list[str]) -> None:
+    import tyro
+
+    module = importlib.import_module(f"mbmf.cli.{command}")
+    options = tyro.cli(module.Options, prog=f"mbmf {command}", args=args)
+    module.run(options)
+
+
+def _fail(message: str, code: int = EXIT_BAD_INPUT) -> int:
+    red, reset = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
+    print(f"{red}mbmf: {message}{reset}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Pictures of a MuJoCo model, with or without a display.
+
+`mujoco.Renderer` takes its OpenGL from the environment variable MUJOCO_GL as it was when mujoco was first imported. This
+one chooses when it is made, so that a machine without a display renders off-screen (EGL) whatever was imported before.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from types import TracebackType
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from mbmf.errors import MbmfError
+
+_MAX_GEOMS = 10_000
+
+
+class RenderError(MbmfError):
+    """This machine, or this task, cannot be rendered. Nothing else is wrong: callers say so in one line and go on."""
+
+
+class Renderer:
+    """Draws an MjData of ``model`` with the model's first camera, or one that follows its centre.
+
+    Args:
+        model: copied; later changes to it are not seen.
+        width, height: of the picture, in pixels (even numbers, as videos need them).
+        shadows: draw shadows and reflections; four times slower where there is no GPU.
+
+    Raises RenderError where there is no OpenGL to render with.
+    """
+
+    def __init__(self, model: Any, width: int = 480, height: int = 360, *, shadows: bool = False) -> None:
+        for name, size in (("width", width), ("height", height)):
+            if size < 2 or size % 2:
+                raise ValueError(f"{name} must be a positive even number, got {size}")
+        self._model = copy.copy(model)
+        self._model.vis.global_.offwidth, self._model.vis.global_.offheight = width, height
+        self._context = self._draw = None
+        try:
+            self._context = _context_class()(width, height)
+            self._context.make_current()
+            self._draw = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        # what a missing or broken OpenGL raises differs by library and driver
+        except Exception as error:
+            self.close()
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise RenderError(
+                f"cannot render here: {reason} (off-screen rendering needs EGL: on Debian and Ubuntu, libegl1 and "
+                "libgl1-mesa-dri)"
+            ) from error
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._draw)
+        self._scene = mujoco.MjvScene(self._model, _MAX_GEOMS)
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._scene.flags[flag] = shadows
+        self._options = mujoco.MjvOption()
+        self._camera = mujoco.MjvCamera()
+        if self._model.ncam:
+            self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
+        else:
+            mujoco.mjv_defaultFreeCamera(self._model, self._camera)
+        self._rectangle = mujoco.MjrRect(0, 0, width, height)
+        self._shape = (height, width, 3)
+
+    def render(self, data: Any) -> NDArray[np.uint8]:
+        """A picture of ``data`` (positions must be current: mj_forward or mj_step), uint8 (height, width, 3), RGB."""
+        if self._context is None or self._draw is None:
+            raise ValueError("the renderer is closed")
+        self._context.make_current()
+        if not self._model.ncam and self._model.nbody > 1:
+            self._camera.lookat[:] = data.subtree_com[1]
+        mujoco.mjv_updateScene(
+            self._model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
+        mujoco.mjr_render(self._rectangle, self._scene, self._draw)
+        picture = np.empty(self._shape, dtype=np.uint8)
+        mujoco.mjr_readPixels(picture, None, self._rectangle, self._draw)
+        return np.ascontiguousarray(picture[::-1])  # OpenGL's rows go upwards
+
+    def close(self) -> None:
+        """Frees the OpenGL context; may be called more than once."""
+        if self._draw is not None and self._context is not None:
+            self._context.make_current()
+            self._draw.free()
+        if self._context is not None:
+            self._context.free()
+        self._context = self._draw = None
+
+    def __enter__(self) -> Renderer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _context_class() -> Any:
+    """The OpenGL context: MUJOCO_GL's where it is set, EGL on a Linux machine without a display, else MuJoCo's default."""
+    wanted = os.environ.get("MUJOCO_GL", "").lower().strip()
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform == "linux" and (wanted == "egl" or (not wanted and not display)):
+        from mujoco.egl import GLContext
+
+        return GLContext
+    from mujoco.gl_context import GLContext
+
+    return GLContext
