@@ -1,7 +1,7 @@
 """Learn a robot's dynamics from minutes of data and control it with model-predictive control.
 
-Everything public is listed in ``__all__`` and is imported when it is first used, so that ``import mbmf`` is fast and
-PyTorch is loaded only by what trains.
+Everything public is listed in ``__all__`` and is imported when it is first used, so that ``import mbmf`` is
+fast and PyTorch is loaded only by what trains.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Pictures of a MuJoCo model, with or without a display.
 
-`mujoco.Renderer` takes its OpenGL from the environment variable MUJOCO_GL as it was when mujoco was first imported. This
-one chooses when it is made, so that a machine without a display renders off-screen (EGL) whatever was imported before.
+`mujoco.Renderer` takes its OpenGL from the environment variable MUJOCO_GL as it was when mujoco was first
+imported. This one chooses when it is made, so that a machine without a display renders off-screen (EGL)
+whatever was imported before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _MAX_GEOMS = 10_000
 
 
 class RenderError(MbmfError):
-    """This machine, or this task, cannot be rendered. Nothing else is wrong: callers say so in one line and go on."""
+    """This machine, or this task, cannot be rendered. Callers say so in one line and go on."""
 
 
 class Renderer:
@@ -52,8 +53,8 @@ class Renderer:
             self.close()
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise RenderError(
-                f"cannot render here: {reason} (off-screen rendering needs EGL: on Debian and Ubuntu, libegl1 and "
-                "libgl1-mesa-dri)"
+                f"cannot render here: {reason} (without a display this needs EGL: on Debian, the packages "
+                "libegl1 and libgl1-mesa-dri)"
             ) from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._draw)
         self._scene = mujoco.MjvScene(self._model, _MAX_GEOMS)
@@ -69,7 +70,7 @@ class Renderer:
         self._shape = (height, width, 3)
 
     def render(self, data: Any) -> NDArray[np.uint8]:
-        """A picture of ``data`` (positions must be current: mj_forward or mj_step), uint8 (height, width, 3), RGB."""
+        """Draws ``data``, whose positions must be current (mj_forward): RGB, uint8 (height, width, 3)."""
         if self._context is None or self._draw is None:
             raise ValueError("the renderer is closed")
         self._context.make_current()
@@ -102,7 +103,7 @@ class Renderer:
 
 
 def _context_class() -> Any:
-    """The OpenGL context: MUJOCO_GL's where it is set, EGL on a Linux machine without a display, else MuJoCo's default."""
+    """MUJOCO_GL's OpenGL if that is set, EGL on a Linux machine without a display, else MuJoCo's default."""
     wanted = os.environ.get("MUJOCO_GL", "").lower().strip()
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform == "linux" and (wanted == "egl" or (not wanted and not display)):

@@ -37,8 +37,8 @@ EXIT_INTERRUPTED = 130
 def main(args: Sequence[str] | None = None) -> int:
     """Runs a command line (default: that of the process) and returns the exit code.
 
-    0: done; 1: failed while running; 2: bad input; 130: interrupted. Each says why in one message, and with its
-    traceback if the environment variable MBMF_TRACEBACK is set; a traceback without it is a defect of mbmf.
+    0: done; 1: failed while running; 2: bad input; 130: interrupted. A failure is told in one message; with the
+    environment variable MBMF_TRACEBACK set, by its traceback.
     """
     given = list(sys.argv[1:] if args is None else args)
     if not given or given[0] in ("-h", "--help", "help"):
@@ -66,7 +66,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except (MbmfError, CoreError, ValueError, OSError) as error:
         if os.environ.get("MBMF_TRACEBACK"):
             raise
-        return _fail(str(error) or type(error).__name__, EXIT_FAILED if isinstance(error, CoreError) else EXIT_BAD_INPUT)
+        code = EXIT_FAILED if isinstance(error, CoreError) else EXIT_BAD_INPUT
+        return _fail(str(error) or type(error).__name__, code)
     return 0
 
 

@@ -46,7 +46,7 @@ def plot_learning_curve(
     task_name: str = "",
     points: Sequence[float] | None = None,
 ) -> Figure:
-    """Return per episode against the aggregation iteration: mean, standard deviation as a band, episodes as dots.
+    """Return per episode against aggregation iteration: mean, standard deviation (band) and episodes (dots).
 
     Args:
         returns: per iteration, the returns of its episodes (sums of rewards, task's unit).
@@ -76,7 +76,8 @@ def plot_learning_curve(
     if points is None:
         axes.set_xticks(iterations)
     else:
-        axes.set_xticks(iterations, [f"{k}\n{count:,.0f} points" for k, count in zip(iterations, points, strict=True)])
+        labels = [f"{k}\n{count:,.0f} points" for k, count in zip(iterations, points, strict=True)]
+        axes.set_xticks(iterations, labels)
     axes.set_xlabel("aggregation iteration")
     axes.set_ylabel("return per episode")
     axes.set_title(f"{task_name}: learning curve" if task_name else "learning curve")
@@ -97,20 +98,23 @@ def plot_forward_simulation(
 ) -> Figure:
     """Open-loop prediction beside what happened, one panel per dimension of the state, with names and units.
 
-    From the state at ``start`` of episode ``index`` the model predicts with the recorded actions for ``steps`` control
-    steps, or as many as the episode has left. Writes ``path`` as PNG and SVG (`save_figure`).
+    From the state at ``start`` of episode ``index`` the model predicts with the recorded actions for
+    ``steps`` control steps, or as many as the episode has left. Writes ``path`` as PNG and SVG
+    (`save_figure`).
 
     Raises ValueError if the episode or the step does not exist.
     """
     if not 0 <= index < len(episodes):
         raise ValueError(f"index must be an episode of {len(episodes)}, got {index}")
     length = int(episodes.lengths[index])
-    if not 0 <= start < length or steps < 1:
-        raise ValueError(f"start must be a step of the episode (0 to {length - 1}) and steps positive, got {start}, {steps}")
+    if not 0 <= start < length:
+        raise ValueError(f"start must be a step of the episode, 0 to {length - 1}, got {start}")
+    if steps < 1:
+        raise ValueError(f"steps must be positive, got {steps}")
     steps = min(steps, length - start)
     recorded = episodes.states[index, start : start + steps + 1]
-    actions = np.ascontiguousarray(episodes.actions[index : index + 1, start : start + steps], dtype=np.float32)
-    predicted = model.core.open_loop(recorded[:1].astype(np.float32), actions)[0]
+    actions = np.ascontiguousarray(episodes.actions[index, start : start + steps], dtype=np.float32)
+    predicted = model.core.open_loop(recorded[:1].astype(np.float32), actions[None])[0]
 
     rows = math.ceil(task.nstate / _COLUMNS)
     figure = _figure(4 * _COLUMNS, 2.2 * rows)
@@ -126,8 +130,8 @@ def plot_forward_simulation(
         low, high = float(recorded[:, dimension].min()), float(recorded[:, dimension].max())
         margin = max(0.5 * (high - low), 1e-3)
         axes.set_ylim(low - margin, high + margin)
-        unit = task.state_units[dimension]
-        axes.set_title(f"{task.state_names[dimension]} [{unit}]" if unit else task.state_names[dimension], fontsize=9)
+        name, unit = task.state_names[dimension], task.state_units[dimension]
+        axes.set_title(f"{name} [{unit}]" if unit else name, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
     for axes in grid[-1]:

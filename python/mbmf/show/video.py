@@ -1,7 +1,8 @@
 """Videos of recorded episodes, as MP4, with or without a display.
 
-An episode holds the states of its task, not MuJoCo's. The pose of every step is found again from the states that are
-positions; a slide joint that the state leaves out (how far a hopper has come, say) from the centre of mass.
+An episode holds the states of its task, not MuJoCo's. The pose of every step is found again from the states
+that are positions; a slide joint that the state leaves out (how far a hopper has come, say) from the centre
+of mass.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def save_episode_video(
     """Renders episode ``index`` (negative: from the end) to an MP4 file (H.264) and returns its path.
 
     Args:
-        fps: pictures per second; by default one per control step in real time, and fewer where that is above 50.
+        fps: pictures per second; by default one per control step in real time, fewer where that is above 50.
         width, height: in pixels, even numbers.
 
     Raises:
@@ -60,11 +61,12 @@ def save_episode_video(
     target = Path(path)
     with (
         Renderer(task.model, width, height) as renderer,
-        # FFmpeg writes to a file of its own beside the target, which takes the target's place when it is whole
+        # FFmpeg writes to a file beside the target, which takes the target's place when it is whole
         tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder,
     ):
         unfinished = Path(folder) / "video.mp4"
-        _encode(_pictures(task.model, positions, renderer), unfinished, (width, height), fps or 1 / (task.dt * stride))
+        rate = fps or 1 / (task.dt * stride)
+        _encode(_pictures(task.model, positions, renderer), unfinished, (width, height), rate)
         os.replace(unfinished, target)
     return target
 
@@ -72,8 +74,9 @@ def save_episode_video(
 def recover_positions(task: Task, states: NDArray[np.float64]) -> NDArray[np.float64]:
     """The joint positions qpos (n, nq) that the task's states (n, nstate) were read from.
 
-    A position is taken from its own state dimension, or from its cosine and sine; the slide joints that are left are
-    solved for, so that the centres of mass in the state are met. Raises RenderError if that does not give them all.
+    A position is taken from its own state dimension, or from its cosine and sine; the slide joints that are
+    left are solved for, so that the centres of mass in the state are met. Raises RenderError if positions
+    stay unknown.
     """
     model = task.model
     where = {
@@ -103,8 +106,11 @@ def recover_positions(task: Task, states: NDArray[np.float64]) -> NDArray[np.flo
         }
         if not centres or any(model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_SLIDE for joint in joints):
             names = ", ".join(model.joint(joint).name or f"joint {joint}" for joint in joints)
-            raise RenderError(f"cannot render the task {task.name}: its state does not hold the position of {names}")
-        _solve_slides(model, positions, missing, [int(model.jnt_dofadr[joint]) for joint in joints], centres, states)
+            raise RenderError(
+                f"cannot render the task {task.name}: its state does not hold the pose of {names}"
+            )
+        dofs = [int(model.jnt_dofadr[joint]) for joint in joints]
+        _solve_slides(model, positions, missing, dofs, centres, states)
     return positions
 
 
@@ -121,7 +127,7 @@ def _solve_slides(
     centres: dict[int, int],
     states: NDArray[np.float64],
 ) -> None:
-    """Sets the slide joints at ``addresses`` in place. A centre of mass is linear in them: one least-squares step."""
+    """Sets the slide joints at ``addresses``. A centre of mass is linear in them: one least-squares step."""
     data = mujoco.MjData(model)
     jacobian = np.empty((3, model.nv))
     for row, state in zip(positions, states, strict=True):
