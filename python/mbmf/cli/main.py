@@ -37,8 +37,8 @@ EXIT_INTERRUPTED = 130
 def main(args: Sequence[str] | None = None) -> int:
     """Runs a command line (default: that of the process) and returns the exit code.
 
-    0: done; 1: failed while running; 2: bad input; 130: interrupted. A failure is told in one message; with the
-    environment variable MBMF_TRACEBACK set, by its traceback.
+    0: done; 1: failed while running; 2: bad input; 130: interrupted. A failure is told in one message, with
+    its traceback if the environment variable MBMF_TRACEBACK is set.
     """
     given = list(sys.argv[1:] if args is None else args)
     if not given or given[0] in ("-h", "--help", "help"):
