@@ -1,0 +1,331 @@
+"""A learned dynamics model: next state = state + f(state, action), f an MLP (paper, section IV)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mbmf import _core
+from mbmf.errors import DataError
+from mbmf.mlp_state import MlpState, xavier_normal
+from mbmf.normalization import Statistics, add_noise
+
+if TYPE_CHECKING:
+    from mbmf.episodes import Episodes
+    from mbmf.task import Task
+
+HORIZONS = (1, 5, 10, 50, 100)
+ACTIVATIONS = ("relu", "tanh")
+
+# streams of random numbers that derive from a seed
+_WEIGHTS, _NOISE, _BATCHES = range(3)
+_OPEN_LOOP_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit did. Losses are mean squared errors of normalised state differences, over all dimensions."""
+
+    losses: tuple[float, ...]
+    """Mean loss of each epoch's batches."""
+    loss_old: float
+    """Loss on all of ``data`` after the fit."""
+    loss_new: float | None
+    """Loss on all of ``new_data`` after the fit; None if there was none."""
+    points_old: int
+    points_new: int
+    seconds: float
+
+    @property
+    def loss(self) -> float:
+        """The training loss: that of the last epoch."""
+        return self.losses[-1]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Statistics of the first data set (after noise): of states, actions and state differences."""
+
+    state: Statistics
+    action: Statistics
+    delta: Statistics
+
+
+class DynamicsModel:
+    """A model of a task's dynamics: trained in PyTorch, evaluated by the C++ core.
+
+    The model keeps the normalisation of the first data that it is fitted to, and Adam's moments, so that fits
+    continue each other. Not thread-safe while it is fitted or loaded.
+
+    Args:
+        task: what is modelled.
+        hidden: sizes of the hidden layers.
+        activation: "relu" or "tanh".
+        seed: of the initial weights (Xavier-normal, biases zero) and of the noise on the training data.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self, task: Task, hidden: Sequence[int] = (500,), activation: str = "relu", seed: int = 0
+    ) -> None:
+        if not hidden or any(not isinstance(size, int) or size < 1 for size in hidden):
+            raise ValueError(f"hidden must be one or more positive integers, got {hidden!r}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        if seed < 0:
+            raise ValueError(f"seed must be non-negative, got {seed}")
+        self.task = task
+        self.hidden = tuple(hidden)
+        self.activation = activation
+        self.seed = seed
+        self.normalization: Normalization | None = None
+        self._mlp: MlpState | None = None
+        self._core_model: _core.Dynamics | None = None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Layer sizes: input (state and action), hidden layers, output (state difference)."""
+        return (self.task.nstate + self.task.naction, *self.hidden, self.task.nstate)
+
+    @property
+    def core(self) -> _core.Dynamics:
+        """The current weights as the C++ core's immutable model; another object after each fit.
+
+        Raises DataError if the model was neither trained nor loaded.
+        """
+        if self._core_model is None:
+            mlp, normalization = self._trained()
+            self._core_model = _core.Dynamics(
+                self.task.nstate,
+                self.task.naction,
+                [np.ascontiguousarray(layer[:, :-1]) for layer in mlp.layers],
+                [np.ascontiguousarray(layer[:, -1]) for layer in mlp.layers],
+                self.activation,
+                normalization.state.mean,
+                normalization.state.std,
+                normalization.action.mean,
+                normalization.action.std,
+                normalization.delta.mean,
+                normalization.delta.std,
+            )
+        return self._core_model
+
+    def fit(
+        self,
+        data: Episodes,
+        new_data: Episodes | Sequence[Episodes] | None = None,
+        *,
+        epochs: int,
+        batch_size: int = 512,
+        learning_rate: float = 1e-3,
+        fraction_use_new: float = 0.9,
+        noise: float = 0.01,
+        seed: int = 0,
+        nthread: int = 1,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> FitResult:
+        """Trains on ``data`` (old) and ``new_data``, continuing from the current weights.
+
+        Noise N(0, noise * mean) is added to each dimension of s and of s' - s whose mean over its data set is
+        positive; each of several new data sets has its own means. Then all is normalised. `mbmf.training`
+        has the rules for batches and epochs.
+
+        Args:
+            data: old data, whose statistics normalise all data of this and later fits.
+            new_data: on-policy data, one set or several in order of their age.
+            epochs: passes over the old data (over the new data, where the batches have no old share).
+            fraction_use_new: share of a batch that is drawn from the new data, 0 to 1.
+            seed: of the batches. The noise derives from the model's seed, so that a point keeps its noise.
+            nthread: of PyTorch. The result is the same, bit for bit, for the same arguments and thread count;
+                1 makes it independent of the machine's number of CPUs and is nearly as fast on layers of
+                this size.
+            progress: called with the epochs done and the last one's loss.
+
+        Raises:
+            ValueError: an argument is out of range.
+            DataError: the data are another task's, not finite, or empty; or the training diverged.
+        """
+        from mbmf import training
+
+        _check_fit(epochs, batch_size, learning_rate, fraction_use_new, noise, seed, nthread)
+        start = time.perf_counter()
+        chunks = (
+            [] if new_data is None else [new_data] if not isinstance(new_data, Sequence) else list(new_data)
+        )
+        normalization = self.normalization
+        parts = []
+        for i, episodes in enumerate([data, *chunks]):
+            states, actions, deltas = self._transitions(episodes, "data" if i == 0 else f"new_data[{i - 1}]")
+            rng = _generator(self.seed, _NOISE, i)
+            add_noise(states, noise, rng)
+            add_noise(deltas, noise, rng)
+            if normalization is None:
+                normalization = Normalization(
+                    *(Statistics.of(values) for values in (states, actions, deltas))
+                )
+            inputs = np.concatenate(
+                [normalization.state.normalize(states), normalization.action.normalize(actions)], axis=1
+            )
+            parts.append(training.pack(inputs, normalization.delta.normalize(deltas)))
+        assert normalization is not None
+        points_old, points_new = len(parts[0]), sum(len(part) for part in parts[1:])
+
+        with training.torch_threads(nthread):
+            rows = training.concatenate(parts)
+            mlp = self._mlp or xavier_normal(self.sizes, _generator(self.seed, _WEIGHTS))
+            trainer = training.Trainer(mlp, self.activation)
+            losses = trainer.train(
+                rows,
+                points_old,
+                epochs=epochs,
+                batch_size=batch_size,
+                fraction_use_new=fraction_use_new,
+                learning_rate=learning_rate,
+                rng=_generator(seed, _BATCHES),
+                progress=progress,
+            )
+            loss_old = trainer.loss(rows[:points_old])
+            loss_new = trainer.loss(rows[points_old:]) if points_new else None
+        if not np.isfinite([*losses, loss_old, loss_new or 0.0]).all():
+            raise DataError(
+                f"training of the dynamics model diverged (loss {losses[-1]} in the last of {epochs} "
+                f"epochs): learning_rate must be smaller, got {learning_rate}"
+            )
+        # an interrupted or failed fit has changed nothing until here
+        self.normalization, self._mlp, self._core_model = normalization, trainer.state(), None
+        return FitResult(
+            tuple(losses), loss_old, loss_new, points_old, points_new, time.perf_counter() - start
+        )
+
+    def predict(self, states: ArrayLike, actions: ArrayLike, nthread: int = 0) -> NDArray[np.float32]:
+        """Next states (N, nstate) float32, from states (N, nstate) and actions (N, naction), by the C++ core.
+
+        Raises ValueError on other shapes, DataError if the model was neither trained nor loaded.
+        """
+        states32 = np.ascontiguousarray(states, np.float32)
+        return self.core.predict(states32, np.ascontiguousarray(actions, np.float32), nthread)
+
+    def validation_error(
+        self, episodes: Episodes, horizons: Sequence[int] = HORIZONS, nthread: int = 0
+    ) -> dict[int, float]:
+        """Multi-step error: mean squared difference of normalised states after each of ``horizons`` steps.
+
+        Open loop with the recorded actions, from every state that has max(horizons) steps after it in every
+        episode that is longer than that; averaged over start states and dimensions. Infinite where a
+        prediction overflows.
+
+        Raises DataError if no episode is long enough.
+        """
+        longest = max(horizons)
+        starts = validation_starts(episodes, longest)
+        if len(starts) == 0:
+            raise DataError(
+                f"validation episodes must be longer than {longest} steps for the {longest}-step error, "
+                f"got lengths up to {max(episodes.lengths, default=0)}"
+            )
+        normalization = self._trained()[1]
+        total = np.zeros(len(horizons))
+        ahead = np.asarray(horizons)
+        chunk = max(1, _OPEN_LOOP_BYTES // (4 * (longest + 1) * self.task.nstate))
+        for first in range(0, len(starts), chunk):
+            episode, step = starts[first : first + chunk].T
+            actions = episodes.actions[episode[:, None], step[:, None] + np.arange(longest)]
+            states = episodes.states[episode, step].astype(np.float32)
+            predicted = self.core.open_loop(states, np.ascontiguousarray(actions, np.float32), nthread)
+            truth = episodes.states[episode[:, None], step[:, None] + ahead]
+            with np.errstate(over="ignore", invalid="ignore"):
+                error = (predicted[:, ahead] - truth) * normalization.state.inverse_std
+                total += np.square(error).sum(axis=(0, 2))
+        mean = total / (len(starts) * self.task.nstate)
+        return {h: float(e) if np.isfinite(e) else float("inf") for h, e in zip(horizons, mean, strict=True)}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes weights, normalisation, optimiser and what they belong to, whole or not at all (safetensors)
+
+        Raises OSError if that is not possible, DataError if the model was neither trained nor loaded.
+        """
+        from mbmf import dynamics_file
+
+        dynamics_file.save(path, self, *self._trained())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], task: Task) -> DynamicsModel:
+        """The model that `save` wrote; further fits continue as if there had been no file in between.
+
+        Raises DataError, which names the file, if it is not a whole model of ``task``; OSError if it cannot
+        be read.
+        """
+        from mbmf import dynamics_file
+
+        contents = dynamics_file.load(path, task)
+        model = cls(task, contents.hidden, contents.activation, contents.seed)
+        model._mlp, model.normalization = contents.mlp, contents.normalization
+        return model
+
+    def _trained(self) -> tuple[MlpState, Normalization]:
+        if self._mlp is None or self.normalization is None:
+            raise DataError("the dynamics model has no weights yet: fit it or load it first")
+        return self._mlp, self.normalization
+
+    def _transitions(
+        self, episodes: Episodes, name: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
+        """Copies of s, a and s' - s of all steps, checked."""
+        if episodes.task != self.task.name:
+            raise DataError(f"{name} must be of task {self.task.name}, got {episodes.task}")
+        states, actions, next_states = episodes.transitions()
+        if len(states) == 0:
+            raise DataError(f"{name} must have at least one step, got none in {len(episodes)} episodes")
+        for values, size in ((states, self.task.nstate), (actions, self.task.naction)):
+            if values.shape[1] != size:
+                raise DataError(
+                    f"{name} must have {self.task.nstate} states and {self.task.naction} actions, "
+                    f"got {states.shape[1]} and {actions.shape[1]}"
+                )
+        for what, values in (("states", states), ("actions", actions), ("states", next_states)):
+            if not np.isfinite(values).all():
+                raise DataError(f"{name}.{what} must be finite, got NaN or infinity")
+        return np.array(states), actions, next_states - states
+
+
+def validation_starts(episodes: Episodes, longest: int) -> NDArray[np.int64]:
+    """(n, 2): episode and step of every state with ``longest`` steps after it, in longer episodes."""
+    counts = np.where(episodes.lengths > longest, episodes.lengths - longest + 1, 0)
+    episode = np.repeat(np.arange(len(counts)), counts)
+    step = np.concatenate([np.arange(n) for n in counts]) if len(counts) else episode
+    return np.stack([episode, step], axis=1).astype(np.int64)
+
+
+def _generator(seed: int, stream: int, index: int = 0) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, stream, index))))
+
+
+def _check_fit(
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    fraction_use_new: float,
+    noise: float,
+    seed: int,
+    nthread: int,
+) -> None:
+    requirements: tuple[tuple[str, Any, bool, str], ...] = (
+        ("epochs", epochs, epochs >= 1, "at least 1"),
+        ("batch_size", batch_size, batch_size >= 1, "at least 1"),
+        ("learning_rate", learning_rate, 0 < learning_rate < np.inf, "positive"),
+        ("fraction_use_new", fraction_use_new, 0 <= fraction_use_new <= 1, "from 0 to 1"),
+        ("noise", noise, 0 <= noise < np.inf, "non-negative"),
+        ("seed", seed, seed >= 0, "non-negative"),
+        ("nthread", nthread, nthread >= 1, "at least 1"),
+    )
+    for name, value, fine, requirement in requirements:
+        if not fine:
+            raise ValueError(f"{name} must be {requirement}, got {value}")

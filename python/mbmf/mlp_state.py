@@ -1,0 +1,36 @@
+"""Parameters of a multi-layer perceptron in training. NumPy only: models are loaded without PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass
+class MlpState:
+    """Layers [W | b], each (rows, cols + 1) float32, and Adam's two moments of the same shapes."""
+
+    layers: list[Matrix]
+    first: list[Matrix] = field(default_factory=list)
+    second: list[Matrix] = field(default_factory=list)
+    updates: int = 0
+
+    def __post_init__(self) -> None:
+        self.first = self.first or [np.zeros_like(layer) for layer in self.layers]
+        self.second = self.second or [np.zeros_like(layer) for layer in self.layers]
+
+
+def xavier_normal(sizes: Sequence[int], rng: np.random.Generator) -> MlpState:
+    """Weights N(0, 2 / (fan in + fan out)) and zero biases, for layers between ``sizes``."""
+    layers = []
+    for cols, rows in itertools.pairwise(sizes):
+        layer = np.zeros((rows, cols + 1), np.float32)
+        layer[:, :cols] = rng.standard_normal((rows, cols)) * np.sqrt(2.0 / (rows + cols))
+        layers.append(layer)
+    return MlpState(layers)
