@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from pydantic import PlainValidator
+from pydantic import BeforeValidator, PlainValidator
 
 
 def _number(value: Any, requirement: str) -> float:
@@ -94,11 +94,18 @@ def _text(value: Any) -> str:
     return value
 
 
-def check_list(value: Any) -> Any:
-    """A list, whose items are checked by their own type."""
-    if not isinstance(value, list | tuple):
-        raise ValueError("a list")
-    return value
+def list_of(low: int = 0, high: int = 1_000_000) -> BeforeValidator:
+    """A list with low to high items, which are checked by their own type."""
+    requirement = "a list"
+    if low > 0 or high < 1_000_000:
+        requirement += f" of {low} or more items" if high == 1_000_000 else f" of {low} to {high} items"
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, list | tuple) or not low <= len(value) <= high:
+            raise ValueError(requirement)
+        return value
+
+    return BeforeValidator(check)
 
 
 Scalar = bool | int | float | str

@@ -121,8 +121,8 @@ def _line(problem: Any, data: Any) -> str:
         found = value.get("term") if isinstance(value, Mapping) else None
         location.append("term")
         requirement = one_of(found, _tags(), "a term") if found is not None else "given"
-        return f"{_path(location, data)} must be {requirement}, got {show(found)}"
-    path = _path(location, data)
+        return f"{_path(location, data, absent=True)} must be {requirement}, got {show(found)}"
+    path = _path(location, data, absent=kind == "missing")
     if kind == "missing":
         return f"{path} must be given, got nothing"
     if kind == "extra_forbidden":
@@ -133,23 +133,22 @@ def _line(problem: Any, data: Any) -> str:
     elif kind == "literal_error":
         choices = [choice.strip(" '") for choice in re.split(r",| or ", context["expected"])]
         requirement = one_of(value, choices, "a known word")
-    elif kind == "too_short":
-        requirement = f"a list of {context['min_length']} or more"
-    elif kind == "too_long":
-        requirement = f"a list of {context['max_length']} or fewer"
     else:
         requirement = _REQUIREMENTS.get(kind, problem["msg"])
     return f"{path or 'the file'} must be {requirement}, got {show(value)}"
 
 
-def _path(location: list[Any], data: Any) -> str:
-    """A location as the user writes it, cost[1].weight, without the tags that pydantic puts in for unions."""
+def _path(location: list[Any], data: Any, absent: bool) -> str:
+    """A location as the user writes it, cost[1].weight, without the tags that pydantic puts in for unions.
+
+    absent: the last key is not in the data.
+    """
     path, at = "", data
     for place, key in enumerate(location):
         if isinstance(at, list | tuple) and isinstance(key, int):
             path += f"[{key}]"
             at = at[key] if key < len(at) else None
-        elif isinstance(at, Mapping) and (key in at or place == len(location) - 1):
+        elif isinstance(at, Mapping) and (key in at or (absent and place == len(location) - 1)):
             path += f".{key}" if path else str(key)
             at = at.get(key)
     return path

@@ -57,17 +57,25 @@ def compile_model(path: Path, overrides: Overrides, file: str) -> mujoco.MjModel
         try:
             spec = mujoco.MjSpec.from_file(str(path))
         except Exception as error:
-            raise ConfigError(f"{file}: model must be MJCF that compiles: {path}: {error}") from error
+            raise ConfigError(
+                f"{file}: model must be MJCF that compiles: {path}: {_one_line(error)}"
+            ) from error
         _apply(spec, overrides, file)
         try:
             model = spec.compile()
         except Exception as error:
-            raise ConfigError(f"{file}: model must be MJCF that compiles: {path}: {error}") from error
+            raise ConfigError(
+                f"{file}: model must be MJCF that compiles: {path}: {_one_line(error)}"
+            ) from error
     if not model.opt.timestep > 0:
         raise ConfigError(f"{file}: overrides.option.timestep must be above 0, got {model.opt.timestep}")
     if model.nu == 0:
         raise ConfigError(f"{file}: model must have an actuator, got none: {path}")
     return model
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def save_model(model: mujoco.MjModel) -> bytes:
@@ -121,12 +129,14 @@ def _set(element: Any, attribute: str, value: Any) -> str | None:
     current = getattr(element, attribute)
     if isinstance(current, np.ndarray):
         return _fill(current, value)
-    elif isinstance(current, bool | mujoco.mjtLimited):
+    if isinstance(current, bool | mujoco.mjtLimited):
         if not isinstance(value, bool):
             return "true or false"
         value = mujoco.mjtLimited(int(value)) if isinstance(current, mujoco.mjtLimited) else value
     elif isinstance(value, bool | str | tuple) or (isinstance(current, int) and not isinstance(value, int)):
         return "an integer" if isinstance(current, int) else "a finite number"
+    elif isinstance(current, int) and not -(2**31) <= value < 2**31:
+        return "an integer of 32 bits"
     try:
         setattr(element, attribute, value)
     except (TypeError, ValueError, OverflowError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mbmf.task_fields import (
     AttributeMap,
@@ -23,8 +23,8 @@ from mbmf.task_fields import (
     SetPositions,
     States,
     Text,
-    check_list,
     integer,
+    list_of,
     number,
 )
 
@@ -277,11 +277,7 @@ class ModelBasedConfig(Part):
 
     random_train: RandomData
     random_validation: RandomData
-    hidden: Annotated[
-        tuple[Annotated[int, integer(1, 65536)], ...],
-        Field(min_length=1, max_length=16),
-        BeforeValidator(check_list),
-    ] = (500,)
+    hidden: Annotated[tuple[Annotated[int, integer(1, 65536)], ...], list_of(1, 16)] = (500,)
     epochs: Count
     batch_size: Annotated[int, integer(1, 10_000_000)] = 512
     learning_rate: Annotated[float, number(0, 1, low_open=True)] = 1e-3
@@ -304,8 +300,8 @@ class ModelBasedConfig(Part):
         return self
 
 
-Channels = Annotated[tuple[ChannelConfig, ...], BeforeValidator(check_list), Field(min_length=1)]
-Terms = Annotated[tuple[TermConfig, ...], BeforeValidator(check_list)]
+Channels = Annotated[tuple[ChannelConfig, ...], list_of(1)]
+Terms = Annotated[tuple[TermConfig, ...], list_of(1)]
 
 
 class TaskConfig(Part):
@@ -319,9 +315,9 @@ class TaskConfig(Part):
     start: Start = Start()
     state: Channels
     observation: Channels | None = None
-    reward: Annotated[Terms, Field(min_length=1)] | None = None
-    cost: Annotated[Terms, Field(min_length=1)] | None = None
-    alive: Annotated[tuple[StateBoundConfig, ...], BeforeValidator(check_list)] = ()
-    healthy: Annotated[tuple[HealthyConfig, ...], BeforeValidator(check_list)] = ()
+    reward: Terms | None = None
+    cost: Terms | None = None
+    alive: Annotated[tuple[StateBoundConfig, ...], list_of()] = ()
+    healthy: Annotated[tuple[HealthyConfig, ...], list_of()] = ()
     reset: ResetsConfig = ResetsConfig()
     model_based: ModelBasedConfig | None = None

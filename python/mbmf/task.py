@@ -1,0 +1,262 @@
+"""Tasks: what a robot is, what is observed, what is good, when an episode ends and how it starts.
+
+A task is read from a preset or a YAML file (docs/tasks.md), checked once, and compiled once into the
+C++ core's `_core.Task`, which simulator, planner and Gymnasium environment share.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mbmf.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import mujoco
+
+    from mbmf import _core
+    from mbmf.task_schema import ModelBasedConfig, TaskConfig
+
+FloatArray = npt.NDArray[np.floating[Any]]
+RewardFunction = Callable[[FloatArray, FloatArray], npt.ArrayLike]
+
+
+def load_task(
+    name_or_path: str | Path | Mapping[str, Any],
+    *,
+    reward: RewardFunction | None = None,
+    cost: RewardFunction | None = None,
+    path: object = None,
+) -> Task:
+    """A task from a preset's name (`swimmer_forward`), a YAML file, or a mapping with a file's keys.
+
+    Args:
+        name_or_path: a preset's name; a path, with a folder or the ending .yaml or .yml; or a mapping with
+            the keys of a task file, whose model.file is relative to the current folder.
+        reward: takes the place of the task's reward: reward(states (n, nstate), actions (n, naction)) ->
+            (n,), of the states after the step and the actions in [-1, 1]. Slower: it leaves the C++ core. It
+            needs a cost, as a function or in the file.
+        cost: takes the place of the task's planning cost: cost(states (K, H + 1, nstate), actions
+            (K, H, naction)) -> (K,), lower is better. Slower: it leaves the C++ core.
+        path: for path following, which comes with a later release; must be None.
+
+    Raises:
+        ConfigError: what is wrong in the file, a line for each thing, as
+            `<file>: <key> must be <requirement>, got <value>`.
+    """
+    from mbmf.task_file import check_task, find_task_file, read_task_file
+
+    if path is not None:
+        raise ConfigError(
+            f"path must be None, got {path!r}: path following comes with a later release; "
+            "what works now is a preset's name or a file, with reward and cost"
+        )
+    for argument, function in (("reward", reward), ("cost", cost)):
+        if function is not None and not callable(function):
+            raise ConfigError(f"{argument} must be a function of (states, actions), got {function!r}")
+    if isinstance(name_or_path, Mapping):
+        file, directory = "task", Path.cwd()
+        config = check_task(name_or_path, file)
+    elif isinstance(name_or_path, str | Path):
+        found = find_task_file(name_or_path)
+        file, directory = str(found), found.parent
+        config = read_task_file(found)
+    else:
+        raise ConfigError(f"name_or_path must be a preset's name, a path or a mapping, got {name_or_path!r}")
+    task = Task(config, directory, file=file, reward=reward, cost=cost)
+    if reward is not None or cost is not None:
+        warnings.warn(
+            f"task {task.name}: a Python function for the reward or the cost is slower than terms, because "
+            "every step or plan leaves the C++ core for it",
+            stacklevel=2,
+        )
+    return task
+
+
+class Task:
+    """A compiled task. Make it with `load_task`.
+
+    Attributes:
+        config: the checked contents of the task file; its model.file is absolute.
+        model: the compiled robot, with the task's overrides. The core has its own copy: changing this one
+            does not change the task.
+        core: the C++ task.
+        state_names, state_units: of the dynamics model's input, (nstate); "1": no unit, "": the model's own.
+        observation_names: of the policy's input, (nobservation).
+        reward_function, cost_function: checked forms of load_task's functions, or None.
+    """
+
+    config: TaskConfig
+    model: mujoco.MjModel
+    core: _core.Task
+
+    def __init__(
+        self,
+        config: TaskConfig,
+        directory: Path,
+        *,
+        file: str = "task",
+        reward: RewardFunction | None = None,
+        cost: RewardFunction | None = None,
+    ) -> None:
+        from mbmf import _core
+        from mbmf.task_build import build_spec
+        from mbmf.task_model import compile_model, model_path, save_model
+
+        if reward is None and config.reward is None:
+            raise ConfigError(f"{file}: reward must be given (terms, or load_task's reward), got nothing")
+        if reward is not None and cost is None and config.cost is None:
+            raise ConfigError(
+                f"{file}: cost must be given (terms, or load_task's cost) where reward is a function, "
+                "got nothing"
+            )
+        found = model_path(config.model, directory, file)
+        if config.model.file is not None:
+            config = config.model_copy(update={"model": config.model.model_copy(update={"file": str(found)})})
+        self.config = config
+        self.model = compile_model(found, config.overrides, file)
+        built = build_spec(config, self.model, file)
+        try:
+            self.core = _core.Task(save_model(self.model), built.spec)
+        except (ValueError, _core.Error) as error:
+            raise ConfigError(f"{file}: {error}") from error
+        self.state_names = [entry.name for entry in built.state]
+        self.state_units = [entry.unit for entry in built.state]
+        self.observation_names = [entry.name for entry in built.observation]
+        self.reward_function = None if reward is None else CheckedFunction("reward", reward)
+        self.cost_function = None if cost is None else CheckedFunction("cost", cost)
+        if self.core.is_sparse and _core.mujoco_version() == "4.0.0":
+            warnings.warn(
+                f"{file}: the model uses sparse constraint Jacobians, in which MuJoCo 4.0.0 has a defect; "
+                "overrides: {option: {jacobian: dense}} avoids them",
+                stacklevel=3,
+            )
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def nstate(self) -> int:
+        """The size of the dynamics model's state."""
+        return len(self.state_names)
+
+    @property
+    def nobservation(self) -> int:
+        """The size of the policy's observation."""
+        return len(self.observation_names)
+
+    @property
+    def naction(self) -> int:
+        return int(self.model.nu)
+
+    @property
+    def dt(self) -> float:
+        """Seconds per control step."""
+        return float(self.model.opt.timestep) * self.config.physics_steps
+
+    @property
+    def physics_steps(self) -> int:
+        """MuJoCo steps per control step."""
+        return self.config.physics_steps
+
+    @property
+    def episode_steps(self) -> int:
+        """Control steps of a whole episode."""
+        return self.config.episode_steps
+
+    @property
+    def model_based(self) -> ModelBasedConfig | None:
+        """The settings of model-based learning, or None where the file has none."""
+        return self.config.model_based
+
+    def cost(
+        self, states: npt.ArrayLike, actions: npt.ArrayLike, segment: int = 0
+    ) -> npt.NDArray[np.float64]:
+        """The planning cost of K candidates, lower is better (paper, equation 4; summed over t = 0..H).
+
+        Args:
+            states: (K, H + 1, nstate), taken as float32.
+            actions: (K, H, naction) in [-1, 1], taken as float32; at t = H the cost takes that of H - 1.
+            segment: the segment of the path at the start; 0 without path following.
+
+        Returns:
+            (K,) float64.
+
+        Raises:
+            ValueError: arrays of other shapes.
+        """
+        if segment != 0:
+            raise DataError(f"segment must be 0 for a task without a path, got {segment!r}")
+        states32 = np.ascontiguousarray(states, dtype=np.float32)
+        actions32 = np.ascontiguousarray(actions, dtype=np.float32)
+        if states32.ndim != 3 or states32.shape[2] != self.nstate or states32.shape[1] < 2:
+            raise DataError(f"states must be of shape (K, H + 1, {self.nstate}), got {states32.shape}")
+        expected = (states32.shape[0], states32.shape[1] - 1, self.naction)
+        if actions32.shape != expected:
+            raise DataError(f"actions must be of shape {expected}, got {actions32.shape}")
+        if self.cost_function is not None:
+            return self.cost_function(states32, actions32)
+        return self.core.cost(states32, actions32)
+
+    def to_yaml(self) -> str:
+        """The configuration with every default written out; load_task on it gives an equal task."""
+        import yaml
+
+        # lists of numbers on one line each
+        data = _plain(self.config.model_dump(exclude_none=True))
+        return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal configurations and the same reward and cost functions."""
+        if not isinstance(other, Task):
+            return NotImplemented
+        return (self.config, self.reward_function, self.cost_function) == (
+            other.config,
+            other.reward_function,
+            other.cost_function,
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<mbmf.Task {self.name}: nstate={self.nstate} naction={self.naction} dt={self.dt:g} s>"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+class CheckedFunction:
+    """A user's reward or cost function, whose results are checked: finite, one number a row."""
+
+    def __init__(self, name: str, function: RewardFunction) -> None:
+        self.name = name
+        self.function = function
+
+    def __call__(self, states: FloatArray, actions: FloatArray) -> npt.NDArray[np.float64]:
+        """states (n, ...), actions (n, ...) -> (n,) float64. Raises DataError on another shape or NaN."""
+        result = self.function(states, actions)
+        try:
+            array = np.asarray(result, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DataError(f"{self.name} must return numbers, got {type(result).__name__}") from None
+        if array.shape != states.shape[:1]:
+            raise DataError(f"{self.name} must return shape {states.shape[:1]}, got {array.shape}")
+        if not np.isfinite(array).all():
+            bad = int(np.flatnonzero(~np.isfinite(array))[0])
+            raise DataError(f"{self.name} must return finite numbers, got {array[bad]} in row {bad}")
+        return array
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CheckedFunction) and self.function == other.function
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.function))

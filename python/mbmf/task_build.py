@@ -1,0 +1,238 @@
+"""Resolves a task's names against its compiled robot: `TaskConfig` to the core's TaskSpec.
+
+Every problem of a file is collected before the error is raised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mujoco
+import numpy as np
+
+from mbmf.errors import ConfigError
+from mbmf.task_file import one_of, show
+from mbmf.task_schema import BoundsConfig, ChannelConfig, ResetConfig, TaskConfig, TermConfig
+from mbmf.task_sources import Entry, entries
+
+if TYPE_CHECKING:
+    from mbmf import _core
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the core needs, and the names and units of the state and the names of the observation."""
+
+    spec: _core.TaskSpec
+    state: list[Entry]
+    observation: list[Entry]
+
+
+def build_spec(config: TaskConfig, model: mujoco.MjModel, file: str) -> Built:
+    """The core's specification of a task. Raises ConfigError with a line for each problem."""
+    return _Builder(config, model, file).build()
+
+
+class _Builder:
+    def __init__(self, config: TaskConfig, model: mujoco.MjModel, file: str) -> None:
+        from mbmf import _core
+
+        self.core = _core
+        self.config = config
+        self.model = model
+        self.file = file
+        self.problems: list[str] = []
+        self.state: list[Entry] = []
+
+    def build(self) -> Built:
+        config, spec = self.config, self.core.TaskSpec()
+        spec.name = config.name
+        spec.physics_steps = config.physics_steps
+        spec.state, self.state = self.channels(config.state, "state")
+        if config.observation is None:
+            spec.observation, observation = spec.state, self.state
+        else:
+            spec.observation, observation = self.channels(config.observation, "observation")
+        spec.start_qpos, spec.start_qvel = self.start()
+        resets = config.reset
+        kinds = {"default": resets.default, "random": resets.random, "control": resets.control}
+        spec.reset = [self.reset(reset or resets.default, f"reset.{kind}") for kind, reset in kinds.items()]
+        spec.healthy = self.healthy()
+        # terms name states, so they are worth reading only where the states are right
+        self.raise_problems()
+        spec.reward = self.terms(config.reward or (), "reward")
+        spec.cost = self.terms(config.cost or (), "cost") if config.cost else self.negated()
+        spec.alive = self.alive()
+        self.raise_problems()
+        return Built(spec, self.state, observation)
+
+    def problem(self, key: str, requirement: str, value: Any) -> None:
+        self.problems.append(f"{self.file}: {key} must be {requirement}, got {show(value)}")
+
+    def raise_problems(self) -> None:
+        if self.problems:
+            raise ConfigError("\n".join(dict.fromkeys(self.problems)))
+
+    # --- channels
+
+    def entries(self, channel: ChannelConfig, key: str) -> list[Entry]:
+        """The numbers that a channel stands for; what is wrong is noted."""
+        known = entries(self.model, channel.source)
+        if channel.objects is None:
+            groups = [("", [entry for group in known.values() for entry in group])]
+        else:
+            objects, names = channel.objects
+            for name in names:
+                if name not in known:
+                    what = one_of(name, known, f"one of the model's names for {channel.source}")
+                    self.problem(f"{key}.{objects}", what, name)
+            groups = [(name, known[name]) for name in names if name in known]
+        chosen: list[Entry] = []
+        for name, group in groups:
+            if channel.index is None:
+                chosen += group
+                continue
+            for index in channel.index:
+                if index < len(group):
+                    chosen.append(group[index])
+                else:
+                    of = f" for {name}" if name else ""
+                    self.problem(f"{key}.index", f"below {len(group)}{of}", index)
+        if not chosen and channel.objects is None and not channel.index:
+            self.problem(f"{key}.source", "one that the model has", channel.source)
+        return [entry.transformed(channel.transform) for entry in chosen]
+
+    def channel(self, entry: Entry, channel: ChannelConfig) -> _core.Channel:
+        low, high = channel.clip or (-math.inf, math.inf)
+        source = getattr(self.core.Source, channel.source.upper())
+        transform = getattr(self.core.Transform, channel.transform.upper())
+        return self.core.Channel(source, entry.address, transform, low, high)
+
+    def channels(self, configs: Iterable[ChannelConfig], key: str) -> tuple[list[_core.Channel], list[Entry]]:
+        channels, found, names = [], [], set()
+        for number, config in enumerate(configs):
+            for entry in self.entries(config, f"{key}[{number}]"):
+                if entry.name in names:
+                    self.problem(f"{key}[{number}]", "without what is there already", entry.name)
+                names.add(entry.name)
+                channels.append(self.channel(entry, config))
+                found.append(entry)
+        return channels, found
+
+    def healthy(self) -> list[_core.ChannelBound]:
+        return [
+            self.core.ChannelBound(self.channel(entry, config), self.bounds(config))
+            for number, config in enumerate(self.config.healthy)
+            for entry in self.entries(config, f"healthy[{number}]")
+        ]
+
+    def bounds(self, config: BoundsConfig) -> _core.Bounds:
+        low = config.above if config.min is None else config.min
+        high = config.below if config.max is None else config.max
+        return self.core.Bounds(
+            -math.inf if low is None else low,
+            math.inf if high is None else high,
+            low_open=config.above is not None,
+            high_open=config.below is not None,
+        )
+
+    # --- states that terms name
+
+    def states(self, references: Iterable[str | int], key: str) -> list[int]:
+        """Indices of states: by number, by name, or all under the leading part of a name."""
+        names = [entry.name for entry in self.state]
+        found: list[int] = []
+        for reference in references:
+            if isinstance(reference, int):
+                if 0 <= reference < len(names):
+                    found.append(reference)
+                else:
+                    self.problem(key, f"an index from 0 to {len(names) - 1}", reference)
+                continue
+            matches = [i for i, name in enumerate(names) if f"{name}.".startswith(f"{reference}.")]
+            if not matches:
+                self.problem(key, one_of(reference, names, "a state"), reference)
+            found += matches
+        return found
+
+    def alive(self) -> list[_core.StateBound]:
+        return [
+            self.core.StateBound(index, self.bounds(config))
+            for number, config in enumerate(self.config.alive)
+            for index in self.states(config.state, f"alive[{number}].state")
+        ]
+
+    def terms(self, configs: Iterable[TermConfig], key: str) -> list[_core.Term]:
+        return [self.term(config, f"{key}[{number}]") for number, config in enumerate(configs)]
+
+    def negated(self) -> list[_core.Term]:
+        terms = self.terms(self.config.reward or (), "reward")
+        for term in terms:
+            term.weight = -term.weight
+        return terms
+
+    def term(self, config: TermConfig, key: str) -> _core.Term:
+        kind = getattr(self.core.TermKind, config.term.upper())
+        if config.term in ("constant", "action"):
+            return self.core.Term(kind, config.weight)
+        index = self.states(config.state, f"{key}.state")
+        if config.term == "outside":
+            return self.core.Term(kind, config.weight, index, bounds=self.bounds(config))
+        if config.term == "linear":
+            return self.core.Term(kind, config.weight, index)
+        if config.target_state is not None:
+            target_index = self.states(config.target_state, f"{key}.target_state")
+            if len(target_index) != len(index):
+                self.problem(
+                    f"{key}.target_state", f"as many states as state ({len(index)})", len(target_index)
+                )
+            return self.core.Term(kind, config.weight, index, target_index=target_index)
+        target = list(config.target or (0.0,))
+        if len(target) == 1:
+            target *= len(index)
+        if len(target) != len(index):
+            self.problem(f"{key}.target", f"one number or as many as states ({len(index)})", config.target)
+        return self.core.Term(kind, config.weight, index, target=target)
+
+    # --- how episodes start
+
+    def start(self) -> tuple[list[float], list[float]]:
+        model, start = self.model, self.config.start
+        qpos = list(start.qpos) if start.qpos is not None else [float(x) for x in model.qpos0]
+        qvel = list(start.qvel) if start.qvel is not None else [0.0] * model.nv
+        if len(qpos) != model.nq:
+            self.problem("start.qpos", f"a list of {model.nq} numbers (the model's nq)", start.qpos)
+        elif not all(np.linalg.norm(qpos[first : first + 4]) > 0 for first in _quaternions(model)):
+            self.problem("start.qpos", "without quaternions of length 0", start.qpos)
+        if len(qvel) != model.nv:
+            self.problem("start.qvel", f"a list of {model.nv} numbers (the model's nv)", start.qvel)
+        return qpos, qvel
+
+    def reset(self, config: ResetConfig, key: str) -> _core.Reset:
+        core = self.core
+        positions = {e.name.removeprefix("qpos."): e for g in entries(self.model, "qpos").values() for e in g}
+        noise = []
+        for part in (config.qpos, config.qvel):
+            if part is None:
+                noise.append(core.Noise(core.NoiseKind.NONE, 0.0))
+            elif part.normal is not None:
+                noise.append(core.Noise(core.NoiseKind.NORMAL, part.normal))
+            else:
+                noise.append(core.Noise(core.NoiseKind.UNIFORM, part.uniform))
+        sets = []
+        for name, (low, high) in config.set.items():
+            if name in positions:
+                sets.append(core.ResetSet(positions[name].address, low, high))
+            else:
+                self.problem(f"{key}.set.{name}", one_of(name, positions, "a position of a joint"), name)
+        return core.Reset(noise[0], noise[1], sets)
+
+
+def _quaternions(model: mujoco.MjModel) -> list[int]:
+    """Where in qpos the quaternions of free and ball joints begin."""
+    offsets = {int(mujoco.mjtJoint.mjJNT_FREE.value): 3, int(mujoco.mjtJoint.mjJNT_BALL.value): 0}
+    joints = zip(model.jnt_type, model.jnt_qposadr, strict=True)
+    return [int(address) + offsets[int(kind)] for kind, address in joints if int(kind) in offsets]

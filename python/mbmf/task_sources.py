@@ -1,0 +1,104 @@
+"""The numbers that a simulation offers to states and observations: their names, units and addresses.
+
+A name is `<source>.<object>`, with `.<component>` where an object has several: qpos.hip, subtree_com.torso.x,
+qpos.root.qw. An object without a name goes by its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import mujoco
+
+# components and units by joint type: free, ball, slide, hinge
+_QPOS = {
+    0: (("x", "y", "z", "qw", "qx", "qy", "qz"), ("m", "m", "m", "1", "1", "1", "1")),
+    1: (("qw", "qx", "qy", "qz"), ("1", "1", "1", "1")),
+    2: (("",), ("m",)),
+    3: (("",), ("rad",)),
+}
+_QVEL = {
+    0: (("x", "y", "z", "wx", "wy", "wz"), ("m/s", "m/s", "m/s", "rad/s", "rad/s", "rad/s")),
+    1: (("wx", "wy", "wz"), ("rad/s", "rad/s", "rad/s")),
+    2: (("",), ("m/s",)),
+    3: (("",), ("rad/s",)),
+}
+# components and unit of the sources that bodies and sites have
+_PLACED = {
+    "body_pos": ("xyz", "m"),
+    "site_pos": ("xyz", "m"),
+    "subtree_com": ("xyz", "m"),
+    "subtree_linvel": ("xyz", "m/s"),
+    "body_rotation": ("012345678", "1"),
+    "body_euler": ("012345", "1"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number: its name, its unit ("1": none, "": the model's own), and its address as in mbmf/task.h."""
+
+    name: str
+    unit: str
+    address: int
+
+    def transformed(self, transform: str) -> Entry:
+        """The entry's cosine or sine; the entry itself for identity."""
+        if transform == "identity":
+            return self
+        return replace(self, name=f"{transform}.{self.name}", unit="1")
+
+
+def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
+    """The numbers of a source by object (joint, body, ...), in the model's order."""
+    if source == "time":
+        return {"": [Entry("time", "s", 0)]}
+    if source in ("qpos", "qvel"):
+        kinds, first = (_QPOS, model.jnt_qposadr) if source == "qpos" else (_QVEL, model.jnt_dofadr)
+        return {
+            name: _entries(source, name, int(first[i]), *kinds[int(model.jnt_type[i])])
+            for i, name in enumerate(_names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt))
+        }
+    if source == "act":
+        names = _names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nu)
+        return {
+            name: _numbered(source, name, int(model.actuator_actadr[i]), int(model.actuator_actnum[i]))
+            for i, name in enumerate(names)
+            if model.actuator_actnum[i] > 0
+        }
+    if source == "sensor":
+        names = _names(model, mujoco.mjtObj.mjOBJ_SENSOR, model.nsensor)
+        return {
+            name: _numbered(source, name, int(model.sensor_adr[i]), int(model.sensor_dim[i]))
+            for i, name in enumerate(names)
+        }
+    components, unit = _PLACED[source]
+    kind, count = (
+        (mujoco.mjtObj.mjOBJ_SITE, model.nsite)
+        if source == "site_pos"
+        else (mujoco.mjtObj.mjOBJ_BODY, model.nbody)
+    )
+    size = len(components)
+    return {
+        name: _entries(source, name, size * i, components, [unit] * size)
+        for i, name in enumerate(_names(model, kind, count))
+    }
+
+
+def _names(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> list[str]:
+    return [mujoco.mj_id2name(model, kind, i) or str(i) for i in range(count)]
+
+
+def _numbered(source: str, name: str, first: int, size: int) -> list[Entry]:
+    components = [str(i) for i in range(size)] if size > 1 else [""]
+    return _entries(source, name, first, components, [""] * size)
+
+
+def _entries(
+    source: str, name: str, first: int, components: Sequence[str], units: Sequence[str]
+) -> list[Entry]:
+    return [
+        Entry(f"{source}.{name}.{component}".rstrip("."), unit, first + i)
+        for i, (component, unit) in enumerate(zip(components, units, strict=True))
+    ]
