@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mbmf import _core
 from mbmf.renderer import Renderer, RenderError
+from mbmf.task_build import build_spec
 
 if TYPE_CHECKING:
     from mbmf.episodes import Episodes
@@ -78,13 +79,13 @@ def recover_positions(task: Task, states: NDArray[np.float64]) -> NDArray[np.flo
     left are solved for, so that the centres of mass in the state are met. Raises RenderError if positions
     stay unknown.
     """
-    model = task.model
+    model, spec = task.model, build_spec(task.config, task.model, task.name).spec
     where = {
         (channel.source, channel.transform, channel.address): column
-        for column, channel in enumerate(task.spec.state)
+        for column, channel in enumerate(spec.state)
         if math.isinf(channel.low) and math.isinf(channel.high)
     }
-    positions = np.tile(np.asarray(task.spec.start_qpos, dtype=np.float64), (len(states), 1))
+    positions = np.tile(np.asarray(spec.start_qpos, dtype=np.float64), (len(states), 1))
     missing = []
     for address in range(model.nq):
         plain, cosine, sine = (
