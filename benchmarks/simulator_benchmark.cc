@@ -76,9 +76,9 @@ std::shared_ptr<const mbmf::Task> make_task() {
   }
   task.observation = task.state;
   const int velocity = static_cast<int>(model->nq + model->nv);
-  task.reward = {{.kind = mbmf::TermKind::kLinear, .weight = 1, .index = {velocity}},
-                 {.kind = mbmf::TermKind::kAction, .weight = -0.005}};
-  task.cost = {{.kind = mbmf::TermKind::kLinear, .weight = -1, .index = {velocity}}};
+  task.reward = {{mbmf::TermKind::kLinear, 1, {velocity}, {}, {}},
+                 {mbmf::TermKind::kAction, -0.005, {}, {}, {}}};
+  task.cost = {{mbmf::TermKind::kLinear, -1, {velocity}, {}, {}}};
   task.start_qpos.assign(model->qpos0, model->qpos0 + model->nq);
   task.start_qvel.assign(static_cast<std::size_t>(model->nv), 0.0);
   task.reset[0].qvel = {.kind = mbmf::NoiseKind::kNormal, .scale = 0.1};
