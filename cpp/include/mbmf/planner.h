@@ -38,6 +38,7 @@ class RandomShooting {
 
   const PlannerOptions& options() const;
   const Task& task() const;
+  std::shared_ptr<const Task> shared_task() const;
 
   // The best candidate from state (nstate) at a step of an episode. Throws std::invalid_argument on a non-finite
   // state and mbmf::Error if no candidate has a finite cost. Not thread-safe.

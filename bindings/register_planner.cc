@@ -1,0 +1,97 @@
+// RandomShooting and its Plan.
+
+#include <cstdint>
+#include <memory>
+
+#include "array_args.h"
+#include "mbmf/planner.h"
+
+namespace mbmf::bindings {
+
+namespace {
+
+template <typename T>
+py::array_t<T> copy_array(const std::vector<T>& values, std::initializer_list<Dim> shape) {
+  py::array_t<T> array = make_array<T>(shape);
+  std::copy(values.begin(), values.end(), array.mutable_data());
+  return array;
+}
+
+}  // namespace
+
+void register_planner(py::module_& module) {
+  py::class_<RandomShooting, std::shared_ptr<RandomShooting>>(
+      module, "RandomShooting",
+      "Random-shooting model-predictive control; a plan is a pure function of (model, task, state, seed, episode, step).")
+      .def(py::init([](const std::shared_ptr<Task>& task, const std::shared_ptr<Dynamics>& dynamics, int horizon,
+                       std::int64_t candidates, std::uint64_t seed, int nthread) {
+             return std::make_shared<RandomShooting>(task, dynamics, PlannerOptions{horizon, candidates, seed, nthread});
+           }),
+           py::arg("task"), py::arg("dynamics"), py::arg("horizon"), py::arg("candidates"), py::arg("seed") = 0,
+           py::arg("nthread") = 0)
+      .def_property_readonly("nthread", [](const RandomShooting& self) { return self.options().nthread; })
+      .def(
+          "plan",
+          [](RandomShooting& self, const py::array& state, std::uint64_t episode, std::uint64_t step) {
+            const int nstate = self.task().nstate(), naction = self.task().naction();
+            const int horizon = self.options().horizon;
+            const double* s = input<double>(state, "state", {nstate});
+            Plan plan;
+            {
+              py::gil_scoped_release release;
+              self.plan(s, episode, step, &plan);
+            }
+            return py::make_tuple(plan.candidate, plan.cost, copy_array(plan.actions, {horizon, naction}),
+                                  copy_array(plan.states, {horizon + 1, nstate}));
+          },
+          py::arg("state"), py::arg("episode"), py::arg("step"),
+          "state float64 (nstate,) -> (candidate, cost, actions float32 (H, naction), states float32 (H + 1, nstate)).")
+      .def(
+          "plan_batch",
+          [](RandomShooting& self, const py::array& states, const py::array& episodes, const py::array& steps) {
+            const int naction = self.task().naction();
+            const double* s = input<double>(states, "states", {"n", self.task().nstate()});
+            const py::ssize_t n = states.shape(0);
+            const std::uint64_t* e = input<std::uint64_t>(episodes, "episodes", {n});
+            const std::uint64_t* t = input<std::uint64_t>(steps, "steps", {n});
+            py::array_t<float> actions = make_array<float>({n, naction});
+            py::array_t<double> costs = make_array<double>({n});
+            float* actions_out = actions.mutable_data();
+            double* costs_out = costs.mutable_data();
+            {
+              py::gil_scoped_release release;
+              self.plan_batch(s, e, t, n, actions_out, costs_out);
+            }
+            return py::make_tuple(actions, costs);
+          },
+          py::arg("states"), py::arg("episodes"), py::arg("steps"),
+          "states float64 (n, nstate), episodes and steps uint64 (n,) -> first actions float32 (n, naction) and costs "
+          "float64 (n,).")
+      .def(
+          "sample",
+          [](const RandomShooting& self, std::uint64_t episode, std::uint64_t step, std::int64_t first,
+             std::int64_t count) {
+            if (count < 0) throw_invalid("count must not be negative, got ", count);
+            py::array_t<float> actions =
+                make_array<float>({count, self.options().horizon, self.task().naction()});
+            self.sample(episode, step, first, count, actions.mutable_data());
+            return actions;
+          },
+          py::arg("episode"), py::arg("step"), py::arg("first"), py::arg("count"),
+          "The actions of some candidates: float32 (count, H, naction).")
+      .def(
+          "costs",
+          [](RandomShooting& self, const py::array& state, std::uint64_t episode, std::uint64_t step) {
+            const double* s = input<double>(state, "state", {self.task().nstate()});
+            py::array_t<double> costs = make_array<double>({self.options().candidates});
+            double* out = costs.mutable_data();
+            {
+              py::gil_scoped_release release;
+              self.costs(s, episode, step, out);
+            }
+            return costs;
+          },
+          py::arg("state"), py::arg("episode"), py::arg("step"), "The costs of all candidates: float64 (K,).");
+}
+
+}  // namespace mbmf::bindings

@@ -1,0 +1,101 @@
+// What the vector kernels do, as plain data: the only header that a per-instruction-set source shares with the rest.
+//
+// A per-ISA source includes no Eigen and no standard template: an inline function compiled for AVX-512 and merged by
+// the linker would crash older machines. Everything here is therefore a plain struct of numbers and pointers.
+//
+// Layout: a tile holds up to `tile` candidates, one per lane; a row of a tile is `tile` adjacent floats, 64-byte
+// aligned. Inputs are rows of states, then rows of actions. Weights are packed in groups of rows (group_rows), a group
+// as [column][row].
+
+#ifndef MBMF_KERNEL_KERNEL_H_
+#define MBMF_KERNEL_KERNEL_H_
+
+#include <cstdint>
+
+namespace mbmf::kernel {
+
+// Groups that `rows` rows are cut into, at most `block` each, sizes differing by at most one.
+inline int group_count(int rows, int block) { return (rows + block - 1) / block; }
+inline int group_rows(int rows, int groups, int group) { return rows / groups + (group < rows % groups ? 1 : 0); }
+
+struct PackedLayer {
+  int rows;
+  int cols;
+  const float* weight;  // groups, each [column][row]
+  const float* bias;    // (rows)
+};
+
+struct Net {
+  int nlayer;                // at least 1; the last is linear
+  const PackedLayer* layer;  // (nlayer)
+  const PackedLayer* last;   // the last layer cut down to the rows that the cost reads, for the last point
+  const int* last_row;       // (last->rows) which state each of them is
+  int tanh;                  // activation: 0 ReLU, 1 tanh
+  int widest;                // rows of the widest hidden layer
+};
+
+struct Term {
+  int kind;  // TermKind
+  int n;
+  const int* index;
+  const float* target;      // (n) or null
+  const int* target_index;  // (n) or null
+  float weight;
+  float low, high;
+  int low_open, high_open;
+};
+
+struct Bound {
+  int index;
+  float low, high;
+  int low_open, high_open;
+};
+
+struct Rollout {
+  const Net* net;
+  int nstate, naction, horizon;
+  const Term* term;
+  int nterm;
+  const Bound* alive;
+  int nalive;
+  const float* state;      // (nstate) where all candidates start
+  const float* first_base; // (rows of layer 0) its bias plus the state's part: the same for all candidates at t = 0
+  std::uint32_t key[2];
+  std::uint32_t step[2];
+  std::uint32_t first;  // candidates first .. first + count - 1
+  int count;            // at most `group` of the table
+  float* cost;          // (count) out
+};
+
+struct Table {
+  const char* name;
+  int tile;       // lanes of a tile
+  int row_block;  // rows of a weight group, at most
+  int group;      // candidates that one rollout call takes, at most
+
+  // floats of scratch that a call needs, 64-byte aligned
+  std::int64_t (*scratch)(const Net* net, int nstate, int naction);
+  // bias plus the first `cols` columns of a layer times x, in the kernels' order: out (rows)
+  void (*base)(const PackedLayer* layer, const float* x, int cols, float* out);
+  void (*rollout)(const Rollout* work, float* scratch);
+  // n <= tile start states (n, nstate) and actions (n, horizon, naction) -> out (n, horizon + 1, nstate)
+  void (*open_loop)(const Net* net, int nstate, int naction, const float* states, const float* actions, int n,
+                    int horizon, float* out, float* scratch);
+  // plain MLP: n <= tile inputs (n, ninput) -> out (n, noutput)
+  void (*forward)(const Net* net, const float* in, int n, float* out, float* scratch);
+  // actions of candidates first .. first + n - 1 (n <= tile): out (n, horizon, naction)
+  void (*sample)(const std::uint32_t* key, const std::uint32_t* step, std::uint32_t first, int n, int horizon,
+                 int naction, float* out);
+  void (*tanh)(float* x, int n);                 // in place, n a multiple of tile; for tests
+  double (*peak)(std::int64_t iterations);       // register-only multiply-adds; returns how many were done
+};
+
+// One per instruction set compiled in; null otherwise.
+const Table* portable_table();
+const Table* avx2_table();
+const Table* avx512_table();
+const Table* neon_table();
+
+}  // namespace mbmf::kernel
+
+#endif  // MBMF_KERNEL_KERNEL_H_

@@ -1,0 +1,34 @@
+// A task's planning cost as the kernels read it: float32, plain arrays, nothing of zero weight.
+
+#ifndef MBMF_PLANNER_COST_H_
+#define MBMF_PLANNER_COST_H_
+
+#include <deque>
+#include <vector>
+
+#include "kernel/kernel.h"
+#include "mbmf/terms.h"
+
+namespace mbmf {
+
+class PlannerCost {
+ public:
+  PlannerCost(const std::vector<Term>& cost, const std::vector<StateBound>& alive);
+
+  const std::vector<kernel::Term>& terms() const { return terms_; }
+  const std::vector<kernel::Bound>& alive() const { return alive_; }
+
+  // States that the cost of a point reads, in order, each once: what the last predicted point needs.
+  const std::vector<int>& rows() const { return rows_; }
+
+ private:
+  std::deque<std::vector<float>> targets_;  // a deque keeps what terms_ points at in place
+  std::deque<std::vector<int>> indices_;
+  std::vector<kernel::Term> terms_;
+  std::vector<kernel::Bound> alive_;
+  std::vector<int> rows_;
+};
+
+}  // namespace mbmf
+
+#endif  // MBMF_PLANNER_COST_H_
