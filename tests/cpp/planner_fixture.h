@@ -1,0 +1,101 @@
+// Tasks and models of any size for planner tests and benchmarks; the physics does not matter here.
+
+#ifndef MBMF_TESTS_PLANNER_FIXTURE_H_
+#define MBMF_TESTS_PLANNER_FIXTURE_H_
+
+#include <mujoco/mujoco.h>
+
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "mbmf/dynamics.h"
+#include "mbmf/task.h"
+
+namespace mbmf::fixture {
+
+// A task of nstate states (all of them the simulation time) and naction motors.
+inline std::shared_ptr<const Task> make_task(int nstate, int naction, std::vector<Term> cost,
+                                             std::vector<StateBound> alive = {}) {
+  std::string xml = "<mujoco><worldbody><body><joint name='j' type='slide'/><geom size='.1'/></body></worldbody><actuator>";
+  for (int i = 0; i < naction; ++i) xml += "<motor joint='j' ctrlrange='-1 1' ctrllimited='true'/>";
+  xml += "</actuator></mujoco>";
+  mjVFS vfs;
+  mj_defaultVFS(&vfs);
+  mj_addBufferVFS(&vfs, "model.xml", xml.data(), static_cast<int>(xml.size()));
+  char error[500] = "";
+  mjModel* model = mj_loadXML("model.xml", &vfs, error, sizeof(error));
+  mj_deleteVFS(&vfs);
+  if (model == nullptr) throw std::runtime_error(error);
+  std::vector<char> mjb(static_cast<std::size_t>(mj_sizeModel(model)));
+  mj_saveModel(model, nullptr, mjb.data(), static_cast<int>(mjb.size()));
+  mj_deleteModel(model);
+
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  TaskSpec spec;
+  spec.name = "fixture";
+  spec.state.assign(static_cast<std::size_t>(nstate), {Source::kTime, 0, Transform::kIdentity, -kInfinity, kInfinity});
+  spec.observation = spec.state;
+  spec.reward = {{TermKind::kConstant, 1.0, {}, {}, {}, {0, 0}}};
+  spec.cost = std::move(cost);
+  spec.alive = std::move(alive);
+  spec.start_qpos = {0};
+  spec.start_qvel = {0};
+  return Task::load(mjb.data(), mjb.size(), std::move(spec));
+}
+
+// A random model whose predictions stay of the size of the states; deltas of about `scale`.
+inline std::shared_ptr<const Dynamics> make_dynamics(int nstate, int naction, const std::vector<int>& hidden,
+                                                     double scale = 0.1, unsigned seed = 1,
+                                                     Activation activation = Activation::kRelu) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<int> widths = {nstate + naction};
+  widths.insert(widths.end(), hidden.begin(), hidden.end());
+  widths.push_back(nstate);
+  std::vector<Layer> layers;
+  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
+    Layer layer{widths[i + 1], widths[i], {}, {}};
+    for (int k = 0; k < layer.rows * layer.cols; ++k) {
+      layer.weight.push_back(normal(generator) / std::sqrt(static_cast<float>(layer.cols)));
+    }
+    layer.bias.assign(static_cast<std::size_t>(layer.rows), 0.0f);
+    layers.push_back(std::move(layer));
+  }
+  auto unit = [](int n, double std) {
+    return Normalization{std::vector<double>(static_cast<std::size_t>(n), 0.0),
+                         std::vector<double>(static_cast<std::size_t>(n), std)};
+  };
+  return std::make_shared<Dynamics>(nstate, naction, std::move(layers), activation, unit(nstate, 1.0),
+                                    unit(naction, 1.0), unit(nstate, scale));
+}
+
+// The four forward presets' sizes and planning costs (paper, section VI-B).
+struct Preset {
+  const char* name;
+  int nstate, naction, horizon;
+  std::int64_t candidates;
+  std::vector<Term> cost;
+  std::vector<StateBound> alive;
+};
+
+inline std::vector<Preset> presets() {
+  auto linear = [](int index) { return Term{TermKind::kLinear, -1.0, {index}, {}, {}, {0, 0}}; };
+  auto action = [](double weight) { return Term{TermKind::kAction, weight, {}, {}, {}, {0, 0}}; };
+  auto constant = [](double weight) { return Term{TermKind::kConstant, weight, {}, {}, {}, {0, 0}}; };
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  return {
+      {"half_cheetah", 24, 6, 20, 1000, {linear(21), action(0.05)}, {}},
+      {"swimmer", 16, 2, 20, 5000, {linear(13), action(0.5 / 2500)}, {}},
+      {"hopper", 17, 3, 40, 1000, {linear(14), constant(-1), action(0.005 / 40000)},
+       {{1, {-0.3, 0.3, true, true}}, {0, {0.7, kInfinity, true, false}}}},
+      {"ant", 41, 8, 5, 15000, {linear(38), constant(-0.5), action(0.005 / 22500)}, {{31, {0.3, 1.0}}}},
+  };
+}
+
+}  // namespace mbmf::fixture
+
+#endif  // MBMF_TESTS_PLANNER_FIXTURE_H_
