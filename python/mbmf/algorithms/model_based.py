@@ -1,0 +1,400 @@
+"""Model-based reinforcement learning: learn the dynamics, control with them, learn from that (paper, section
+IV).
+
+Every number is a pure function of the task, the seed, the stage and the iteration, and every stage ends with
+files, so a run that was interrupted continues to the same bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import yaml
+
+from mbmf.collect import collect_mpc, collect_random
+from mbmf.dynamics import HORIZONS, DynamicsModel, FitResult
+from mbmf.episodes import Episodes
+from mbmf.errors import ConfigError, DataError
+from mbmf.planner import RandomShooting
+from mbmf.run import Record, Run, versions
+from mbmf.task import Task
+from mbmf.task_schema import ModelBasedConfig
+
+# stages whose random numbers derive from the seed
+_TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL = range(6)
+
+# one thread makes a run's numbers independent of --nthread, and loses a fifth of the speed of training on two
+TRAINING_THREADS = 1
+SAVE_CHUNK = 10
+MAX_ATTEMPTS_PER_ROLLOUT = 10
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is, beside its task."""
+
+    seed: int = 0
+    nthread: int = 0
+    num_rollouts_save_for_mf: int | None = None
+    use_existing_training_data: bool = False
+    use_existing_dynamics_model: bool = False
+
+
+class Observer(Protocol):
+    """Is told how a run goes on."""
+
+    def stage(self, title: str, total: int) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """A stage of ``total`` units; the function takes the units done so far."""
+
+    def iteration(self, record: Record, model: DynamicsModel, rollouts: Episodes) -> None:
+        """An iteration is over, and on the disk."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: int) -> Any:
+        yield lambda done: None
+
+    def iteration(self, record: Record, model: DynamicsModel, rollouts: Episodes) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+def settings_of(task: Task) -> ModelBasedConfig:
+    """The task's settings for this algorithm. Raises ConfigError if there are none or they do not fit."""
+    settings = task.model_based
+    if settings is None:
+        raise ConfigError(
+            f"task {task.name}: model_based must be given for model-based learning, got nothing"
+        )
+    if settings.random_validation.steps <= max(HORIZONS):
+        raise ConfigError(
+            f"task {task.name}: model_based.random_validation.steps must be more than {max(HORIZONS)} for "
+            f"the {max(HORIZONS)}-step validation error, got {settings.random_validation.steps}"
+        )
+    return settings
+
+
+def open_run(
+    path: Path, task: Task, options: Options, *, resume: bool = False, overwrite: bool = False
+) -> Run:
+    """The run directory for these options; see `mbmf.run.Run` for what is refused."""
+    settings_of(task)
+    config = {
+        "algorithm": "model_based",
+        "task": yaml.safe_load(task.to_yaml()),
+        "seed": options.seed,
+        "num_rollouts_save_for_mf": options.num_rollouts_save_for_mf,
+        "use_existing_training_data": options.use_existing_training_data,
+        "use_existing_dynamics_model": options.use_existing_dynamics_model,
+        "training_threads": TRAINING_THREADS,
+        "nthread": options.nthread,
+        "versions": versions(),
+    }
+    if resume:
+        return Run.resume(path, config)
+    keep = [
+        folder
+        for folder, wanted in (
+            ("data", options.use_existing_training_data),
+            ("models", options.use_existing_dynamics_model),
+        )
+        if wanted
+    ]
+    if not keep or overwrite:
+        return Run.create(path, config, overwrite=overwrite)
+    _check_existing(Run(path), task, options)
+    return Run.reuse(path, config, task=task.name, keep=tuple(keep))
+
+
+def model_based(task: Task, run: Run, options: Options, observer: Observer | None = None) -> Record:
+    """Runs, or goes on with, model-based learning of ``task`` in ``run``; returns the run's summary.
+
+    Raises DataError if the run's files are damaged or cannot be written, CoreError if no plan or simulation
+    is possible any more. KeyboardInterrupt passes; what was finished is on the disk.
+    """
+    settings, observer = settings_of(task), observer or Silent()
+    finished = run.summary()
+    if finished is not None:
+        return finished
+
+    # random data, for training and for validation
+    train = _random_data(task, run, options, observer, "train", _TRAIN)
+    validation = _random_data(task, run, options, observer, "validation", _VALIDATION)
+
+    # aggregation: train, validate, control, and learn from the control
+    done = len(run.metrics())
+    rollouts = [Episodes.load(run.rollouts(i), task=task) for i in range(1, done + 1)]
+    model = _model(task, run, options, done)
+    for iteration in range(done + 1, settings.iterations + 1):
+        new = [_part(batch, 0, settings.rollouts_for_training) for batch in rollouts]
+        held_out = [_part(batch, settings.rollouts_for_training, len(batch)) for batch in rollouts]
+
+        fit = None
+        if not options.use_existing_dynamics_model:
+            fit = _fit(model, settings, options, iteration, train, new, observer)
+            with run.writing(run.model(iteration)) as path:
+                model.save(path)
+        with observer.stage(f"iteration {iteration}: validate", 1) as progress:
+            episodes = Episodes.concatenate([validation, *(batch for batch in held_out if len(batch))])
+            errors = model.validation_error(episodes, nthread=options.nthread)
+            progress(1)
+
+        start = time.perf_counter()
+        first = (iteration - 1) * settings.rollouts_per_iteration
+        title = f"iteration {iteration}: control"
+        batch = _control(task, model, options, settings.rollouts_per_iteration, first, observer, title)
+        seconds_control = time.perf_counter() - start
+        with run.writing(run.rollouts(iteration)) as path:
+            batch.save(path)
+        rollouts.append(batch)
+
+        record = _record(iteration, train, new, fit, errors, batch, seconds_control)
+        run.append_metrics(record)
+        observer.iteration(record, model, batch)
+
+    # rollouts for imitation
+    return _save_rollouts(task, run, model, options, observer)
+
+
+# --- data
+
+
+def _random_data(
+    task: Task, run: Run, options: Options, observer: Observer, name: str, stage: int
+) -> Episodes:
+    """The random episodes of a stage: those on the disk, or new ones. Diverged ones are left out."""
+    settings = settings_of(task)
+    wanted = settings.random_train if stage == _TRAIN else settings.random_validation
+    path = run.data(name)
+    if path.exists():
+        episodes = Episodes.load(path, task=task)
+    else:
+        with observer.stage(f"random data for {name}", wanted.episodes * wanted.steps) as progress:
+            episodes = collect_random(
+                task,
+                wanted.episodes,
+                wanted.steps,
+                seed=_seed(options, stage),
+                nthread=options.nthread,
+                progress=progress,
+            )
+        with run.writing(path):
+            episodes.save(path)
+    return _healthy(episodes, f"{path}", observer)
+
+
+def _healthy(episodes: Episodes, name: str, observer: Observer) -> Episodes:
+    """Without the episodes that diverged: MuJoCo's states are large long before it gives up."""
+    count = int(episodes.diverged.sum())
+    if count == len(episodes):
+        raise DataError(f"{name}: episodes must not diverge, got all {count} diverged")
+    if count:
+        observer.note(f"{name}: {count} of {len(episodes)} episodes diverged and are left out")
+        return episodes.select(~episodes.diverged)
+    return episodes
+
+
+def _part(batch: Episodes, first: int, last: int) -> Episodes:
+    """Episodes [first, last) of a batch, without those that diverged."""
+    index = np.arange(len(batch))
+    return batch.select((first <= index) & (index < last) & ~batch.diverged)
+
+
+# --- model
+
+
+def _model(task: Task, run: Run, options: Options, done: int) -> DynamicsModel:
+    """The model as the last finished iteration left it, or a new one."""
+    if options.use_existing_dynamics_model:
+        path = run.latest_model()
+        if path is None:
+            raise DataError(f"{run.path / 'models'}: a dynamics model must exist to be used, got none")
+        return DynamicsModel.load(path, task)
+    if done:
+        return DynamicsModel.load(run.model(done), task)
+    return DynamicsModel(task, hidden=settings_of(task).hidden, seed=_seed(options, _MODEL))
+
+
+def _fit(
+    model: DynamicsModel,
+    settings: ModelBasedConfig,
+    options: Options,
+    iteration: int,
+    train: Episodes,
+    new: list[Episodes],
+    observer: Observer,
+) -> FitResult:
+    with observer.stage(f"iteration {iteration}: train", settings.epochs) as progress:
+        return model.fit(
+            train,
+            [batch for batch in new if batch.nsteps],
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            fraction_use_new=settings.fraction_use_new,
+            noise=settings.noise,
+            seed=_seed(options, _FIT, iteration),
+            nthread=TRAINING_THREADS,
+            progress=lambda epochs, loss: progress(epochs),
+        )
+
+
+# --- control
+
+
+def _control(
+    task: Task,
+    model: DynamicsModel,
+    options: Options,
+    episodes: int,
+    first_episode: int,
+    observer: Observer,
+    title: str,
+) -> Episodes:
+    """Episodes of random-shooting MPC. Each has a number of its own in the run, which all its noise derives
+    from."""
+    settings = settings_of(task)
+    planner = RandomShooting(
+        task,
+        model,
+        horizon=settings.horizon,
+        candidates=settings.candidates,
+        seed=_seed(options, _PLAN),
+        nthread=options.nthread,
+    )
+    with observer.stage(title, episodes * settings.steps_per_rollout) as progress:
+        return collect_mpc(
+            task,
+            planner,
+            episodes,
+            settings.steps_per_rollout,
+            seed=_seed(options, _CONTROL),
+            first_episode=first_episode,
+            action_noise=settings.action_noise,
+            progress=progress,
+        )
+
+
+def _save_rollouts(
+    task: Task, run: Run, model: DynamicsModel, options: Options, observer: Observer
+) -> Record:
+    """Rollouts for imitation: those whose return exceeds the task's minimum, until there are enough.
+
+    They are collected in chunks, a file each, and saved together in the end. Gives up, with what there is,
+    after `MAX_ATTEMPTS_PER_ROLLOUT` attempts for each rollout wanted.
+    """
+    settings = settings_of(task)
+    wanted = settings.rollouts_to_save
+    if options.num_rollouts_save_for_mf is not None:
+        wanted = options.num_rollouts_save_for_mf
+    first = settings.iterations * settings.rollouts_per_iteration
+    kept: list[Episodes] = []
+    chunks: list[Path] = []
+    saved = attempts = diverged = 0
+    start = time.perf_counter()
+    while saved < wanted and attempts < MAX_ATTEMPTS_PER_ROLLOUT * wanted:
+        path = run.rollouts(f"saving_{attempts}")
+        count = min(SAVE_CHUNK, wanted)
+        if path.exists():
+            batch = Episodes.load(path, task=task)
+        else:
+            title = f"rollouts to save ({saved} of {wanted})"
+            batch = _control(task, model, options, count, first + attempts, observer, title)
+            with run.writing(path):
+                batch.save(path)
+        chunks.append(path)
+        good = ~batch.diverged & (batch.returns > settings.min_return)
+        kept.append(batch.select(np.flatnonzero(good)[: wanted - saved]))
+        saved += len(kept[-1])
+        attempts += count
+        diverged += int(batch.diverged.sum())
+    if saved < wanted:
+        observer.note(
+            f"only {saved} of {wanted} rollouts had a return above {settings.min_return:g} in {attempts} "
+            "attempts: these are saved, no more are tried (model_based.min_return sets the limit)"
+        )
+    returns = np.zeros(0)
+    if saved:
+        episodes = Episodes.concatenate(kept)
+        returns = episodes.returns
+        with run.writing(run.rollouts("saved")) as path:
+            episodes.save(path)
+    summary = {
+        "rollouts_wanted": wanted,
+        "rollouts_saved": saved,
+        "attempts": attempts,
+        "diverged": diverged,
+        "min_return": settings.min_return,
+        "reward_mean": float(returns.mean()) if saved else None,
+        "reward_std": float(returns.std()) if saved else None,
+        "seconds": time.perf_counter() - start,
+    }
+    run.write_summary(summary)
+    for path in chunks:
+        path.unlink(missing_ok=True)
+    return summary
+
+
+# --- bookkeeping
+
+
+def _record(
+    iteration: int,
+    train: Episodes,
+    new: list[Episodes],
+    fit: FitResult | None,
+    errors: dict[int, float],
+    rollouts: Episodes,
+    seconds_control: float,
+) -> Record:
+    points_old = fit.points_old if fit else train.nsteps
+    points_new = fit.points_new if fit else sum(batch.nsteps for batch in new)
+    returns = rollouts.returns
+    return {
+        "iteration": iteration,
+        "points_old": points_old,
+        "points_new": points_new,
+        "steps_total": points_old + points_new,
+        "loss_train": fit.loss if fit else None,
+        "loss_old": fit.loss_old if fit else None,
+        "loss_new": fit.loss_new if fit else None,
+        "validation_error": {str(horizon): error for horizon, error in errors.items()},
+        "reward_mean": float(returns.mean()),
+        "reward_std": float(returns.std()),
+        "returns": [float(value) for value in returns],
+        "episode_length_mean": float(rollouts.lengths.mean()),
+        "diverged": int(rollouts.diverged.sum()),
+        "seconds_training": fit.seconds if fit else 0.0,
+        "seconds_control": seconds_control,
+    }
+
+
+def _check_existing(run: Run, task: Task, options: Options) -> None:
+    """Refuses files that do not fit before anything of the run is touched."""
+    run.config()
+    if options.use_existing_training_data:
+        for name in ("train", "validation"):
+            Episodes.load(run.data(name), task=task)
+    if options.use_existing_dynamics_model:
+        _model(task, run, options, 0)
+
+
+def _seed(options: Options, stage: int, iteration: int = 0) -> int:
+    """The seed of a stage: 63 bits that no other stage, iteration or seed shares, for all practical
+    purposes."""
+    sequence = np.random.SeedSequence((options.seed, stage, iteration))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,188 @@
+"""``mbmf mb``: model-based learning of a task, from random data to rollouts for imitation."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mbmf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mbmf.cli.console import ConsoleObserver
+    from mbmf.dynamics import DynamicsModel
+    from mbmf.episodes import Episodes
+    from mbmf.run import Record, Run
+    from mbmf.task import Task
+
+
+@dataclass(frozen=True)
+class Options:
+    """Learn the dynamics from random data, and drive the robot with them, better after each iteration."""
+
+    yaml_file: str
+    """The task: a preset's name (swimmer_forward, cheetah_forward, hopper_forward, ant_forward) or the path
+    of a YAML file (docs/tasks.md)."""
+
+    seed: int = 0
+    """Seed of everything random: data, weights, batches, plans, noise."""
+
+    run_num: int = 0
+    """Number of the run: files are in <runs_dir>/run_<run_num>."""
+
+    use_existing_training_data: bool = False
+    """Take the random data that the run directory has, collect none; what else it has is replaced."""
+
+    use_existing_dynamics_model: bool = False
+    """Take the latest dynamics model that the run directory has, train none; what else it has is replaced."""
+
+    desired_traj_type: str | None = None
+    """Path to follow. Not there yet: path following comes with a later release."""
+
+    num_rollouts_save_for_mf: int | None = None
+    """Rollouts to save after the last iteration, for imitation (default: the task's rollouts_to_save, 60)."""
+
+    might_render: bool = False
+    """Check before the run that this machine can render, and say so if it cannot."""
+
+    visualize_MPC_rollout: bool = False  # noqa: N815 - the original's flag
+    """After each iteration write a video of its first rollout to videos/."""
+
+    perform_forwardsim_for_vis: bool = False
+    """After each iteration plot an open-loop prediction of the learned model to plots/."""
+
+    print_minimal: bool = False
+    """Print a line per iteration, no progress, no tables."""
+
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
+
+    resume: bool = False
+    """Continue the run after an interruption; the numbers are those of a run without one."""
+
+    overwrite: bool = False
+    """Replace the run if there is one."""
+
+    nthread: int = 0
+    """Threads for simulation and planning, 0: one per CPU. The numbers do not depend on it."""
+
+
+def run(options: Options) -> None:
+    """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    _check(options)
+    from mbmf.algorithms import model_based
+    from mbmf.cli.console import ConsoleObserver
+    from mbmf.task import load_task
+
+    task = load_task(options.yaml_file)
+    settings = model_based.settings_of(task)
+    run_options = model_based.Options(
+        seed=options.seed,
+        nthread=options.nthread,
+        num_rollouts_save_for_mf=options.num_rollouts_save_for_mf,
+        use_existing_training_data=options.use_existing_training_data,
+        use_existing_dynamics_model=options.use_existing_dynamics_model,
+    )
+    path = options.runs_dir / f"run_{options.run_num}"
+    with model_based.open_run(
+        path, task, run_options, resume=options.resume, overwrite=options.overwrite
+    ) as directory:
+        done = directory.metrics()
+        observer = ConsoleObserver(
+            settings.iterations,
+            minimal=options.print_minimal,
+            previous=done[-1] if done else None,
+            after_iteration=lambda *iteration: _show(options, task, directory, observer, *iteration),
+        )
+        if options.might_render or options.visualize_MPC_rollout:
+            _check_rendering(task, observer)
+        if directory.summary() is not None:
+            observer.note("the run is finished already; --overwrite starts it anew")
+        try:
+            summary = model_based.model_based(task, directory, run_options, observer)
+        except KeyboardInterrupt:
+            print(f"\nInterrupted. To continue:\n  {_resume_command(options)}", file=sys.stderr)
+            raise
+        _conclude(path, summary, observer)
+
+
+def _check(options: Options) -> None:
+    for name, value, least in (
+        ("seed", options.seed, 0),
+        ("run_num", options.run_num, 0),
+        ("nthread", options.nthread, 0),
+        ("num_rollouts_save_for_mf", options.num_rollouts_save_for_mf or 0, 0),
+    ):
+        if value < least:
+            raise ConfigError(f"--{name} must be at least {least}, got {value}")
+    if options.resume and options.overwrite:
+        raise ConfigError(
+            "--resume and --overwrite must not both be given: one continues a run, one replaces it"
+        )
+    if options.desired_traj_type is not None or Path(options.yaml_file).stem.endswith("_trajfollow"):
+        raise ConfigError(
+            "--yaml_file and --desired_traj_type must not ask for path following, which is not there yet: "
+            f"what works now are the *_forward presets and your own tasks, got --yaml_file={options.yaml_file}"
+            + (f" --desired_traj_type={options.desired_traj_type}" if options.desired_traj_type else "")
+        )
+
+
+def _check_rendering(task: Task, observer: ConsoleObserver) -> None:
+    from mbmf.renderer import Renderer, RenderError
+
+    try:
+        with Renderer(task.model):
+            pass
+    except RenderError as error:
+        observer.note(str(error))
+
+
+def _show(
+    options: Options,
+    task: Task,
+    directory: Run,
+    observer: ConsoleObserver,
+    record: Record,
+    model: DynamicsModel,
+    rollouts: Episodes,
+) -> None:
+    """Writes the pictures that were asked for; one that cannot be made is a note."""
+    from mbmf.renderer import RenderError
+
+    name = f"iteration_{record['iteration']}"
+    if options.visualize_MPC_rollout:
+        from mbmf.show.video import save_episode_video
+
+        try:
+            with directory.writing(directory.video(name)) as path:
+                save_episode_video(task, rollouts, 0, path)
+        except RenderError as error:
+            observer.note(f"no video of iteration {record['iteration']}: {error}")
+    if options.perform_forwardsim_for_vis:
+        from mbmf.show.plots import plot_forward_simulation
+
+        name = f"forwardsim_{record['iteration']}"
+        with directory.writing(directory.plot(name)) as path:
+            plot_forward_simulation(task, model, rollouts, path)
+
+
+def _conclude(path: Path, summary: Record, observer: ConsoleObserver) -> None:
+    saved = summary["rollouts_saved"]
+    text = f"{saved} of {summary['rollouts_wanted']} rollouts saved for imitation"
+    if saved:
+        text += f", reward {summary['reward_mean']:.2f} ± {summary['reward_std']:.2f}"
+    observer.console.print(f"{text}. Everything is in {path}", soft_wrap=True, markup=False)
+
+
+def _resume_command(options: Options) -> str:
+    """The command line of these options, with --resume."""
+    defaults = Options(yaml_file="")
+    words = ["mbmf", "mb"]
+    for name in options.__dataclass_fields__:
+        value = getattr(options, name)
+        if name in ("resume", "overwrite") or value == getattr(defaults, name):
+            continue
+        words.append(f"--{name}" if value is True else f"--{name}={shlex.quote(str(value))}")
+    return " ".join([*words, "--resume"])
