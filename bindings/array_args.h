@@ -1,7 +1,8 @@
-// Checks of array arguments, and arrays handed back: the only place of the bindings that looks at NumPy arrays.
+// Checks of array arguments, and arrays handed back: the only place of the bindings that looks at NumPy
+// arrays.
 //
-// Nothing is converted here: an array of another dtype, shape or memory order is refused with a message that says what
-// would be right. The Python package converts before it calls.
+// Nothing is converted here: an array of another dtype, shape or memory order is refused with a message that
+// says what would be right. The Python package converts before it calls.
 
 #ifndef MBMF_BINDINGS_ARRAY_ARGS_H_
 #define MBMF_BINDINGS_ARRAY_ARGS_H_
@@ -9,7 +10,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <cstdint>
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 #include <type_traits>
@@ -34,15 +35,17 @@ struct Dim {
 inline std::string shape_text(std::initializer_list<Dim> shape) {
   std::string text = "(";
   for (const Dim& dim : shape) text += (dim.name ? std::string(dim.name) : std::to_string(dim.size)) + ", ";
-  if (shape.size() > 1) text.erase(text.size() - 2);
-  else if (shape.size() == 1) text.pop_back();
+  if (shape.size() > 1)
+    text.erase(text.size() - 2);
+  else if (shape.size() == 1)
+    text.pop_back();
   return text + ")";
 }
 
 // Throws unless `array` is C-contiguous, aligned, of dtype T and of that shape.
 template <typename T>
 void check_array(const py::array& array, const char* name, std::initializer_list<Dim> shape) {
-  const int wanted = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  constexpr int wanted = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
   bool good = py::dtype::of<T>().equal(array.dtype()) && (array.flags() & wanted) == wanted &&
               array.ndim() == static_cast<py::ssize_t>(shape.size());
   py::ssize_t axis = 0;
@@ -52,9 +55,10 @@ void check_array(const py::array& array, const char* name, std::initializer_list
     axis++;
   }
   if (good) return;
-  throw_invalid(name, " must be a C-contiguous ", std::string(py::str(py::dtype::of<T>())), " array of shape ",
-                shape_text(shape), ", got ", (array.flags() & py::array::c_style) ? "a " : "a non-contiguous ",
-                std::string(py::str(array.dtype())), " array of shape ", std::string(py::str(array.attr("shape"))));
+  throw_invalid(
+      name, " must be a C-contiguous ", std::string(py::str(py::dtype::of<T>())), " array of shape ",
+      shape_text(shape), ", got ", (array.flags() & py::array::c_style) ? "a " : "a non-contiguous ",
+      std::string(py::str(array.dtype())), " array of shape ", std::string(py::str(array.attr("shape"))));
 }
 
 // The numbers of an input array.

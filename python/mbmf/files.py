@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a run that is killed, never meets half of one."""
+"""Writing files so that a reader, or a killed run, never meets half of one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import BinaryIO
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a binary file that takes the place of ``path`` when the block ends without an error.
 
-    The bytes go to a temporary name in the same folder, are flushed to the disk, and are then renamed. If the block
-    or the disk fails, the temporary file is removed and ``path`` is as it was.
+    The bytes go to a temporary name in the same folder, are flushed to the disk, and are then renamed. If the
+    block or the disk fails, the temporary file is removed and ``path`` is as it was.
 
     Raises:
         OSError: the folder does not exist or cannot be written, the disk is full, or ``path`` is a folder.

@@ -1,6 +1,7 @@
 // A task: what the robot is, what is observed, what is good, when an episode ends and how it starts.
 //
-// The one definition that simulator, planner and Gymnasium environment read. Immutable and thread-safe once made.
+// The one definition that simulator, planner and Gymnasium environment read. Immutable and thread-safe once
+// made.
 
 #ifndef MBMF_TASK_H_
 #define MBMF_TASK_H_
@@ -8,6 +9,7 @@
 #include <mujoco/mujoco.h>
 
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -21,17 +23,17 @@ namespace mbmf {
 // Where a number of a state or an observation comes from in mjData.
 enum class Source : int {
   kTime = 0,
-  kQpos = 1,            // address: qpos index
-  kQvel = 2,            // qvel index
-  kAct = 3,             // activation index
-  kSensor = 4,          // sensordata index
-  kBodyPos = 5,         // 3 * body + axis (xpos)
-  kBodyRotation = 6,    // 9 * body + entry, row-major (xmat)
-  kSitePos = 7,         // 3 * site + axis (site_xpos)
-  kSubtreeCom = 8,      // 3 * body + axis
-  kSubtreeLinvel = 9,   // 3 * body + axis
-  kBodyEuler = 10,      // 6 * body + k: cos, sin of a = atan2(r3, r1), of b = atan2(-r6, sqrt(r7^2 + r8^2)) and of
-                        // c = atan2(r7, r8), r = xmat of the body, row-major (the paper's code for the ant)
+  kQpos = 1,           // address: qpos index
+  kQvel = 2,           // qvel index
+  kAct = 3,            // activation index
+  kSensor = 4,         // sensordata index
+  kBodyPos = 5,        // 3 * body + axis (xpos)
+  kBodyRotation = 6,   // 9 * body + entry, row-major (xmat)
+  kSitePos = 7,        // 3 * site + axis (site_xpos)
+  kSubtreeCom = 8,     // 3 * body + axis
+  kSubtreeLinvel = 9,  // 3 * body + axis
+  kBodyEuler = 10,  // 6 * body + k: cos, sin of a = atan2(r3, r1), of b = atan2(-r6, sqrt(r7^2 + r8^2)) and
+                    // of c = atan2(r7, r8), r = xmat of the body, row-major (the paper's code for the ant)
 };
 
 enum class Transform : int { kIdentity = 0, kCos = 1, kSin = 2 };
@@ -41,8 +43,10 @@ struct Channel {
   Source source;
   int address = 0;
   Transform transform = Transform::kIdentity;
-  double low;   // -infinity: not clipped
-  double high;  // +infinity: not clipped
+  double low = -std::numeric_limits<double>::infinity();  // -infinity: not clipped
+  double high = std::numeric_limits<double>::infinity();  // +infinity: not clipped
+
+  bool operator==(const Channel&) const = default;
 };
 
 // A number of mjData that must stay within bounds.
@@ -72,25 +76,29 @@ struct Reset {
   std::vector<Set> set_qpos;
 };
 
-enum class ResetKind : int { kDefault = 0, kRandom = 1, kControl = 2 };  // policy, random data, control rollouts
+enum class ResetKind : int {
+  kDefault = 0,
+  kRandom = 1,
+  kControl = 2
+};  // policy, random data, control rollouts
 
 struct TaskSpec {
   std::string name;
-  int physics_steps = 1;  // per control step
-  std::vector<Channel> state;        // the dynamics model's
-  std::vector<Channel> observation;  // the policy's
-  std::vector<Term> reward;          // over the state after the step and the action in [-1, 1]
-  std::vector<Term> cost;            // over predicted states and actions
-  std::vector<StateBound> alive;     // a candidate outside these is dead for good and gains nothing more
-  std::vector<ChannelBound> healthy; // an episode outside these is terminated
+  int physics_steps = 1;              // per control step
+  std::vector<Channel> state;         // the dynamics model's
+  std::vector<Channel> observation;   // the policy's
+  std::vector<Term> reward;           // over the state after the step and the action in [-1, 1]
+  std::vector<Term> cost;             // over predicted states and actions
+  std::vector<StateBound> alive;      // a candidate outside these is dead for good and gains nothing more
+  std::vector<ChannelBound> healthy;  // an episode outside these is terminated
   std::vector<double> start_qpos, start_qvel;  // (nq), (nv)
-  Reset reset[3];                    // by ResetKind
+  Reset reset[3];                              // by ResetKind
 };
 
 class Task {
  public:
-  // Loads a compiled MuJoCo model (MJB bytes). Throws mbmf::Error if MuJoCo refuses it, std::invalid_argument if the
-  // specification does not fit the model.
+  // Loads a compiled MuJoCo model (MJB bytes). Throws mbmf::Error if MuJoCo refuses it, std::invalid_argument
+  // if the specification does not fit the model.
   static std::shared_ptr<const Task> load(const void* mjb, std::size_t size, TaskSpec spec);
   ~Task();
 
@@ -98,23 +106,27 @@ class Task {
   const TaskSpec& spec() const { return spec_; }
   int nstate() const { return static_cast<int>(spec_.state.size()); }
   int nobservation() const { return static_cast<int>(spec_.observation.size()); }
-  int naction() const { return model_->nu; }
+  int naction() const { return static_cast<int>(model_->nu); }
+  bool observes_state() const { return observes_state_; }  // the observation is the state, channel by channel
   double dt() const { return model_->opt.timestep * spec_.physics_steps; }  // seconds
 
   // The control of an action in [-1, 1]: scaled to the actuator's control range where it is limited.
   // action (naction), ctrl (nu)
   void to_control(const double* action, mjtNum* ctrl) const;
 
-  // Reads channels from d, whose position and velocity stages must be current. out (channels)
+  // Reads channels from d, which must be refreshed. out (channels)
   void read(const std::vector<Channel>& channels, const mjData* d, double* out) const;
 
-  // Sets d to a start state drawn from `draws`; does not run forward.
+  // Sets d, freshly reset by mj_resetData, to a start state; does not run forward. In this order: noise on
+  // each qpos, noise on each qvel, the set qpos; then quaternions are normalised.
   void start(mjData* d, ResetKind kind, Draws draws) const;
 
-  // True if every healthy bound holds and qpos and qvel are finite.
+  // True if every healthy bound holds and qpos and qvel are finite. d must be refreshed.
   bool healthy(const mjData* d) const;
 
-  // Computes what `read` and `healthy` need after a step (kinematics, subtree velocities), and nothing else.
+  // Brings what the task's channels read up to d's qpos and qvel, and nothing else: after a step MuJoCo's own
+  // values are those before the last physics step. What the next step reads is left as it is. Sensors of the
+  // acceleration stage stay as the step left them. Writes d's cvel in a layout of its own.
   void refresh(mjData* d) const;
 
   // Planning cost of K candidates, in float64. states (K, H + 1, nstate), actions (K, H, naction), cost (K).
@@ -123,9 +135,15 @@ class Task {
 
  private:
   Task(mjModel* model, TaskSpec spec);
+  void check() const;
+  void subtree_com(mjData* d) const;
+  void subtree_linvel(mjData* d) const;
+
   mjModel* model_;
   TaskSpec spec_;
-  std::vector<std::pair<double, double>> control_;  // (middle, half range) per actuator
+  bool observes_state_;
+  bool reads_kinematics_, reads_com_, reads_linvel_, reads_sensors_;  // what refresh computes
+  std::vector<std::pair<double, double>> control_;                    // (middle, half range) per actuator
 };
 
 }  // namespace mbmf

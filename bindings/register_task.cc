@@ -1,0 +1,180 @@
+// Task and the structures of its specification.
+
+#include <pybind11/native_enum.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "array_args.h"
+#include "mbmf/task.h"
+
+namespace mbmf::bindings {
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+void register_enums(py::module_& module) {
+  py::native_enum<Source>(module, "Source", "enum.IntEnum", "Where a number comes from in mjData.")
+      .value("TIME", Source::kTime)
+      .value("QPOS", Source::kQpos)
+      .value("QVEL", Source::kQvel)
+      .value("ACT", Source::kAct)
+      .value("SENSOR", Source::kSensor)
+      .value("BODY_POS", Source::kBodyPos)
+      .value("BODY_ROTATION", Source::kBodyRotation)
+      .value("SITE_POS", Source::kSitePos)
+      .value("SUBTREE_COM", Source::kSubtreeCom)
+      .value("SUBTREE_LINVEL", Source::kSubtreeLinvel)
+      .value("BODY_EULER", Source::kBodyEuler)
+      .finalize();
+  py::native_enum<Transform>(module, "Transform", "enum.IntEnum", "What is done to a number that was read.")
+      .value("IDENTITY", Transform::kIdentity)
+      .value("COS", Transform::kCos)
+      .value("SIN", Transform::kSin)
+      .finalize();
+  py::native_enum<TermKind>(module, "TermKind", "enum.IntEnum", "The kinds of reward and cost terms.")
+      .value("CONSTANT", TermKind::kConstant)
+      .value("LINEAR", TermKind::kLinear)
+      .value("QUADRATIC", TermKind::kQuadratic)
+      .value("ABSOLUTE", TermKind::kAbsolute)
+      .value("DISTANCE", TermKind::kDistance)
+      .value("OUTSIDE", TermKind::kOutside)
+      .value("ACTION", TermKind::kAction)
+      .finalize();
+  py::native_enum<NoiseKind>(module, "NoiseKind", "enum.IntEnum", "The kinds of noise on a start state.")
+      .value("NONE", NoiseKind::kNone)
+      .value("NORMAL", NoiseKind::kNormal)
+      .value("UNIFORM", NoiseKind::kUniform)
+      .finalize();
+  py::native_enum<ResetKind>(module, "ResetKind", "enum.IntEnum", "How an episode starts.")
+      .value("DEFAULT", ResetKind::kDefault)
+      .value("RANDOM", ResetKind::kRandom)
+      .value("CONTROL", ResetKind::kControl)
+      .finalize();
+}
+
+void register_structures(py::module_& module) {
+  py::class_<Bounds>(module, "Bounds", "An interval; NaN is outside.")
+      .def(py::init<double, double, bool, bool>(), py::arg("low"), py::arg("high"),
+           py::arg("low_open") = false, py::arg("high_open") = false)
+      .def_readwrite("low", &Bounds::low)
+      .def_readwrite("high", &Bounds::high)
+      .def_readwrite("low_open", &Bounds::low_open)
+      .def_readwrite("high_open", &Bounds::high_open);
+  py::class_<Channel>(module, "Channel", "One dimension of a state: a source, transformed, then clipped.")
+      .def(py::init<Source, int, Transform, double, double>(), py::arg("source"), py::arg("address") = 0,
+           py::arg("transform") = Transform::kIdentity, py::arg("low") = -kInfinity,
+           py::arg("high") = kInfinity)
+      .def_readwrite("source", &Channel::source)
+      .def_readwrite("address", &Channel::address)
+      .def_readwrite("transform", &Channel::transform)
+      .def_readwrite("low", &Channel::low)
+      .def_readwrite("high", &Channel::high);
+  py::class_<ChannelBound>(module, "ChannelBound", "A number of mjData that must stay within bounds.")
+      .def(py::init<Channel, Bounds>(), py::arg("channel"), py::arg("bounds"))
+      .def_readwrite("channel", &ChannelBound::channel)
+      .def_readwrite("bounds", &ChannelBound::bounds);
+  py::class_<StateBound>(module, "StateBound", "A state dimension that must stay within bounds.")
+      .def(py::init<int, Bounds>(), py::arg("index"), py::arg("bounds"))
+      .def_readwrite("index", &StateBound::index)
+      .def_readwrite("bounds", &StateBound::bounds);
+  py::class_<Term>(module, "Term", "One term of a reward or a cost.")
+      .def(py::init<TermKind, double, std::vector<int>, std::vector<double>, std::vector<int>, Bounds>(),
+           py::arg("kind"), py::arg("weight"), py::arg("index") = std::vector<int>(),
+           py::arg("target") = std::vector<double>(), py::arg("target_index") = std::vector<int>(),
+           py::arg_v("bounds", Bounds{0, 0}, "Bounds(0, 0)"))
+      .def_readwrite("kind", &Term::kind)
+      .def_readwrite("weight", &Term::weight)
+      .def_readwrite("index", &Term::index)
+      .def_readwrite("target", &Term::target)
+      .def_readwrite("target_index", &Term::target_index)
+      .def_readwrite("bounds", &Term::bounds);
+  py::class_<Noise>(module, "Noise",
+                    "Noise on a start vector: scale * N(0, 1), or uniform in [-scale, scale).")
+      .def(py::init<NoiseKind, double>(), py::arg("kind") = NoiseKind::kNone, py::arg("scale") = 0.0)
+      .def_readwrite("kind", &Noise::kind)
+      .def_readwrite("scale", &Noise::scale);
+  py::class_<Reset::Set>(module, "ResetSet", "A start qpos that is set to a value uniform in [low, high).")
+      .def(py::init<int, double, double>(), py::arg("index"), py::arg("low"), py::arg("high"))
+      .def_readwrite("index", &Reset::Set::index)
+      .def_readwrite("low", &Reset::Set::low)
+      .def_readwrite("high", &Reset::Set::high);
+  py::class_<Reset>(module, "Reset", "How an episode starts: noise on qpos and qvel, then some qpos set.")
+      .def(py::init<Noise, Noise, std::vector<Reset::Set>>(), py::arg_v("qpos", Noise{}, "Noise()"),
+           py::arg_v("qvel", Noise{}, "Noise()"), py::arg("set_qpos") = std::vector<Reset::Set>())
+      .def_readwrite("qpos", &Reset::qpos)
+      .def_readwrite("qvel", &Reset::qvel)
+      .def_readwrite("set_qpos", &Reset::set_qpos);
+  py::class_<TaskSpec>(module, "TaskSpec",
+                       "What a task is. Lists are copied when read: assign a whole list to change one.")
+      .def(py::init<>())
+      .def_readwrite("name", &TaskSpec::name)
+      .def_readwrite("physics_steps", &TaskSpec::physics_steps)
+      .def_readwrite("state", &TaskSpec::state)
+      .def_readwrite("observation", &TaskSpec::observation)
+      .def_readwrite("reward", &TaskSpec::reward)
+      .def_readwrite("cost", &TaskSpec::cost)
+      .def_readwrite("alive", &TaskSpec::alive)
+      .def_readwrite("healthy", &TaskSpec::healthy)
+      .def_readwrite("start_qpos", &TaskSpec::start_qpos)
+      .def_readwrite("start_qvel", &TaskSpec::start_qvel)
+      .def_property(
+          "reset",
+          [](const TaskSpec& spec) {
+            return std::array<Reset, 3>{spec.reset[0], spec.reset[1], spec.reset[2]};
+          },
+          [](TaskSpec& spec, const std::array<Reset, 3>& reset) {
+            std::copy(reset.begin(), reset.end(), spec.reset);
+          },
+          "Three resets, by ResetKind.");
+}
+
+py::array_t<double> cost(const Task& task, const py::array& states, const py::array& actions) {
+  check_array<float>(actions, "actions", {"K", "H", task.naction()});
+  const py::ssize_t k = actions.shape(0), horizon = actions.shape(1);
+  if (horizon < 1) throw_invalid("actions must be sequences of at least one action, got H = 0");
+  const float* s = input<float>(states, "states", {k, horizon + 1, task.nstate()});
+  const float* a = static_cast<const float*>(actions.data());
+  py::array_t<double> out = make_array<double>({k});
+  double* c = out.mutable_data();
+  py::gil_scoped_release release;
+  task.cost(s, a, static_cast<int>(k), static_cast<int>(horizon), c);
+  return out;
+}
+
+}  // namespace
+
+void register_task(py::module_& module) {
+  register_enums(module);
+  register_structures(module);
+  py::class_<Task, std::shared_ptr<Task>>(module, "Task",
+                                          "A compiled task. Immutable; may be used from several threads.")
+      .def(py::init([](const py::bytes& mjb, TaskSpec spec) {
+             const std::string_view bytes = mjb;
+             return std::const_pointer_cast<Task>(Task::load(bytes.data(), bytes.size(), std::move(spec)));
+           }),
+           py::arg("mjb"), py::arg("spec"))
+      .def_property_readonly("name", [](const Task& task) { return task.spec().name; })
+      .def_property_readonly(
+          "spec", [](const Task& task) { return task.spec(); }, "A copy of the specification.")
+      .def_property_readonly("nstate", &Task::nstate)
+      .def_property_readonly("nobservation", &Task::nobservation)
+      .def_property_readonly("naction", &Task::naction)
+      .def_property_readonly("dt", &Task::dt, "Seconds of one control step.")
+      .def_property_readonly("observes_state", &Task::observes_state,
+                             "Whether the observation is the state, channel by channel.")
+      .def_property_readonly(
+          "is_sparse", [](const Task& task) { return mj_isSparse(task.model()) != 0; },
+          "Whether MuJoCo would use sparse constraint Jacobians.")
+      .def("cost", &cost, py::arg("states"), py::arg("actions"),
+           "Planning cost of K candidates: states float32 (K, H + 1, nstate), actions float32 (K, H, "
+           "naction) -> "
+           "float64 (K,).");
+}
+
+}  // namespace mbmf::bindings
