@@ -124,7 +124,8 @@ def _check(options: Options) -> None:
     if options.desired_traj_type is not None or Path(options.yaml_file).stem.endswith("_trajfollow"):
         raise ConfigError(
             "--yaml_file and --desired_traj_type must not ask for path following, which is not there yet: "
-            f"what works now are the *_forward presets and your own tasks, got --yaml_file={options.yaml_file}"
+            "what works now are the *_forward presets and your own tasks, "
+            f"got --yaml_file={options.yaml_file}"
             + (f" --desired_traj_type={options.desired_traj_type}" if options.desired_traj_type else "")
         )
 
