@@ -16,7 +16,7 @@ import numpy as np
 from mbmf.errors import ConfigError
 from mbmf.task_file import one_of, show
 from mbmf.task_schema import BoundsConfig, ChannelConfig, ResetConfig, TaskConfig, TermConfig
-from mbmf.task_sources import Entry, entries
+from mbmf.task_sources import Entry, entries, late_sensors
 
 if TYPE_CHECKING:
     from mbmf import _core
@@ -90,6 +90,11 @@ class _Builder:
                     what = one_of(name, known, f"one of the model's names for {channel.source}")
                     self.problem(f"{key}.{objects}", what, name)
             groups = [(name, known[name]) for name in names if name in known]
+        if channel.source == "sensor":
+            # after a step, sensors of the acceleration stage are out of date
+            read = list(known) if channel.objects is None else channel.objects[1]
+            for name in late_sensors(self.model).intersection(read):
+                self.problem(f"{key}.sensor", "of the position or velocity stage", name)
         chosen: list[Entry] = []
         for name, group in groups:
             if channel.index is None:

@@ -98,7 +98,9 @@ def _apply(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
     kinds = {"joints": spec.joints, "geoms": spec.geoms, "actuators": spec.actuators}
     for kind, elements in kinds.items():
         names = {element.name or str(number): element for number, element in enumerate(elements)}
-        for name, value in getattr(overrides, kind).items():
+        # what is for all goes before what is for one
+        items = sorted(getattr(overrides, kind).items(), key=lambda item: isinstance(item[1], Mapping))
+        for name, value in items:
             key = f"overrides.{kind}.{name}"
             if not isinstance(value, Mapping):
                 for element in elements:

@@ -86,6 +86,13 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
     }
 
 
+def late_sensors(model: mujoco.MjModel) -> set[str]:
+    """The sensors that read accelerations or forces, which MuJoCo has only in the middle of a step."""
+    names = _names(model, mujoco.mjtObj.mjOBJ_SENSOR, model.nsensor)
+    late = int(mujoco.mjtStage.mjSTAGE_ACC.value)
+    return {name for name, stage in zip(names, model.sensor_needstage, strict=True) if stage == late}
+
+
 def _names(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> list[str]:
     return [mujoco.mj_id2name(model, kind, i) or str(i) for i in range(count)]
 

@@ -1,0 +1,179 @@
+"""Tasks of a user's own: robots that no preset knows, as files and as mappings."""
+
+import importlib.util
+import shutil
+import warnings
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+import yaml
+from mbmf.errors import ConfigError
+from mbmf.task import Task, load_task
+from mbmf.task_build import build_spec
+
+
+def asset(name: str) -> Path:
+    folder = importlib.util.find_spec("gymnasium").submodule_search_locations[0]
+    return Path(folder) / "envs" / "mujoco" / "assets" / name
+
+
+def random_batch(task: Task, rng: np.random.Generator, k: int, h: int):
+    states = rng.normal(0, 1, (k, h + 1, task.nstate)).astype(np.float32)
+    actions = rng.uniform(-1, 1, (k, h, task.naction)).astype(np.float32)
+    return states, actions
+
+
+REACH = """
+name: reach
+model: {file: robots/arm.xml}
+overrides:
+  joints: {joint1: {armature: 0.5}, damping: 2}
+  actuators: {1: {gear: 100}}
+state:
+  - {source: qpos, joints: [joint0, joint1], transform: cos}
+  - {source: qpos, joints: [joint0, joint1], transform: sin}
+  - {source: qvel, joint: joint0}
+  - {source: body_pos, body: [fingertip, target], index: [0, 1]}
+reward:
+  - {term: distance, state: body_pos.fingertip, target_state: body_pos.target, weight: -1e0}
+  - {term: action, weight: -0.1}
+reset:
+  default: {set: {target_x: [-0.2, 0.2], target_y: 0.1}}
+"""
+
+
+def test_own_reacher(tmp_path, monkeypatch):
+    (tmp_path / "robots").mkdir()
+    shutil.copy(asset("reacher.xml"), tmp_path / "robots" / "arm.xml")
+    file = tmp_path / "reach.yaml"
+    file.write_text(REACH)
+    monkeypatch.chdir("/")
+    task = load_task(file)
+    assert task.state_names == [
+        *("cos.qpos.joint0", "cos.qpos.joint1", "sin.qpos.joint0", "sin.qpos.joint1", "qvel.joint0"),
+        *("body_pos.fingertip.x", "body_pos.fingertip.y", "body_pos.target.x", "body_pos.target.y"),
+    ]
+    assert task.state_units == ["1"] * 4 + ["rad/s"] + ["m"] * 4
+    np.testing.assert_array_equal(task.model.dof_damping, [2] * 4)
+    np.testing.assert_array_equal(task.model.dof_armature, [1, 0.5, 0, 0])
+    np.testing.assert_array_equal(task.model.actuator_gear[:, 0], [200, 100])
+    spec = build_spec(task.config, task.model, "").spec
+    assert [(s.index, s.low, s.high) for s in spec.reset[2].set_qpos] == [(2, -0.2, 0.2), (3, 0.1, 0.1)]
+
+    states, actions = random_batch(task, np.random.default_rng(2), 50, 6)
+    distance = np.hypot(states[..., 5] - states[..., 7], states[..., 6] - states[..., 8])
+    effort = np.sum(np.concatenate([actions, actions[:, -1:]], axis=1) ** 2, axis=2)
+    np.testing.assert_allclose(task.cost(states, actions), np.sum(distance + 0.1 * effort, axis=1), rtol=1e-6)
+
+    # the written configuration finds the robot from anywhere
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    (moved / "copy.yaml").write_text(task.to_yaml())
+    assert load_task(moved / "copy.yaml") == task
+
+
+def test_own_double_pendulum_as_a_mapping():
+    task = load_task(
+        {
+            "name": "balance",
+            "model": {"asset": "inverted_double_pendulum.xml"},
+            "state": [
+                {"source": "qpos", "joint": "slider"},
+                {"source": "qpos", "joints": ["hinge", "hinge2"], "transform": "sin"},
+                {"source": "qvel", "clip": [-10, 10]},
+                {"source": "site_pos", "site": "tip"},
+            ],
+            "reward": [{"term": "constant", "weight": 10}],
+            "cost": [
+                {"term": "constant", "weight": -10},
+                {"term": "linear", "state": "site_pos.tip.z", "weight": -0.5},
+                {"term": "quadratic", "state": ["site_pos.tip.x", 8], "target": [0, 1.2], "weight": 2},
+                {"term": "absolute", "state": "qvel", "weight": 0.01},
+                {"term": "distance", "state": "site_pos.tip", "target": 0.1},
+                {"term": "outside", "state": ["qpos.slider", 1], "min": -0.5, "below": 0.5, "weight": 3},
+                {"term": "action", "weight": 0.2},
+            ],
+            "alive": [{"state": "site_pos.tip.z", "above": -1}],
+            "healthy": [{"source": "site_pos", "site": "tip", "index": 2, "above": 1}],
+        }
+    )
+    rng = np.random.default_rng(3)
+    states, actions = random_batch(task, rng, 100, 5)
+    s = states.astype(np.float64)
+    effort = np.sum(np.concatenate([actions, actions[:, -1:]], axis=1).astype(np.float64) ** 2, axis=2)
+    tip, bounded = s[..., 6:9], s[..., :2]
+    point = (
+        -10
+        - 0.5 * tip[..., 2]
+        + 2 * (tip[..., 0] ** 2 + (tip[..., 2] - 1.2) ** 2)
+        + 0.01 * np.abs(s[..., 3:6]).sum(axis=2)
+        + np.sqrt(((tip - 0.1) ** 2).sum(axis=2))
+        + 3 * ((bounded < -0.5) | (bounded >= 0.5)).sum(axis=2)
+        + 0.2 * effort
+    )
+    alive = np.logical_and.accumulate(tip[..., 2] > -1, axis=1)
+    assert 0 < alive[:, -1].sum() < len(alive)
+    np.testing.assert_allclose(
+        task.cost(states, actions), np.sum(point * alive, axis=1), rtol=1e-6, atol=1e-6
+    )
+    assert task.model_based is None
+
+
+ODD = """
+<mujoco>
+  <worldbody>
+    <body name="base"><freejoint name="float"/><geom size="0.1"/>
+      <body name="arm" pos="0 0 0.5"><joint type="ball" name="shoulder"/><geom size="0.1"/>
+        <body pos="0 0 0.5"><joint name="elbow" axis="0 1 0"/><geom size="0.1"/><site name="here"/></body>
+      </body>
+    </body>
+  </worldbody>
+  <actuator><position name="muscle" joint="elbow" timeconst="0.1" kp="1" ctrlrange="0 2"/></actuator>
+  <sensor><framepos name="where" objtype="body" objname="arm"/><jointpos name="angle" joint="elbow"/>
+    <accelerometer name="shake" site="here"/></sensor>
+</mujoco>
+"""
+
+
+def test_names_of_other_joints_activations_and_sensors(tmp_path):
+    (tmp_path / "odd.xml").write_text(ODD)
+    data = {
+        "name": "odd",
+        "model": {"file": str(tmp_path / "odd.xml")},
+        "state": [
+            *({"source": s} for s in ("time", "qpos", "qvel", "act")),
+            {"source": "sensor", "sensor": ["where", "angle"]},
+            {"source": "body_euler", "body": "arm", "index": [1, 3]},
+        ],
+        "reward": [{"term": "linear", "state": "qpos.float"}],
+    }
+    task = load_task(data)
+    assert task.state_names == [
+        *("time", *(f"qpos.float.{c}" for c in ("x", "y", "z", "qw", "qx", "qy", "qz"))),
+        *(*(f"qpos.shoulder.{c}" for c in ("qw", "qx", "qy", "qz")), "qpos.elbow"),
+        *(*(f"qvel.float.{c}" for c in ("x", "y", "z", "wx", "wy", "wz")), "qvel.shoulder.wx"),
+        *("qvel.shoulder.wy", "qvel.shoulder.wz", "qvel.elbow", "act.muscle"),
+        *("sensor.where.0", "sensor.where.1", "sensor.where.2", "sensor.angle"),
+        *("body_euler.arm.1", "body_euler.arm.3"),
+    ]
+    assert task.state_units[0] == "s"
+    assert task.nstate == task.core.nstate
+    data["state"] = [{"source": "sensor"}]
+    data["reward"] = [{"term": "constant", "weight": 1}]
+    with pytest.raises(ConfigError, match="must be of the position or velocity stage, got 'shake'"):
+        load_task(data)
+
+
+def test_sparse_jacobians_get_a_warning():
+    data = yaml.safe_load(load_task("hopper_forward").to_yaml())
+    data["overrides"]["option"]["jacobian"] = "sparse"
+    if mujoco.__version__ != "4.0.0":
+        pytest.skip("only MuJoCo 4.0.0 has the defect")
+    with pytest.warns(UserWarning, match="sparse constraint Jacobians"):
+        load_task(data)
+    data["overrides"]["option"]["jacobian"] = "dense"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_task(data)
