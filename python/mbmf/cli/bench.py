@@ -1,0 +1,211 @@
+"""``mbmf bench``: how fast simulator, planner and training are on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mbmf.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from rich.table import Table
+
+    from mbmf.episodes import Episodes
+    from mbmf.task import Task
+
+PRESETS = ("swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward")
+NSIM = 64
+RANDOM_EPISODES, RANDOM_STEPS = 32, 100
+BATCH_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure simulator, planner and training on this machine, against what they can be compared with."""
+
+    nthread: int = 0
+    """Threads for simulation and planning, 0: one per CPU. Training takes one."""
+
+    seconds: float = 1.0
+    """About how long to measure each number."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two ways to do the same: medians in seconds, of rounds that alternated."""
+
+    ours: float
+    baseline: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast as the baseline."""
+        return self.baseline / self.ours
+
+
+def run(options: Options) -> None:
+    """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    if options.nthread < 0:
+        raise ConfigError(f"--nthread must be at least 0, got {options.nthread}")
+    if not 0 < options.seconds <= 3600:
+        raise ConfigError(f"--seconds must be positive and at most 3600, got {options.seconds}")
+    from rich.console import Console
+
+    from mbmf import _core
+    from mbmf.task import load_task
+
+    console = Console(highlight=False)
+    nthread = options.nthread or len(os.sched_getaffinity(0))
+    console.print(f"{nthread} threads, {_core.isa()}, MuJoCo {_core.mujoco_version_loaded()}")
+    simulator, planner, training = _tables()
+    for preset in PRESETS:
+        task = load_task(preset)
+        steps = measure_simulator(task, nthread, options.seconds)
+        simulator.add_row(
+            preset, f"{NSIM / steps.ours:,.0f}", f"{NSIM / steps.baseline:,.0f}", f"{steps.ratio:.2f}"
+        )
+        data = _random_data(task, nthread)
+        settings, seconds = measure_plan(task, data, nthread, options.seconds)
+        planner.add_row(preset, settings, f"{1e3 * seconds:.1f}", f"{1 / seconds:.0f}")
+        updates = measure_training(task, data, options.seconds)
+        rates = (f"{1 / updates.ours:,.0f}", f"{1 / updates.baseline:,.0f}", f"{updates.ratio:.1f}")
+        training.add_row(preset, *rates)
+    for table in (simulator, planner, training):
+        console.print(table)
+
+
+def measure_simulator(task: Task, nthread: int, seconds: float) -> Pair:
+    """A control step of `NSIM` simulations, beside mujoco.batch.Batch doing the physics alone."""
+    import mujoco.batch
+
+    from mbmf.simulator import Simulator
+
+    simulator = Simulator(task, nsim=NSIM, nthread=nthread, seed=0)
+    batch = mujoco.batch.Batch(task.model, nsim=NSIM, nthread=nthread)
+    ctrl = batch.bind("ctrl")
+    actions = np.random.default_rng(0).uniform(-1, 1, (100, NSIM, task.naction))
+    low, high = task.model.actuator_ctrlrange.T
+    limited = task.model.actuator_ctrllimited.astype(bool)
+    controls = np.where(limited, (low + high) / 2 + actions * (high - low) / 2, actions)
+    ours, theirs = itertools.cycle(actions), itertools.cycle(controls)
+
+    def step_batch() -> None:
+        ctrl[:] = next(theirs)
+        batch.step(nstep=task.physics_steps)
+
+    return alternate(lambda: simulator.step(next(ours)), step_batch, seconds)
+
+
+def measure_plan(task: Task, data: Episodes, nthread: int, seconds: float) -> tuple[str, float]:
+    """The preset's horizon and candidates in words, and the seconds of one plan."""
+    from mbmf.dynamics import DynamicsModel
+    from mbmf.planner import RandomShooting
+
+    assert task.model_based is not None
+    model = DynamicsModel(task, hidden=task.model_based.hidden)
+    model.fit(data, epochs=1)
+    planner = RandomShooting(task, model, nthread=nthread)
+    state = data.states[0, 0]
+    return f"{planner.candidates} × {planner.horizon}", median_time(lambda: planner.act(state), seconds)
+
+
+def measure_training(task: Task, data: Episodes, seconds: float) -> Pair:
+    """One update (a batch of 512, Adam), beside a loop over PyTorch's DataLoader that does the same."""
+    from mbmf import training
+    from mbmf.dynamics import DynamicsModel
+
+    assert task.model_based is not None
+    epochs = 20
+    model = DynamicsModel(task, hidden=task.model_based.hidden)
+    updates = epochs * (data.nsteps // BATCH_SIZE)  # a last batch that is not full is left out
+    step = _loader_loop(model.sizes, data)
+
+    def baseline() -> None:
+        for _ in range(epochs):
+            step()
+
+    with training.torch_threads(1):
+        pair = alternate(lambda: model.fit(data, epochs=epochs, batch_size=BATCH_SIZE), baseline, seconds)
+    return Pair(pair.ours / updates, pair.baseline / updates)
+
+
+def alternate(ours: Callable[[], object], baseline: Callable[[], object], seconds: float) -> Pair:
+    """Medians of both, run in turn for about ``seconds`` each, after one run to warm up."""
+    times: tuple[list[float], list[float]] = ([], [])
+    ours(), baseline()
+    while not times[0] or min(sum(times[0]), sum(times[1])) < seconds:
+        for function, taken in zip((ours, baseline), times, strict=True):
+            begin = time.perf_counter()
+            function()
+            taken.append(time.perf_counter() - begin)
+    return Pair(statistics.median(times[0]), statistics.median(times[1]))
+
+
+def median_time(function: Callable[[], object], seconds: float) -> float:
+    """Median seconds of a call, over about ``seconds`` of calls, after one to warm up."""
+    times: list[float] = []
+    function()
+    while not times or sum(times) < seconds:
+        begin = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def _random_data(task: Task, nthread: int) -> Episodes:
+    from mbmf.collect import collect_random
+
+    return collect_random(task, RANDOM_EPISODES, RANDOM_STEPS, seed=0, nthread=nthread)
+
+
+def _loader_loop(sizes: tuple[int, ...], data: Episodes) -> Callable[[], None]:
+    """An epoch of the plain PyTorch loop over normalised data."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    states, actions, next_states = data.transitions()
+    deltas = next_states - states
+    inputs, targets = (
+        torch.from_numpy(((values - values.mean(0)) / np.maximum(values.std(0), 1e-8)).astype(np.float32))
+        for values in (np.concatenate([states, actions], axis=1), deltas)
+    )
+    layers: list[torch.nn.Module] = []
+    for first, second in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [torch.nn.Linear(first, second), torch.nn.ReLU()]
+    network = torch.nn.Sequential(*layers[:-1])
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    loader = DataLoader(TensorDataset(inputs, targets), batch_size=BATCH_SIZE, shuffle=True, drop_last=True)
+
+    def epoch() -> None:
+        for batch, target in loader:
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(network(batch), target).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+    return epoch
+
+
+def _tables() -> tuple[Table, Table, Table]:
+    from rich.table import Table
+
+    tables = []
+    for title, columns in (
+        (f"simulator: control steps per second, {NSIM} simulations", ("mbmf", "mujoco.batch.Batch", "ratio")),
+        ("planner: random shooting", ("candidates × horizon", "ms per plan", "plans per second")),
+        (f"training: updates per second, batch {BATCH_SIZE}", ("mbmf", "DataLoader loop", "ratio")),
+    ):
+        table = Table(title=title, title_justify="left")
+        table.add_column("task")
+        for column in columns:
+            table.add_column(column, justify="right")
+        tables.append(table)
+    simulator, planner, training = tables
+    return simulator, planner, training

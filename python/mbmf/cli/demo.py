@@ -1,0 +1,129 @@
+"""``mbmf demo``: the whole method on the swimmer, with settings that take about two minutes on two cores."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mbmf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mbmf.cli.console import ConsoleObserver
+    from mbmf.dynamics import DynamicsModel
+    from mbmf.episodes import Episodes
+    from mbmf.run import Record, Run
+    from mbmf.task import Task
+
+PRESET = "swimmer_forward"
+# validation data for the 100-step error; costs little and needs no option
+VALIDATION_EPISODES, VALIDATION_STEPS = 3, 150
+
+
+@dataclass(frozen=True)
+class Options:
+    """See it work in three minutes: a swimmer learns to swim. Leaves a learning curve and a video."""
+
+    output: Path = Path("runs/demo")
+    """Folder for everything that it writes; an earlier demo there is replaced."""
+
+    seed: int = 0
+    """Seed of everything random."""
+
+    iterations: int = 3
+    """How often it learns from all data so far and then drives the robot."""
+
+    random_episodes: int = 10
+    """Episodes of random actions to learn from at first."""
+
+    episodes: int = 3
+    """Episodes that it drives per iteration."""
+
+    steps: int = 333
+    """Control steps of each episode, 0.15 s each."""
+
+    epochs: int = 30
+    """Passes over the data per iteration."""
+
+    candidates: int = 2000
+    """Plans that it compares before each step."""
+
+    nthread: int = 0
+    """Threads for simulation and planning, 0: one per CPU. The numbers do not depend on it."""
+
+
+def run(options: Options) -> None:
+    """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    if options.seed < 0 or options.nthread < 0:
+        name, value = ("seed", options.seed) if options.seed < 0 else ("nthread", options.nthread)
+        raise ConfigError(f"--{name} must be at least 0, got {value}")
+    from mbmf.algorithms import model_based
+    from mbmf.cli.console import ConsoleObserver
+    from mbmf.episodes import Episodes
+
+    class Observer(ConsoleObserver):
+        """A line per iteration, after one for the random actions."""
+
+        def iteration(self, record: Record, model: DynamicsModel, rollouts: Episodes) -> None:
+            if record["iteration"] == 1:
+                random = Episodes.load(directory.data("train"), task=task)
+                print(f"random actions: reward {random.returns.mean():.2f} ± {random.returns.std():.2f}")
+            text = f"reward {record['reward_mean']:.2f} ± {record['reward_std']:.2f}"
+            print(f"iteration {record['iteration']} of {options.iterations}: {text}")
+
+    begin = time.perf_counter()
+    task = small_task(options)
+    run_options = model_based.Options(seed=options.seed, nthread=options.nthread)
+    with model_based.open_run(options.output, task, run_options, overwrite=True) as directory:
+        observer = Observer(options.iterations)
+        model_based.model_based(task, directory, run_options, observer)
+        pictures = _show(directory, task, options, observer)
+    print(f"Done in {time.perf_counter() - begin:.0f} seconds. Learning curve and video:")
+    for path in pictures:
+        print(f"  {path}")
+
+
+def small_task(options: Options) -> Task:
+    """The preset, with the demo's settings. Raises ConfigError for one that is out of range."""
+    from mbmf.task import load_task
+
+    config = load_task(PRESET).config.model_dump(mode="json", exclude_none=True)
+    config["model_based"] |= {
+        "random_train": {"episodes": options.random_episodes, "steps": options.steps},
+        "random_validation": {"episodes": VALIDATION_EPISODES, "steps": VALIDATION_STEPS},
+        "epochs": options.epochs,
+        "candidates": options.candidates,
+        "iterations": options.iterations,
+        "rollouts_per_iteration": options.episodes,
+        "rollouts_for_training": options.episodes,
+        "steps_per_rollout": options.steps,
+        "rollouts_to_save": 0,
+    }
+    return load_task(config)
+
+
+def _show(directory: Run, task: Task, options: Options, observer: ConsoleObserver) -> list[Path]:
+    """Writes the learning curve and a video of the last rollout; returns the files that there are."""
+    from mbmf.episodes import Episodes
+    from mbmf.renderer import RenderError
+    from mbmf.show.plots import plot_learning_curve, save_figure
+    from mbmf.show.video import save_episode_video
+
+    random = Episodes.load(directory.data("train"), task=task)
+    last = Episodes.load(directory.rollouts(options.iterations), task=task)
+    records = directory.metrics()
+    figure = plot_learning_curve(
+        [record["returns"] for record in records],
+        random.returns,
+        task_name=task.name,
+        points=[record["steps_total"] for record in records],
+    )
+    with directory.writing(directory.plot("learning_curve")) as path:
+        written = save_figure(figure, path)
+    try:
+        with directory.writing(directory.video("last_rollout")) as path:
+            written.append(save_episode_video(task, last, -1, path))
+    except RenderError as error:
+        observer.note(f"no video: {error}")
+    return written
