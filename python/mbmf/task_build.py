@@ -15,7 +15,17 @@ import numpy as np
 
 from mbmf.errors import ConfigError
 from mbmf.task_file import one_of, show
-from mbmf.task_schema import BoundsConfig, ChannelConfig, ResetConfig, TaskConfig, TermConfig
+from mbmf.task_schema import (
+    Action,
+    BoundsConfig,
+    ChannelConfig,
+    Constant,
+    Linear,
+    Outside,
+    ResetConfig,
+    TaskConfig,
+    TermConfig,
+)
 from mbmf.task_sources import Entry, entries, late_sensors
 
 if TYPE_CHECKING:
@@ -181,12 +191,12 @@ class _Builder:
 
     def term(self, config: TermConfig, key: str) -> _core.Term:
         kind = getattr(self.core.TermKind, config.term.upper())
-        if config.term in ("constant", "action"):
+        if isinstance(config, Constant | Action):
             return self.core.Term(kind, config.weight)
         index = self.states(config.state, f"{key}.state")
-        if config.term == "outside":
+        if isinstance(config, Outside):
             return self.core.Term(kind, config.weight, index, bounds=self.bounds(config))
-        if config.term == "linear":
+        if isinstance(config, Linear):
             return self.core.Term(kind, config.weight, index)
         if config.target_state is not None:
             target_index = self.states(config.target_state, f"{key}.target_state")
@@ -217,23 +227,22 @@ class _Builder:
         return qpos, qvel
 
     def reset(self, config: ResetConfig, key: str) -> _core.Reset:
-        core = self.core
         positions = {e.name.removeprefix("qpos."): e for g in entries(self.model, "qpos").values() for e in g}
         noise = []
         for part in (config.qpos, config.qvel):
             if part is None:
-                noise.append(core.Noise(core.NoiseKind.NONE, 0.0))
+                noise.append(self.core.Noise(self.core.NoiseKind.NONE, 0.0))
             elif part.normal is not None:
-                noise.append(core.Noise(core.NoiseKind.NORMAL, part.normal))
+                noise.append(self.core.Noise(self.core.NoiseKind.NORMAL, part.normal))
             else:
-                noise.append(core.Noise(core.NoiseKind.UNIFORM, part.uniform))
+                noise.append(self.core.Noise(self.core.NoiseKind.UNIFORM, part.uniform or 0.0))
         sets = []
         for name, (low, high) in config.set.items():
             if name in positions:
-                sets.append(core.ResetSet(positions[name].address, low, high))
+                sets.append(self.core.ResetSet(positions[name].address, low, high))
             else:
                 self.problem(f"{key}.set.{name}", one_of(name, positions, "a position of a joint"), name)
-        return core.Reset(noise[0], noise[1], sets)
+        return self.core.Reset(noise[0], noise[1], sets)
 
 
 def _quaternions(model: mujoco.MjModel) -> list[int]:

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from mbmf.errors import ConfigError
 from mbmf.task import Task, load_task
-from mbmf.task_build import build_spec
 
 
 def asset(name: str) -> Path:
@@ -59,7 +58,7 @@ def test_own_reacher(tmp_path, monkeypatch):
     np.testing.assert_array_equal(task.model.dof_damping, [2] * 4)
     np.testing.assert_array_equal(task.model.dof_armature, [1, 0.5, 0, 0])
     np.testing.assert_array_equal(task.model.actuator_gear[:, 0], [200, 100])
-    spec = build_spec(task.config, task.model, "").spec
+    spec = task.core.spec
     assert [(s.index, s.low, s.high) for s in spec.reset[2].set_qpos] == [(2, -0.2, 0.2), (3, 0.1, 0.1)]
 
     states, actions = random_batch(task, np.random.default_rng(2), 50, 6)
