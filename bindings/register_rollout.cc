@@ -1,5 +1,6 @@
 // Whole episodes: collect_random and collect_mpc.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -143,6 +144,16 @@ void register_rollout(py::module_& module) {
       py::arg("planner").none(false), py::arg("episodes"), py::arg("steps"), py::arg("seed"),
       py::arg("first_episode"), py::arg("action_noise"), py::arg("progress"),
       "Episodes of the planner's actions, as a dictionary of arrays.");
+  module.def(
+      "action_noise",
+      [](std::uint64_t seed, std::uint64_t episode, std::uint64_t step, int naction) {
+        py::array_t<double> noise = make_array<double>({naction});
+        Draws draws(derive_key(seed, Stream::kActionNoise, episode), step, 0);
+        std::generate_n(noise.mutable_data(), naction, [&draws] { return draws.normal(); });
+        return noise;
+      },
+      py::arg("seed"), py::arg("episode"), py::arg("step"), py::arg("naction"),
+      "The N(0, 1) that collect_mpc scales and adds to the action of a step: float64 (naction,).");
 }
 
 }  // namespace mbmf::bindings

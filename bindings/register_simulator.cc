@@ -38,6 +38,13 @@ void reset(Simulator& self, const py::object& ids, ResetKind kind) {
   self.reset(sims.data, sims.count, kind);
 }
 
+void start(Simulator& self, const py::object& ids, ResetKind kind, const py::array& episodes) {
+  const Ids sims(ids, self);
+  const std::uint64_t* numbers = input<std::uint64_t>(episodes, "episodes", {sims.count});
+  py::gil_scoped_release release;
+  self.start(sims.data, sims.count, kind, numbers);
+}
+
 void step(Simulator& self, const py::object& ids, const py::array& actions) {
   const Ids sims(ids, self);
   const double* a = input<double>(actions, "actions", {sims.count, self.task().naction()});
@@ -75,6 +82,8 @@ void register_simulator(py::module_& module) {
       .def_property_readonly("state_size", &Simulator::state_size)
       .def("reseed", &Simulator::reseed, py::arg("seed"))
       .def("reset", &reset, py::arg("ids"), py::arg("kind"))
+      .def("start", &start, py::arg("ids"), py::arg("kind"), py::arg("episodes"),
+           "Starts simulations as the episodes of these numbers: uint64 (nid,).")
       .def("step", &step, py::arg("ids"), py::arg("actions"), "actions: float64 (nid, naction).")
       .def("get_state", &get_state, py::arg("ids"), "float64 (nid, state_size).")
       .def("set_state", &set_state, py::arg("ids"), py::arg("rows"))

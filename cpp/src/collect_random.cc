@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "batch.h"
+#include "episode_buffers.h"
 #include "mbmf/error.h"
 #include "mbmf/rollout.h"
 #include "mbmf/thread_pool.h"
@@ -109,26 +110,11 @@ class RandomEpisodes {
   std::atomic<bool> stop_{false};
 };
 
-void clear(const Task& task, const EpisodeBuffers& b) {
-  const std::size_t episodes = static_cast<std::size_t>(b.episodes),
-                    steps = static_cast<std::size_t>(b.steps);
-  std::fill_n(b.states, episodes * (steps + 1) * task.nstate(), 0.0);
-  if (b.observations != nullptr)
-    std::fill_n(b.observations, episodes * (steps + 1) * task.nobservation(), 0.0);
-  std::fill_n(b.actions, episodes * steps * task.naction(), 0.0f);
-  std::fill_n(b.rewards, episodes * steps, 0.0);
-  std::fill_n(b.lengths, episodes, 0);
-  std::fill_n(b.terminated, episodes, std::uint8_t{0});
-  std::fill_n(b.diverged, episodes, std::uint8_t{0});
-}
-
 }  // namespace
 
 void collect_random(const Task& task, const EpisodeBuffers& buffers, std::uint64_t seed,
                     std::uint64_t first_episode, int nthread, const Progress& progress) {
-  if (buffers.episodes < 1) throw_invalid("episodes must be at least 1, got ", buffers.episodes);
-  if (buffers.steps < 1) throw_invalid("steps must be at least 1, got ", buffers.steps);
-  clear(task, buffers);
+  check_and_clear(task, buffers);
   RandomEpisodes episodes(task, buffers, seed, first_episode, nthread);
 
   // the episodes run on threads of their own, so that progress is reported on time however long a step takes

@@ -22,6 +22,7 @@ struct Simulator::Impl {
         state_size(mjb_nstate(batch.get())),
         seed(seed_),
         resets(static_cast<std::size_t>(nsim)),
+        starts(static_cast<std::size_t>(nsim)),
         clipped(static_cast<std::size_t>(nsim) * task->naction()),
         states(static_cast<std::size_t>(nsim) * task->nstate()),
         observations(task->observes_state() ? 0 : static_cast<std::size_t>(nsim) * task->nobservation()),
@@ -73,6 +74,15 @@ struct Simulator::Impl {
     }
   }
 
+  // Resets the simulations from their `starts`.
+  void run_resets(const int* ids, int nid, ResetKind reset_kind) {
+    if (reset_kind < ResetKind::kDefault || reset_kind > ResetKind::kControl) {
+      throw_invalid("kind must be a kind of reset, got ", static_cast<int>(reset_kind));
+    }
+    kind = reset_kind;
+    apply_or_throw(ids, nid, reset_one, this, "it was reset");
+  }
+
   // what mjb_apply runs: nothing with a destructor is alive while MuJoCo runs
   static void reset_one(const mjModel* m, mjData* d, int sim, void* arg);
   static void step_one(const mjModel* m, mjData* d, int sim, void* arg);
@@ -84,7 +94,11 @@ struct Simulator::Impl {
   int state_size;
   std::uint64_t seed;
   std::vector<std::uint64_t> resets;  // done so far
-  std::vector<double> clipped;        // actions of the step that runs, by simulation
+  struct Start {
+    std::uint64_t sequence, step;
+  };
+  std::vector<Start> starts;    // what the reset that runs draws from, by simulation
+  std::vector<double> clipped;  // actions of the step that runs, by simulation
   std::vector<double> states, observations, rewards;
   std::vector<std::uint8_t> terminated, diverged;
   std::vector<Failure> failures;
@@ -144,12 +158,18 @@ void Simulator::reseed(std::uint64_t seed) {
 
 void Simulator::reset(const int* ids, int nid, ResetKind kind) {
   impl_->check_ids(ids, nid);
-  if (kind < ResetKind::kDefault || kind > ResetKind::kControl) {
-    throw_invalid("kind must be a kind of reset, got ", static_cast<int>(kind));
+  for (int j = 0, n = ids ? nid : impl_->nsim; j < n; ++j) {
+    const int sim = ids ? ids[j] : j;
+    impl_->starts[sim] = {static_cast<std::uint64_t>(sim), impl_->resets[sim]};
   }
-  impl_->kind = kind;
-  impl_->apply_or_throw(ids, nid, Impl::reset_one, impl_.get(), "it was reset");
+  impl_->run_resets(ids, nid, kind);
   for (int j = 0, n = ids ? nid : impl_->nsim; j < n; ++j) ++impl_->resets[ids ? ids[j] : j];
+}
+
+void Simulator::start(const int* ids, int nid, ResetKind kind, const std::uint64_t* episodes) {
+  impl_->check_ids(ids, nid);
+  for (int j = 0, n = ids ? nid : impl_->nsim; j < n; ++j) impl_->starts[ids ? ids[j] : j] = {episodes[j], 0};
+  impl_->run_resets(ids, nid, kind);
 }
 
 void Simulator::step(const int* ids, int nid, const double* actions) {

@@ -32,6 +32,10 @@ class Simulator {
   // `ids` here and below: sorted, unique simulations. Starts simulations `ids` (nid; null: all) anew.
   void reset(const int* ids, int nid, ResetKind kind);
 
+  // Starts simulations `ids` (nid; null: all) as the episodes of these numbers (nid): a pure function of
+  // (seed, episode), whichever simulation runs it.
+  void start(const int* ids, int nid, ResetKind kind, const std::uint64_t* episodes);
+
   // One control step of simulations `ids` (nid; null: all). actions (nid, naction), clipped to [-1, 1]. A
   // simulation that MuJoCo fails or that diverges (a MuJoCo warning, a non-finite state) keeps the state it
   // had, is flagged in diverged() and terminated(), and the others go on. Throws std::invalid_argument on a

@@ -1,0 +1,278 @@
+"""Gymnasium environments of tasks: one simulation, or many that step together in C++.
+
+`gymnasium.make("mbmf/Swimmer-v0")` gives a `TaskEnv`, `gymnasium.make_vec` a `TaskVectorEnv`; both also take
+any task of one's own: `TaskEnv("my_robot.yaml")`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from mbmf import registration as registration  # the ids, also for those who import only this module
+from mbmf.arguments import whole_number
+from mbmf.simulator import ResetName, Simulator
+from mbmf.task import Task, load_task
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Picture = npt.NDArray[np.uint8]
+
+# MuJoCo gives up on a simulation whose positions or velocities are larger
+_LARGEST = 1e10
+
+
+class TaskEnv(gymnasium.Env[FloatArray, npt.NDArray[np.float32]]):
+    """One simulation of a task.
+
+    Observations are the task's policy observations, float64; actions are in [-1, 1], float32, clipped. A step
+    is terminated where the task's healthy bounds are left or MuJoCo fails (``info["diverged"]``; the
+    observation is then the last good one). `gymnasium.make` adds the time limit, which truncates.
+
+    Args:
+        task: a task, or what `mbmf.load_task` takes.
+        render_mode: "rgb_array", or None.
+        width, height: of the pictures, in pixels, even numbers.
+        reset_kind: which of the task's resets starts an episode: "default", "random" or "control"; also
+            ``reset(options={"kind": ...})``.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - Gymnasium's own declaration
+
+    def __init__(
+        self,
+        task: Task | str | Path,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 360,
+        reset_kind: ResetName = "default",
+    ) -> None:
+        self.task = _task(task)
+        self.render_mode = _render_mode(render_mode)
+        self.metadata = {**self.metadata, "render_fps": _render_fps(self.task)}
+        self.observation_space = _observation_space(self.task)
+        self.action_space = _action_space(self.task)
+        self._pictures = _Pictures(self.task, width, height)
+        self._reset_kind = reset_kind
+        self._simulator = Simulator(self.task, nthread=1)
+        self._seeded = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[FloatArray, dict[str, Any]]:
+        """Starts an episode; with a seed, the one that ``Simulator(task, seed=seed)`` starts."""
+        super().reset(seed=seed)
+        _reseed(self._simulator, seed, self._seeded)
+        self._seeded = True
+        self._simulator.reset(kind=_kind(options, self._reset_kind))
+        return self._simulator.observations[0].copy(), {"diverged": False}
+
+    def step(self, action: npt.NDArray[np.float32]) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
+        """One control step. Raises ValueError if the action is of another shape or not finite."""
+        simulator = self._simulator
+        simulator.step(np.asarray(action)[None])
+        info: dict[str, Any] = {"diverged": bool(simulator.diverged[0])}
+        if info["diverged"]:
+            info["error"] = simulator.error(0)
+        observation = simulator.observations[0].copy()
+        return observation, float(simulator.rewards[0]), bool(simulator.terminated[0]), False, info
+
+    def render(self) -> Picture | None:  # type: ignore[override]
+        """The present picture, uint8 (height, width, 3), or None without a render mode."""
+        return None if self.render_mode is None else self._pictures.draw(self._simulator, 0)
+
+    def close(self) -> None:
+        self._pictures.close()
+
+    @property
+    def simulator(self) -> Simulator:
+        """The simulation behind the environment."""
+        return self._simulator
+
+
+class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[Any]]):
+    """Many simulations of a task that step together in C++.
+
+    Autoreset is Gymnasium's "next step": the step after an episode's end ignores that environment's action,
+    starts its next episode and returns the first observation with reward 0, so that each episode's last
+    observation is seen. ``terminations`` are the task's healthy bounds and simulations that MuJoCo fails
+    (``infos["diverged"]``), ``truncations`` the time limit. Start states are a pure function of (seed,
+    environment, episode).
+
+    Args:
+        task: a task, or what `mbmf.load_task` takes.
+        num_envs: environments, at least 1.
+        max_episode_steps: the time limit in control steps; None: the task's.
+        render_mode, width, height, reset_kind: as for `TaskEnv`.
+        nthread: threads; 0: one for every CPU.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's own declaration
+        "render_modes": ["rgb_array"],
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        task: Task | str | Path,
+        num_envs: int = 1,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 360,
+        reset_kind: ResetName = "default",
+        nthread: int = 0,
+    ) -> None:
+        self.task = _task(task)
+        self.num_envs = whole_number("num_envs", num_envs)
+        self.max_episode_steps = (
+            self.task.episode_steps
+            if max_episode_steps is None
+            else whole_number("max_episode_steps", max_episode_steps)
+        )
+        self.render_mode = _render_mode(render_mode)
+        self.metadata = {**self.metadata, "render_fps": _render_fps(self.task)}
+        self.single_observation_space = _observation_space(self.task)
+        self.single_action_space = _action_space(self.task)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._pictures = _Pictures(self.task, width, height)
+        self._reset_kind = reset_kind
+        self._simulator = Simulator(self.task, nsim=self.num_envs, nthread=nthread)
+        self._seeded = False
+        self._steps = np.zeros(self.num_envs, np.int64)
+        self._ended = np.zeros(self.num_envs, np.bool_)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[FloatArray, dict[str, Any]]:
+        """Starts episodes everywhere, or in the environments of ``options["reset_mask"]``, (num_envs,)."""
+        super().reset(seed=seed)
+        _reseed(self._simulator, seed, self._seeded)
+        self._seeded = True
+        mask = np.ones(self.num_envs, np.bool_)
+        if options and options.get("reset_mask") is not None:
+            mask = np.asarray(options["reset_mask"])
+            if mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
+                raise ValueError(
+                    f"reset_mask must be a mask of shape ({self.num_envs},) with a True, got {mask!r}"
+                )
+        self._start(mask, _kind(options, self._reset_kind))
+        return self._simulator.observations.copy(), self._infos()
+
+    def step(
+        self, actions: npt.NDArray[np.float32]
+    ) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
+        """One control step of all. Raises ValueError if actions are of another shape or not finite."""
+        simulator, ended = self._simulator, self._ended
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs, self.task.naction):
+            raise ValueError(
+                f"actions must be of shape {(self.num_envs, self.task.naction)}, got {actions.shape}"
+            )
+        if ended.any():
+            running = ~ended
+            simulator.step(actions[running], ids=running)
+            self._start(ended.copy(), self._reset_kind)
+            self._steps[running] += 1
+        else:
+            simulator.step(actions)
+            self._steps += 1
+        terminations = simulator.terminated.copy()
+        truncations = self._steps >= self.max_episode_steps
+        self._ended = terminations | truncations
+        return (
+            simulator.observations.copy(),
+            simulator.rewards.copy(),
+            terminations,
+            truncations,
+            self._infos(),
+        )
+
+    def render(self) -> tuple[Picture, ...] | None:  # type: ignore[override]
+        """The present pictures, uint8 (height, width, 3) each, or None without a render mode."""
+        if self.render_mode is None:
+            return None
+        return tuple(self._pictures.draw(self._simulator, i) for i in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self._pictures.close()
+
+    @property
+    def simulator(self) -> Simulator:
+        """The simulations behind the environments."""
+        return self._simulator
+
+    def _start(self, mask: BoolArray, kind: ResetName) -> None:
+        self._simulator.reset(mask, kind=kind)
+        self._steps[mask] = 0
+        self._ended[mask] = False
+
+    def _infos(self) -> dict[str, Any]:
+        return {"diverged": self._simulator.diverged.copy(), "_diverged": np.ones(self.num_envs, np.bool_)}
+
+
+class _Pictures:
+    """Draws simulations, with a renderer that is made when the first picture is wanted."""
+
+    def __init__(self, task: Task, width: int, height: int) -> None:
+        self._task = task
+        self._size = width, height
+        self._renderer: Any = None
+
+    def draw(self, simulator: Simulator, sim: int) -> Picture:
+        if self._renderer is None:
+            from mbmf.renderer import Renderer
+
+            self._renderer = Renderer(self._task.model, *self._size)
+        return cast(Picture, self._renderer.render(simulator.mujoco_data(sim)))
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+
+def _task(task: Task | str | Path) -> Task:
+    return task if isinstance(task, Task) else load_task(task)
+
+
+def _render_mode(mode: str | None) -> str | None:
+    if mode not in (None, "rgb_array"):
+        raise ValueError(f"render_mode must be 'rgb_array' or None, got {mode!r}")
+    return mode
+
+
+def _render_fps(task: Task) -> int:
+    return max(1, round(1 / task.dt))
+
+
+def _kind(options: dict[str, Any] | None, default: ResetName) -> ResetName:
+    return cast(ResetName, (options or {}).get("kind", default))
+
+
+def _reseed(simulator: Simulator, seed: int | None, seeded: bool) -> None:
+    """Takes start states from a seed; from one of the system's where none was ever given."""
+    if seed is not None:
+        simulator.reseed(seed)
+    elif not seeded:
+        simulator.reseed(int(np.random.SeedSequence().generate_state(1, np.uint64)[0]))
+
+
+def _observation_space(task: Task) -> spaces.Box:
+    """As large as MuJoCo lets a simulation grow, or as a channel's clipping says."""
+    channels = task.core.spec.observation
+    low = [max(-_LARGEST, channel.low) for channel in channels]
+    high = [min(_LARGEST, channel.high) for channel in channels]
+    return spaces.Box(np.array(low), np.array(high), dtype=np.float64)
+
+
+def _action_space(task: Task) -> spaces.Box:
+    return spaces.Box(-1.0, 1.0, (task.naction,), np.float32)

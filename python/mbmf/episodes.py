@@ -1,0 +1,232 @@
+"""Episodes: what was seen, done and rewarded, in padded arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import zipfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mbmf.errors import DataError
+from mbmf.files import atomic_write
+
+if TYPE_CHECKING:
+    from mbmf.task import Task
+
+FloatArray = npt.NDArray[np.float64]
+
+_FORMAT = "mbmf-episodes-1"
+_DTYPES: dict[str, Any] = {
+    "states": np.float64,
+    "actions": np.float32,
+    "rewards": np.float64,
+    "lengths": np.int32,
+    "terminated": np.bool_,
+    "diverged": np.bool_,
+    "observations": np.float64,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Episodes:
+    """E episodes of at most T control steps. What lies past an episode's length is zero.
+
+    Attributes:
+        states: the dynamics model's states, float64 (E, T + 1, nstate): one more than there are steps.
+        actions: in [-1, 1], float32 (E, T, naction), without any noise that was added to executed ones.
+        rewards: float64 (E, T).
+        lengths: control steps of each episode, int32 (E,).
+        terminated: the episode ended by leaving the task's healthy bounds, bool (E,).
+        diverged: the episode ended because MuJoCo failed, bool (E,); the failing step is not part of it.
+        observations: the policy's, float64 (E, T + 1, nobservation); None: the same as the states.
+        task: the task's name.
+
+    Raises DataError if dtypes or shapes do not fit, a length is out of range or a number is not finite.
+    """
+
+    states: FloatArray
+    actions: npt.NDArray[np.float32]
+    rewards: FloatArray
+    lengths: npt.NDArray[np.int32]
+    terminated: npt.NDArray[np.bool_]
+    diverged: npt.NDArray[np.bool_]
+    observations: FloatArray | None
+    task: str
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise DataError(problem)
+
+    @property
+    def returns(self) -> FloatArray:
+        """The sum of each episode's rewards, float64 (E,)."""
+        returns: FloatArray = self.rewards.sum(axis=1)
+        return returns
+
+    @property
+    def nsteps(self) -> int:
+        """Control steps of all episodes together."""
+        return int(self.lengths.sum())
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __repr__(self) -> str:
+        return f"<mbmf.Episodes {self.task}: {len(self)} episodes, {self.nsteps} steps>"
+
+    def transitions(self) -> tuple[FloatArray, npt.NDArray[np.float32], FloatArray]:
+        """All steps in order: states (N, nstate), actions (N, naction), next states (N, nstate)."""
+        real = np.arange(self.actions.shape[1]) < self.lengths[:, None]
+        return self.states[:, :-1][real], self.actions[real], self.states[:, 1:][real]
+
+    def select(self, which: npt.ArrayLike) -> Episodes:
+        """The episodes of a mask (E,) or of whole numbers, in that order; there may be none."""
+        index = np.asarray(which)
+        if index.ndim != 1 or (index.size and index.dtype.kind not in "iub"):
+            raise ValueError(f"which must be a mask or whole numbers, got {which!r}")
+        if index.dtype == np.bool_ and index.shape != (len(self),):
+            raise ValueError(f"which must be a mask of shape ({len(self)},), got {index.shape}")
+        if index.dtype != np.bool_:
+            index = index.astype(np.int64)
+            if index.size and not (-len(self) <= index.min() and index.max() < len(self)):
+                raise ValueError(f"which must be episodes of {len(self)}, got {which!r}")
+        arrays = {name: None if array is None else array[index] for name, array in self._arrays().items()}
+        return dataclasses.replace(self, **arrays)
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[Episodes]) -> Episodes:
+        """The episodes of several batches, padded to the longest. Raises DataError if tasks differ."""
+        if not batches:
+            raise ValueError("batches must be one or more Episodes, got none")
+        first = batches[0]
+        for other in batches[1:]:
+            if other._widths() != first._widths():
+                raise DataError(
+                    f"batches must be of one task and its sizes, got {first._widths()} and {other._widths()}"
+                )
+        steps = max(batch.actions.shape[1] for batch in batches)
+        joined: dict[str, Any] = {}
+        for name, array in first._arrays().items():
+            if array is None:
+                joined[name] = None
+                continue
+            length = {"actions": steps, "rewards": steps, "states": steps + 1, "observations": steps + 1}.get(
+                name
+            )
+            parts = [getattr(batch, name) for batch in batches]
+            joined[name] = np.concatenate(parts if length is None else [_pad(part, length) for part in parts])
+        return cls(**joined, task=first.task)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a .npz file, without pickle; one that is there is replaced when the new one is whole.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        arrays = {name: array for name, array in self._arrays().items() if array is not None}
+        with atomic_write(path) as file:
+            np.savez(file, format=np.array(_FORMAT), task=np.array(self.task), **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], task: Task | None = None) -> Episodes:
+        """Reads a file of `save`, checked; with a task, that it fits the task too.
+
+        Raises:
+            DataError: naming the file, if it is not such a file, is damaged, holds NaN or is of another task.
+            OSError: the file cannot be read.
+        """
+        name = os.fspath(path)
+        try:
+            episodes = cls(**_read(path))
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
+        if task is not None:
+            expected = (task.name, task.nstate, task.naction)
+            found = (episodes.task, episodes.states.shape[2], episodes.actions.shape[2])
+            for what, want, got in zip(("task", "nstate", "naction"), expected, found, strict=True):
+                if want != got:
+                    raise DataError(f"{name}: {what} must be {want}, got {got}")
+            width = None if task.core.observes_state else task.nobservation
+            if episodes._nobservation() != width:
+                raise DataError(f"{name}: nobservation must be {width}, got {episodes._nobservation()}")
+        return episodes
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any] | None]:
+        return {name: getattr(self, name) for name in _DTYPES}
+
+    def _nobservation(self) -> int | None:
+        return None if self.observations is None else int(self.observations.shape[2])
+
+    def _widths(self) -> tuple[str, int, int, int | None]:
+        return self.task, self.states.shape[2], self.actions.shape[2], self._nobservation()
+
+
+def _pad(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
+    return np.pad(array, [(0, 0), (0, length - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
+
+
+def _problem(episodes: Episodes) -> str:
+    """What is wrong with the arrays, or nothing."""
+    arrays = episodes._arrays()
+    for name, array in arrays.items():
+        if array is None and name == "observations":
+            continue
+        if not isinstance(array, np.ndarray) or array.dtype != _DTYPES[name]:
+            got = getattr(array, "dtype", type(array).__name__)
+            return f"{name} must be {np.dtype(_DTYPES[name])}, got {got}"
+    states, actions, observations = episodes.states, episodes.actions, episodes.observations
+    if states.ndim != 3 or states.shape[1] < 1:
+        return f"states must be of shape (E, T + 1, nstate), got {states.shape}"
+    count, steps = states.shape[0], states.shape[1] - 1
+    shapes: dict[str, tuple[int, ...]] = {
+        "actions": (count, steps, actions.shape[-1] if actions.ndim else 0),
+        "rewards": (count, steps),
+        "lengths": (count,),
+        "terminated": (count,),
+        "diverged": (count,),
+    }
+    if observations is not None:
+        shapes["observations"] = (count, steps + 1, observations.shape[-1] if observations.ndim else 0)
+    for name, shape in shapes.items():
+        if getattr(episodes, name).shape != shape:
+            return f"{name} must be of shape {shape}, got {getattr(episodes, name).shape}"
+    if count and not (episodes.lengths.min() >= 0 and episodes.lengths.max() <= steps):
+        return f"lengths must be from 0 to {steps}, got {episodes.lengths.min()} to {episodes.lengths.max()}"
+    for name, array in arrays.items():
+        if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            return f"{name} must be finite, got {array[where]} at {list(where)}"
+    return ""
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The constructor's arguments from a file."""
+    wanted = {*_DTYPES, "format", "task"}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise DataError("must be a file of Episodes.save, got a single array")
+            names = set(file.files)
+            if missing := sorted(wanted - names - {"observations"}):
+                raise DataError(
+                    f"must hold {', '.join(missing)}, got {', '.join(sorted(names)) or 'nothing'}"
+                )
+            if unknown := sorted(names - wanted):
+                raise DataError(f"must hold nothing but episodes, got {', '.join(unknown)} too")
+            found = str(file["format"])
+            if found != _FORMAT:
+                raise DataError(f"format must be {_FORMAT}, got {found}")
+            contents: dict[str, Any] = {name: file[name] for name in _DTYPES if name in names}
+            contents.setdefault("observations", None)
+            return {**contents, "task": str(file["task"])}
+    except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"must be a whole file of Episodes.save, got a damaged or other one ({error})"
+        ) from None

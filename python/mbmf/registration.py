@@ -1,0 +1,29 @@
+"""Gymnasium ids of the presets. Importing this module registers them; nothing is loaded until one is made."""
+
+from __future__ import annotations
+
+from gymnasium.envs.registration import register, registry
+
+# id: (preset, control steps of an episode)
+ENVIRONMENTS = {
+    "mbmf/Swimmer-v0": ("swimmer_forward", 333),
+    "mbmf/HalfCheetah-v0": ("cheetah_forward", 1000),
+    "mbmf/Hopper-v0": ("hopper_forward", 1000),
+    "mbmf/Ant-v0": ("ant_forward", 1000),
+}
+
+
+def register_environments() -> None:
+    """Makes the ids known to `gymnasium.make` and `gymnasium.make_vec`; again and again changes nothing."""
+    for name, (preset, steps) in ENVIRONMENTS.items():
+        if name not in registry:
+            register(
+                name,
+                entry_point="mbmf.envs:TaskEnv",
+                vector_entry_point="mbmf.envs:TaskVectorEnv",
+                max_episode_steps=steps,
+                kwargs={"task": preset},
+            )
+
+
+register_environments()
