@@ -189,12 +189,11 @@ class Task:
             (K,) float64.
 
         Raises:
-            ValueError: arrays of other shapes.
+            DataError: arrays of other shapes, another segment.
         """
         if segment != 0:
             raise DataError(f"segment must be 0 for a task without a path, got {segment!r}")
-        states32 = np.ascontiguousarray(states, dtype=np.float32)
-        actions32 = np.ascontiguousarray(actions, dtype=np.float32)
+        states32, actions32 = _float32("states", states), _float32("actions", actions)
         if states32.ndim != 3 or states32.shape[2] != self.nstate or states32.shape[1] < 2:
             raise DataError(f"states must be of shape (K, H + 1, {self.nstate}), got {states32.shape}")
         expected = (states32.shape[0], states32.shape[1] - 1, self.naction)
@@ -205,7 +204,10 @@ class Task:
         return self.core.cost(states32, actions32)
 
     def to_yaml(self) -> str:
-        """The configuration with every default written out; load_task on it gives an equal task."""
+        """The configuration with every default written out; load_task on it gives an equal task.
+
+        Functions given to load_task are not in it: give them again.
+        """
         import yaml
 
         # lists of numbers on one line each
@@ -226,6 +228,13 @@ class Task:
 
     def __repr__(self) -> str:
         return f"<mbmf.Task {self.name}: nstate={self.nstate} naction={self.naction} dt={self.dt:g} s>"
+
+
+def _float32(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    try:
+        return np.ascontiguousarray(values, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} must be an array of numbers, got {str(values)[:60]!r}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -75,7 +75,7 @@ def test_preset_overrides_change_only_what_they_name():
     ]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            plain = mujoco.MjModel.from_xml_path(str(asset(file)))
+            plain = mujoco.MjSpec.from_file(str(asset(file))).compile()
         model = load_task(name).model
         arrays = [n for n in dir(plain) if n.split("_")[0] in ("body", "jnt", "dof", "geom", "actuator")]
         arrays = [n for n in arrays if isinstance(getattr(plain, n), np.ndarray)]
@@ -255,10 +255,13 @@ def test_cost_checks_its_arguments():
     task = load_task("hopper_forward")
     good = np.zeros((2, 4, 17)), np.zeros((2, 3, 3))
     assert task.cost(*good).shape == (2,)
+    assert task.cost(good[0][:0], good[1][:0]).shape == (0,)
     with pytest.raises(DataError, match=r"states must be of shape \(K, H \+ 1, 17\), got \(2, 4, 16\)"):
         task.cost(np.zeros((2, 4, 16)), good[1])
     with pytest.raises(DataError, match=r"actions must be of shape \(2, 3, 3\), got \(2, 4, 3\)"):
         task.cost(good[0], np.zeros((2, 4, 3)))
+    with pytest.raises(DataError, match="states must be an array of numbers, got 'far'"):
+        task.cost("far", good[1])
     with pytest.raises(DataError, match="segment must be 0"):
         task.cost(*good, segment=1)
 

@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import warnings
 from pathlib import Path
+from typing import get_args
 
 import mujoco
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from mbmf.errors import ConfigError
 from mbmf.task import Task, load_task
+from mbmf.task_schema import ModelBasedConfig, Source, TaskConfig
 
 
 def asset(name: str) -> Path:
@@ -176,3 +178,37 @@ def test_sparse_jacobians_get_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_task(data)
+
+
+# --- the pages about tasks and presets
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_example_of_the_page_works(tmp_path):
+    text = (DOCS / "tasks.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "reach.yaml").write_text(example, encoding="utf-8")
+    task = load_task(tmp_path / "reach.yaml")
+    assert (task.nstate, task.naction, task.dt) == (10, 2, 0.02)
+    assert task.model_based.horizon == 10
+    # every source, term and key is on the page
+    words = [*get_args(Source), *TaskConfig.model_fields, "quadratic", "outside", "target_state"]
+    assert [word for word in words if f"`{word}`" not in text] == []
+
+
+def test_the_table_of_presets_is_right():
+    lines = (DOCS / "presets.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    rows = [row for row in rows if len(row) == 5]
+    assert len(rows) > 10
+    for column, name in enumerate(["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"], 1):
+        settings = load_task(name).model_based.model_dump()
+        for row in rows:
+            value = settings[row[0].split("`")[1]]
+            if isinstance(value, dict):
+                assert row[column] == f"{value['episodes']} × {value['steps']}"
+            else:
+                assert float(row[column]) == value, (name, row)
+    described = {line.split("`")[1] for line in lines if line.startswith("| `")}
+    assert described == set(ModelBasedConfig.model_fields)
