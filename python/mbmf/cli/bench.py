@@ -178,7 +178,7 @@ def _loader_loop(sizes: tuple[int, ...], data: Episodes) -> Callable[[], None]:
         for values in (np.concatenate([states, actions], axis=1), deltas)
     )
     layers: list[torch.nn.Module] = []
-    for first, second in zip(sizes[:-1], sizes[1:], strict=True):
+    for first, second in itertools.pairwise(sizes):
         layers += [torch.nn.Linear(first, second), torch.nn.ReLU()]
     network = torch.nn.Sequential(*layers[:-1])
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)

@@ -86,9 +86,11 @@ def run(options: Options) -> None:
 
 def small_task(options: Options) -> Task:
     """The preset, with the demo's settings. Raises ConfigError for one that is out of range."""
+    import yaml
+
     from mbmf.task import load_task
 
-    config = load_task(PRESET).config.model_dump(mode="json", exclude_none=True)
+    config = yaml.safe_load(load_task(PRESET).to_yaml())
     config["model_based"] |= {
         "random_train": {"episodes": options.random_episodes, "steps": options.steps},
         "random_validation": {"episodes": VALIDATION_EPISODES, "steps": VALIDATION_STEPS},

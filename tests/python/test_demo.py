@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from mbmf.cli import main as cli
+from mbmf.renderer import RenderError
+
+SMALL = [
+    "--iterations=2",
+    "--random_episodes=3",
+    "--episodes=2",
+    "--steps=12",
+    "--epochs=2",
+    "--candidates=20",
+]
+
+
+def test_demo_tells_rewards_and_leaves_pictures(
+    rendering: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["demo", *SMALL, f"--output={tmp_path / 'demo'}"]) == 0
+    printed = capsys.readouterr().out
+    reward = r"reward -?\d+\.\d\d ± \d+\.\d\d"
+    assert re.search(f"random actions: {reward}", printed)
+    assert re.findall(f"iteration (.) of 2: {reward}", printed) == ["1", "2"]
+    curve, video = tmp_path / "demo/plots/learning_curve.png", tmp_path / "demo/videos/last_rollout.mp4"
+    assert curve.read_bytes().startswith(b"\x89PNG")
+    assert b"ftyp" in video.read_bytes()[:16]
+    for path in (curve, video):
+        assert str(path) in printed
+
+
+def test_demo_without_rendering_says_so_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(*args: object, **kwargs: object) -> None:
+        raise RenderError("cannot render here: no EGL")
+
+    monkeypatch.setattr("mbmf.show.video.Renderer", cannot)
+    assert cli.main(["demo", *SMALL, f"--output={tmp_path}"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("no video: cannot render here: no EGL") == 1
+    assert (tmp_path / "plots/learning_curve.png").exists()
+    assert list((tmp_path / "videos").iterdir()) == []
+
+
+def test_demo_is_reproducible_and_replaces_an_earlier_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mbmf.cli.demo._show", lambda *args: [])
+    rewards = []
+    for arguments in (["--nthread=1"], ["--nthread=3"], ["--seed=1"]):
+        assert cli.main(["demo", *SMALL, *arguments, f"--output={tmp_path}"]) == 0
+        rewards.append(re.findall(r"reward .*", capsys.readouterr().out))
+    assert rewards[0] == rewards[1] != rewards[2]
