@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# A deviation below this part of max(1, |mean|) is rounding, not motion (the height of a planar robot, say,
-# changes by 1e-17): its inverse would turn rounding into signal and overflow the float32 weights that it is
-# folded into. In random data of the four agents no dimension is in between: constants have at most 1e-16,
-# others at least 1e-4.
+# A deviation below this part of max(1, |mean|) is rounding, not motion: its inverse would turn rounding into
+# signal, and overflow the float32 weights that it is folded into. In random data of the paper's four agents the
+# deviations of states and of their differences are exactly 0 (what a planar robot cannot do) or above 0.002;
+# rounding of float64 states of size 1 is 1e-16.
 NEGLIGIBLE_DEVIATION = 1e-10
 
 

@@ -54,7 +54,9 @@ class ConsoleObserver:
 
     @contextlib.contextmanager
     def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        if self._minimal:
+        if self._minimal or not self.console.is_terminal:
+            if not self._minimal:
+                self.console.print(title, markup=False)
             yield lambda done: None
             return
         columns = (
@@ -65,8 +67,6 @@ class ConsoleObserver:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        if not self.console.is_terminal:
-            self.console.print(title)
         with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(escape(title), total=total)
             yield lambda done: bar.update(task, completed=done)

@@ -1,0 +1,459 @@
+"""Model-based learning from end to end on a small task: results, interruptions, refusals."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mbmf
+import numpy as np
+import pytest
+import yaml
+from mbmf.algorithms import model_based as mb
+from mbmf.cli.main import main
+from mbmf.errors import ConfigError, DataError
+
+SETTINGS = {
+    "random_train": {"episodes": 4, "steps": 60},
+    "random_validation": {"episodes": 2, "steps": 110},
+    "hidden": [16],
+    "epochs": 3,
+    "batch_size": 32,
+    "fraction_use_new": 0.5,
+    "horizon": 4,
+    "candidates": 20,
+    "iterations": 3,
+    "rollouts_per_iteration": 3,
+    "rollouts_for_training": 2,
+    "action_noise": 0.005,
+    "steps_per_rollout": 40,
+    "min_return": -1000.0,
+    "rollouts_to_save": 12,
+}
+SECONDS = ("seconds_training", "seconds_control", "seconds")
+
+
+def make_task(**settings: Any) -> mbmf.Task:
+    config = yaml.safe_load(mbmf.load_task("cheetah_forward").to_yaml())
+    config["name"] = "small"
+    config["model_based"] = {**SETTINGS, **settings}
+    return mbmf.load_task(config)
+
+
+@pytest.fixture(scope="module")
+def task() -> mbmf.Task:
+    return make_task()
+
+
+class Recorder(mb.Silent):
+    """Remembers stages and notes, and may interrupt when the n-th stage begins or ends."""
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        self.stages: list[str] = []
+        self.notes: list[str] = []
+        self.events = 0
+        self._interrupt_at = interrupt_at
+
+    def _event(self) -> None:
+        if self.events == self._interrupt_at:
+            raise KeyboardInterrupt
+        self.events += 1
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        self.stages.append(title)
+        self._event()
+        yield lambda done: None
+        self._event()
+
+    def iteration(self, record: Any, model: Any, rollouts: Any) -> None:
+        self._event()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def learn(
+    path: Path, task: mbmf.Task, observer: mb.Observer | None = None, resume: bool = False, **options: Any
+) -> dict[str, Any]:
+    chosen = mb.Options(**{"nthread": 1, **options})
+    with mb.open_run(path, task, chosen, resume=resume) as run:
+        return mb.model_based(task, run, chosen, observer)
+
+
+def numbers_of(path: Path, models: bool = True) -> dict[str, Any]:
+    """Everything that a run computed, without the seconds that it took."""
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    summary = json.loads((path / "summary.json").read_text())
+    found: dict[str, Any] = {"metrics": lines, "summary": summary}
+    for record in [*lines, summary]:
+        for name in SECONDS:
+            record.pop(name, None)
+    for file in sorted(path.glob("**/*.npz")):
+        with np.load(file) as arrays:
+            found[str(file.relative_to(path))] = {name: arrays[name].tobytes() for name in arrays.files}
+    for file in sorted(path.glob("models/*")) if models else ():
+        found[str(file.relative_to(path))] = file.read_bytes()
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, task: mbmf.Task) -> dict[str, Any]:
+    """The numbers of a run without interruption."""
+    path = tmp_path_factory.mktemp("whole") / "run_0"
+    learn(path, task)
+    return numbers_of(path)
+
+
+def test_a_run_has_the_data_that_the_method_says(whole: dict[str, Any]) -> None:
+    metrics = whole["metrics"]
+    assert [record["iteration"] for record in metrics] == [1, 2, 3]
+    assert [record["points_old"] for record in metrics] == [240, 240, 240]
+    # two of three rollouts of 40 steps are learned from, and nothing before the first
+    assert [record["points_new"] for record in metrics] == [0, 80, 160]
+    assert [record["steps_total"] for record in metrics] == [240, 320, 400]
+    assert metrics[0]["loss_new"] is None
+    assert metrics[1]["loss_new"] > 0
+    for record in metrics:
+        assert list(record["validation_error"]) == ["1", "5", "10", "50", "100"]
+        assert len(record["returns"]) == 3
+        assert record["reward_mean"] == pytest.approx(np.mean(record["returns"]))
+        assert record["reward_std"] == pytest.approx(np.std(record["returns"]))
+        assert record["episode_length_mean"] == 40
+    assert metrics[2]["loss_old"] < metrics[0]["loss_old"]
+    assert sorted(key for key in whole if key.endswith(".npz")) == [
+        "data/train.npz",
+        "data/validation.npz",
+        "rollouts/iteration_1.npz",
+        "rollouts/iteration_2.npz",
+        "rollouts/iteration_3.npz",
+        "rollouts/saved.npz",
+    ]
+    assert whole["summary"]["rollouts_saved"] == 12
+
+
+def test_no_two_episodes_are_alike(tmp_path: Path, task: mbmf.Task) -> None:
+    learn(tmp_path / "run", task)
+    starts = []
+    for name in ("iteration_1", "iteration_2", "iteration_3", "saved"):
+        starts += list(mbmf.Episodes.load(tmp_path / "run" / "rollouts" / f"{name}.npz", task).states[:, 0])
+    for name in ("train", "validation"):
+        starts += list(mbmf.Episodes.load(tmp_path / "run" / "data" / f"{name}.npz", task).states[:, 0])
+    assert len(np.unique(np.array(starts), axis=0)) == 3 * 3 + 12 + 4 + 2
+
+
+def test_numbers_depend_on_the_seed_and_not_on_threads(
+    tmp_path: Path, task: mbmf.Task, whole: dict[str, Any]
+) -> None:
+    learn(tmp_path / "threads", task, nthread=3)
+    assert numbers_of(tmp_path / "threads") == whole
+    learn(tmp_path / "seed", task, seed=1)
+    other = numbers_of(tmp_path / "seed")
+    for name in whole:
+        assert other[name] != whole[name] or name == "summary"
+
+
+def test_an_interruption_anywhere_ends_with_the_same_numbers(
+    tmp_path: Path, task: mbmf.Task, whole: dict[str, Any]
+) -> None:
+    counter = Recorder()
+    learn(tmp_path / "count", task, counter)
+    # at every beginning and end of every stage
+    assert counter.events == 2 * (2 + 3 * 3 + 2) + 3
+    for at in range(counter.events):
+        path = tmp_path / f"run_{at}"
+        with pytest.raises(KeyboardInterrupt):
+            learn(path, task, Recorder(interrupt_at=at))
+        lines = Recorder()
+        learn(path, task, lines, resume=True)
+        assert numbers_of(path) == whole, f"interrupted at event {at}"
+        # no stage before the interrupted iteration is done again
+        done = max(0, (at - 4) // 7)
+        assert not any(
+            stage.startswith(f"iteration {i}:") for i in range(1, done + 1) for stage in lines.stages
+        )
+
+
+def test_every_stage_interrupted_in_turn_ends_with_the_same_numbers(
+    tmp_path: Path, task: mbmf.Task, whole: dict[str, Any]
+) -> None:
+    path, resume = tmp_path / "run", False
+    for _ in range(20):
+        try:
+            learn(path, task, Recorder(interrupt_at=8 if resume else 3), resume=resume)
+        except KeyboardInterrupt:
+            resume = True
+        else:
+            break
+    assert numbers_of(path) == whole
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path) -> None:
+    """The real thing: SIGKILL in the midst of control, three times, then --resume of the same command."""
+    task = make_task(candidates=3000, steps_per_rollout=150, rollouts_to_save=4)
+    file = tmp_path / "small.yaml"
+    file.write_text(task.to_yaml())
+    command = [
+        sys.executable,
+        "-m",
+        "mbmf.cli.main",
+        "mb",
+        f"--yaml_file={file}",
+        "--run_num=7",
+        "--nthread=1",
+    ]
+    for wait_for in (
+        "models/iteration_1.safetensors",
+        "models/iteration_2.safetensors",
+        "models/iteration_3.safetensors",
+    ):
+        process = subprocess.Popen(
+            [
+                *command,
+                f"--runs_dir={tmp_path / 'killed'}",
+                *(["--resume"] if (tmp_path / "killed").exists() else []),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        target = tmp_path / "killed" / "run_7" / wait_for
+        deadline = time.monotonic() + 60
+        while not target.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert target.exists()
+        assert not (target.parents[1] / "rollouts" / f"{target.stem}.npz").exists()
+    for name, extra in (("killed", ["--resume"]), ("whole", ["--print-minimal"])):
+        subprocess.run(
+            [*command, f"--runs-dir={tmp_path / name}", *extra], check=True, stdout=subprocess.DEVNULL
+        )
+    assert numbers_of(tmp_path / "killed" / "run_7") == numbers_of(tmp_path / "whole" / "run_7")
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path, task: mbmf.Task) -> None:
+    learn(tmp_path / "run", task)
+    before = numbers_of(tmp_path / "run")
+    recorder = Recorder()
+    summary = learn(tmp_path / "run", task, recorder, resume=True)
+    assert recorder.stages == []
+    assert summary["rollouts_saved"] == 12
+    assert numbers_of(tmp_path / "run") == before
+
+
+def test_only_rollouts_above_the_minimum_return_are_saved(tmp_path: Path, whole: dict[str, Any]) -> None:
+    task = make_task(rollouts_to_save=200)
+    learn(tmp_path / "all", task)
+    returns = mbmf.Episodes.load(tmp_path / "all" / "rollouts" / "saved.npz", task).returns
+    limit = float(np.median(returns[:20]))
+    picky = make_task(min_return=limit, rollouts_to_save=8)
+    summary = learn(tmp_path / "picky", picky)
+    saved = mbmf.Episodes.load(tmp_path / "picky" / "rollouts" / "saved.npz", picky).returns
+    assert np.array_equal(saved, returns[returns > limit][:8])
+    assert summary["attempts"] > 8
+    assert not list((tmp_path / "picky" / "rollouts").glob("saving_*"))
+
+
+def test_it_gives_up_when_no_rollout_is_good_enough(tmp_path: Path) -> None:
+    recorder = Recorder()
+    summary = learn(tmp_path / "run", make_task(min_return=1e6), recorder, num_rollouts_save_for_mf=2)
+    assert (summary["rollouts_saved"], summary["attempts"], summary["reward_mean"]) == (0, 20, None)
+    assert "only 0 of 2 rollouts had a return above 1e+06 in 20 attempts" in recorder.notes[0]
+    assert not (tmp_path / "run" / "rollouts" / "saved.npz").exists()
+
+
+def test_no_rollouts_are_saved_if_none_are_wanted(tmp_path: Path, task: mbmf.Task) -> None:
+    summary = learn(tmp_path / "run", task, num_rollouts_save_for_mf=0)
+    assert (summary["rollouts_saved"], summary["attempts"]) == (0, 0)
+
+
+def test_existing_data_are_used(tmp_path: Path, task: mbmf.Task, whole: dict[str, Any]) -> None:
+    learn(tmp_path / "run", task)
+    recorder = Recorder()
+    with mb.open_run(tmp_path / "run", task, mb.Options(seed=5, use_existing_training_data=True)) as run:
+        mb.model_based(task, run, mb.Options(seed=5, use_existing_training_data=True), recorder)
+    assert not any("random data" in stage for stage in recorder.stages)
+    numbers = numbers_of(tmp_path / "run")
+    assert numbers["data/train.npz"] == whole["data/train.npz"]
+    assert numbers["metrics"] != whole["metrics"]
+
+
+def test_an_existing_model_is_used_and_not_trained(
+    tmp_path: Path, task: mbmf.Task, whole: dict[str, Any]
+) -> None:
+    learn(tmp_path / "run", task)
+    recorder = Recorder()
+    options = {"use_existing_training_data": True, "use_existing_dynamics_model": True}
+    learn(tmp_path / "run", task, recorder, **options)
+    assert not any("train" in stage for stage in recorder.stages)
+    numbers = numbers_of(tmp_path / "run")
+    for i in (1, 2, 3):
+        assert numbers[f"models/iteration_{i}.safetensors"] == whole[f"models/iteration_{i}.safetensors"]
+    # from the first iteration on the rollouts are of the last model
+    assert numbers["rollouts/iteration_3.npz"] == whole["rollouts/iteration_3.npz"]
+    assert numbers["rollouts/iteration_1.npz"] != whole["rollouts/iteration_1.npz"]
+    assert [record["loss_old"] for record in numbers["metrics"]] == [None] * 3
+
+
+def test_diverged_episodes_are_counted_and_not_learned_from(
+    tmp_path: Path, task: mbmf.Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(collect: Callable[..., mbmf.Episodes]) -> Callable[..., mbmf.Episodes]:
+        def spoiled(*args: Any, **kwargs: Any) -> mbmf.Episodes:
+            episodes = collect(*args, **kwargs)
+            diverged = np.zeros(len(episodes), bool)
+            diverged[0] = True
+            return dataclasses.replace(episodes, diverged=diverged)
+
+        return spoiled
+
+    monkeypatch.setattr(mb, "collect_random", spoil(mb.collect_random))
+    monkeypatch.setattr(mb, "collect_mpc", spoil(mb.collect_mpc))
+    recorder = Recorder()
+    summary = learn(tmp_path / "run", task, recorder)
+    metrics = numbers_of(tmp_path / "run")["metrics"]
+    assert [record["points_old"] for record in metrics] == [180] * 3
+    assert [record["points_new"] for record in metrics] == [0, 40, 80]
+    assert [record["diverged"] for record in metrics] == [1] * 3
+    assert "train.npz: 1 of 4 episodes diverged and are left out" in recorder.notes[0]
+    assert (summary["rollouts_saved"], summary["attempts"], summary["diverged"]) == (12, 20, 2)
+
+
+def test_data_that_all_diverged_are_refused(
+    tmp_path: Path, task: mbmf.Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverged(*args: Any, **kwargs: Any) -> mbmf.Episodes:
+        episodes = mbmf.collect_random(*args, **kwargs)
+        return dataclasses.replace(episodes, diverged=np.ones(len(episodes), bool))
+
+    monkeypatch.setattr(mb, "collect_random", diverged)
+    with pytest.raises(DataError, match=r"train\.npz: episodes must not diverge, got all 4 diverged"):
+        learn(tmp_path / "run", task)
+
+
+def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    short = make_task(random_validation={"episodes": 2, "steps": 100})
+    with pytest.raises(
+        ConfigError, match=r"random_validation.steps must be more than 100 for the .*, got 100"
+    ):
+        learn(tmp_path / "run", short)
+    config = yaml.safe_load(short.to_yaml())
+    del config["model_based"]
+    with pytest.raises(ConfigError, match="model_based must be given for model-based learning, got nothing"):
+        learn(tmp_path / "run", mbmf.load_task(config))
+    assert not (tmp_path / "run").exists()
+
+
+# --- the command
+
+
+def write_task(folder: Path, **settings: Any) -> Path:
+    file = folder / "small.yaml"
+    file.write_text(make_task(**settings).to_yaml())
+    return file
+
+
+def mb_command(folder: Path, *flags: str) -> int:
+    return main(["mb", f"--yaml_file={folder / 'small.yaml'}", f"--runs_dir={folder / 'runs'}", *flags])
+
+
+def test_the_command_takes_the_flags_of_the_original(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_task(tmp_path, iterations=2, rollouts_to_save=2)
+    assert mb_command(tmp_path, "--seed=3", "--run-num", "2", "--nthread=1") == 0
+    out = capsys.readouterr().out
+    for text in ("random data for train", "iteration 2 of 2", "validation error: 100 steps", "reward: mean"):
+        assert text in out
+    assert "2 of 2 rollouts saved for imitation" in out
+    assert mb_command(tmp_path, "--seed=3", "--run_num=2", "--nthread=1") == 2
+    assert "run directory must be new, got an existing run" in capsys.readouterr().err
+    assert mb_command(tmp_path, "--seed=3", "--run_num=2", "--resume") == 0
+    assert "the run is finished already" in capsys.readouterr().out
+    minimal = ("--overwrite", "--print_minimal", "--num_rollouts_save_for_mf=1", "--seed=3", "--run_num=2")
+    assert mb_command(tmp_path, *minimal) == 0
+    assert capsys.readouterr().out.startswith("iteration 1 of 2: reward ")
+
+
+def test_the_command_says_how_to_go_on_after_an_interruption(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_task(tmp_path)
+
+    def interrupt(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mb, "collect_mpc", interrupt)
+        assert mb_command(tmp_path, "--seed=4", "--nthread=1") == 130
+    error = capsys.readouterr().err
+    assert (
+        f"mbmf mb --yaml_file={tmp_path}/small.yaml --seed=4 --runs_dir={tmp_path}/runs --nthread=1 --resume"
+        in error
+    )
+    assert mb_command(tmp_path, "--seed=4", "--nthread=1", "--resume") == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seed=-1"], "--seed must be at least 0, got -1"),
+        (["--run_num=-1"], "--run_num must be at least 0, got -1"),
+        (["--nthread=-1"], "--nthread must be at least 0, got -1"),
+        (["--num_rollouts_save_for_mf=-5"], "--num_rollouts_save_for_mf must be at least 0, got -5"),
+        (["--desired_traj_type=left_turn"], "path following, which is not there yet"),
+        (["--resume"], "config.yaml: run must exist, got none"),
+        (["--resume", "--overwrite"], "--resume and --overwrite must not both be given"),
+        (["--use_existing_training_data"], "config.yaml: run must exist, got none"),
+        (["--use_existing_dynamics_model"], "config.yaml: run must exist, got none"),
+    ],
+)
+def test_the_command_refuses_what_cannot_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    write_task(tmp_path)
+    assert mb_command(tmp_path, *flags) == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+    assert sorted(os.listdir(tmp_path)) == ["small.yaml"]
+
+
+def test_a_run_of_another_task_or_seed_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_task(tmp_path, iterations=1, rollouts_to_save=1)
+    assert mb_command(tmp_path) == 0
+    before = numbers_of(tmp_path / "runs" / "run_0")
+    capsys.readouterr()
+    assert mb_command(tmp_path, "--resume", "--seed=1") == 2
+    assert "seed must be 1 to resume the run with this command, got 0" in capsys.readouterr().err
+    file.write_text(file.read_text().replace("name: small", "name: other"))
+    for flag, message in (
+        ("--resume", "task.name must be 'other' to resume the run with this command, got 'small'"),
+        ("--use_existing_training_data", "task must be other, got small"),
+        ("--use_existing_dynamics_model", "task must be 'other', as of task other, got 'small'"),
+    ):
+        assert mb_command(tmp_path, flag) == 2
+        assert message in capsys.readouterr().err
+    assert numbers_of(tmp_path / "runs" / "run_0") == before
+
+
+def test_damaged_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_task(tmp_path, iterations=1, rollouts_to_save=1)
+    assert mb_command(tmp_path) == 0
+    run = tmp_path / "runs" / "run_0"
+    (run / "summary.json").unlink()
+    for name in ("rollouts/iteration_1.npz", "models/iteration_1.safetensors", "data/train.npz"):
+        file = run / name
+        contents = file.read_bytes()
+        file.write_bytes(contents[: len(contents) // 2])
+        capsys.readouterr()
+        assert mb_command(tmp_path, "--resume") == 2
+        assert name in capsys.readouterr().err
+        file.write_bytes(contents)
+    assert mb_command(tmp_path, "--resume") == 0
