@@ -33,7 +33,7 @@ def load_task(
     cost: RewardFunction | None = None,
     path: object = None,
 ) -> Task:
-    """A task from a preset's name (`swimmer_forward`), a YAML file, or a mapping with a file's keys.
+    """A task from a preset's name, a YAML file, or a mapping with a file's keys.
 
     Args:
         name_or_path: a preset's name; a path, with a folder or the ending .yaml or .yml; or a mapping with
