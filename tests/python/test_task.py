@@ -9,6 +9,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
+
 from mbmf.errors import ConfigError, DataError
 from mbmf.task import Task, load_task
 from mbmf.task_file import preset_names

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mbmf.errors import ConfigError, MbmfError
 from mbmf.task import Task, load_task
 from mbmf.task_file import PRESETS, parse_yaml

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 import pytest
 import yaml
+
 from mbmf.errors import ConfigError
 from mbmf.task import Task, load_task
 from mbmf.task_schema import ModelBasedConfig, Source, TaskConfig

@@ -1,8 +1,9 @@
-"""The presets' states, observations, rewards and terminations, against MuJoCo stepped alone and plain NumPy."""
+"""The presets' states, observations, rewards and terminations against MuJoCo stepped alone and plain NumPy."""
 
 import mujoco
 import numpy as np
 import pytest
+
 from mbmf.simulator import Simulator
 from mbmf.task import load_task
 
