@@ -1,4 +1,4 @@
-"""The presets' states, observations, rewards and terminations against MuJoCo stepped alone and plain NumPy."""
+"""The presets' states, observations, rewards and terminations against MuJoCo and plain NumPy."""
 
 import mujoco
 import numpy as np
