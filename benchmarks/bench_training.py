@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+
 from mbmf.mlp_state import MlpState, xavier_normal
 from mbmf.training import Trainer, pack, torch_threads
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 BATCH, HIDDEN = 512, 500
 # inputs, outputs, points

@@ -1,15 +1,16 @@
-// Whole plan calls of the four forward presets: time, GFLOP/s by the full formula, share of the multiply-add peak.
+// Whole plan calls of the four forward presets: time, GFLOP/s by the full formula, share of the multiply-add
+// peak.
 //
-// The formula counts K * H * 2 * ((nstate + naction) * hidden + hidden * nstate) whatever the planner skips, so a share
-// may pass 100 %. Candidates live throughout, except in the runs named "dying".
+// The formula counts K * H * 2 * ((nstate + naction) * hidden + hidden * nstate) whatever the planner skips,
+// so a share may pass 100 %. Candidates live throughout, except in the runs named "dying".
 
 #include <benchmark/benchmark.h>
 
 #include <cmath>
 
+#include "../tests/cpp/planner_fixture.h"
 #include "mbmf/isa.h"
 #include "mbmf/planner.h"
-#include "../tests/cpp/planner_fixture.h"
 
 namespace mbmf {
 namespace {
@@ -44,8 +45,8 @@ void plan_preset(benchmark::State& state, int preset_index, int nthread, bool dy
   const double gflops = peak(nthread);
   std::uint64_t step = 0;
   for (auto _ : state) planner.plan(start.data(), 0, ++step, &plan);
-  const double flops = static_cast<double>(preset.candidates) * preset.horizon *
-                       static_cast<double>(dynamics->mlp().flops());
+  const double flops =
+      static_cast<double>(preset.candidates) * preset.horizon * static_cast<double>(dynamics->mlp().flops());
   state.counters["GFLOP/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
   state.counters["peak_share"] =
       benchmark::Counter(flops * 1e-9 / gflops, benchmark::Counter::kIsIterationInvariantRate);
@@ -59,8 +60,8 @@ const int kRegistered = [] {
     for (const int nthread : {1, 2}) {
       for (const bool dying : {false, true}) {
         if (dying && preset.alive.empty()) continue;
-        const std::string name = std::string("plan/") + preset.name + (dying ? "/dying" : "") + "/threads:" +
-                                 std::to_string(nthread);
+        const std::string name = std::string("plan/") + preset.name + (dying ? "/dying" : "") +
+                                 "/threads:" + std::to_string(nthread);
         benchmark::RegisterBenchmark(name.c_str(), plan_preset, i, nthread, dying)
             ->Unit(benchmark::kMillisecond)
             ->UseRealTime()

@@ -49,23 +49,24 @@ std::string version_text(int version) {
 }  // namespace
 
 void register_dynamics(py::module_& module) {
-  py::class_<Dynamics, std::shared_ptr<Dynamics>>(module, "Dynamics", R"(A learned dynamics model in the C++ core.
+  py::class_<Dynamics, std::shared_ptr<Dynamics>>(module, "Dynamics",
+                                                  R"(A learned dynamics model in the C++ core.
 
 next state = state + de-normalised MLP of the normalised state and action, in float32. The normalisation is folded into
 the first and the last layer. Immutable.)")
       .def(py::init([](int nstate, int naction, const std::vector<py::array>& weights,
-                       const std::vector<py::array>& biases, const std::string& activation, const py::array& state_mean,
-                       const py::array& state_std, const py::array& action_mean, const py::array& action_std,
-                       const py::array& delta_mean, const py::array& delta_std) {
+                       const std::vector<py::array>& biases, const std::string& activation,
+                       const py::array& state_mean, const py::array& state_std, const py::array& action_mean,
+                       const py::array& action_std, const py::array& delta_mean, const py::array& delta_std) {
              return std::make_shared<Dynamics>(nstate, naction, parse_layers(weights, biases),
                                                parse_activation(activation),
                                                parse_normalization(state_mean, state_std, nstate),
                                                parse_normalization(action_mean, action_std, naction),
                                                parse_normalization(delta_mean, delta_std, nstate));
            }),
-           py::arg("nstate"), py::arg("naction"), py::arg("weights"), py::arg("biases"), py::arg("activation"),
-           py::arg("state_mean"), py::arg("state_std"), py::arg("action_mean"), py::arg("action_std"),
-           py::arg("delta_mean"), py::arg("delta_std"))
+           py::arg("nstate"), py::arg("naction"), py::arg("weights"), py::arg("biases"),
+           py::arg("activation"), py::arg("state_mean"), py::arg("state_std"), py::arg("action_mean"),
+           py::arg("action_std"), py::arg("delta_mean"), py::arg("delta_std"))
       .def_property_readonly("nstate", &Dynamics::nstate)
       .def_property_readonly("naction", &Dynamics::naction)
       .def(
@@ -100,11 +101,16 @@ the first and the last layer. Immutable.)")
             return predicted;
           },
           py::arg("states"), py::arg("actions"), py::arg("nthread") = 0,
-          "states float32 (N, nstate), actions float32 (N, H, naction) -> states float32 (N, H + 1, nstate), the first "
+          "states float32 (N, nstate), actions float32 (N, H, naction) -> states float32 (N, H + 1, nstate), "
+          "the first "
           "row being the start.");
 
-  module.def("mujoco_version", [] { return version_text(mjVERSION_HEADER); }, "The MuJoCo release this was built for.");
-  module.def("mujoco_version_loaded", [] { return version_text(mj_version()); }, "The MuJoCo release in this process.");
+  module.def(
+      "mujoco_version", [] { return version_text(mjVERSION_HEADER); },
+      "The MuJoCo release this was built for.");
+  module.def(
+      "mujoco_version_loaded", [] { return version_text(mj_version()); },
+      "The MuJoCo release in this process.");
   module.def("isa", &selected_isa, "The instruction set that a planner made now would use.");
   module.def("available_isas", &available_isas, "Instruction sets that this machine can run, best first.");
   module.def(

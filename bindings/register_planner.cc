@@ -1,10 +1,11 @@
-// RandomShooting and its Plan.
+// The planners: through a learned model, and through MuJoCo.
 
 #include <cstdint>
 #include <memory>
 
 #include "array_args.h"
 #include "mbmf/planner.h"
+#include "mbmf/simulator_shooting.h"
 
 namespace mbmf::bindings {
 
@@ -20,22 +21,16 @@ py::array_t<T> copy_array(const std::vector<T>& values, std::initializer_list<Di
 }  // namespace
 
 void register_planner(py::module_& module) {
-  py::class_<RandomShooting, std::shared_ptr<RandomShooting>>(
-      module, "RandomShooting",
-      "Random-shooting model-predictive control; a plan is a pure function of (model, task, state, seed, episode, step).")
-      .def(py::init([](const std::shared_ptr<Task>& task, const std::shared_ptr<Dynamics>& dynamics, int horizon,
-                       std::int64_t candidates, std::uint64_t seed, int nthread) {
-             return std::make_shared<RandomShooting>(task, dynamics, PlannerOptions{horizon, candidates, seed, nthread});
-           }),
-           py::arg("task"), py::arg("dynamics"), py::arg("horizon"), py::arg("candidates"), py::arg("seed") = 0,
-           py::arg("nthread") = 0)
-      .def_property_readonly("nthread", [](const RandomShooting& self) { return self.options().nthread; })
+  py::class_<Planner, std::shared_ptr<Planner>>(module, "Planner",
+                                                "A search over random candidates; a plan is a pure function "
+                                                "of (model, task, start, seed, episode, step).")
+      .def_property_readonly("start_size", &Planner::start_size)
       .def(
           "plan",
-          [](RandomShooting& self, const py::array& state, std::uint64_t episode, std::uint64_t step) {
+          [](Planner& self, const py::array& state, std::uint64_t episode, std::uint64_t step) {
             const int nstate = self.task().nstate(), naction = self.task().naction();
             const int horizon = self.options().horizon;
-            const double* s = input<double>(state, "state", {nstate});
+            const double* s = input<double>(state, "state", {self.start_size()});
             Plan plan;
             {
               py::gil_scoped_release release;
@@ -45,12 +40,13 @@ void register_planner(py::module_& module) {
                                   copy_array(plan.states, {horizon + 1, nstate}));
           },
           py::arg("state"), py::arg("episode"), py::arg("step"),
-          "state float64 (nstate,) -> (candidate, cost, actions float32 (H, naction), states float32 (H + 1, nstate)).")
+          "state float64 (start_size,) -> (candidate, cost, actions float32 (H, naction), states float32 (H "
+          "+ 1, nstate)).")
       .def(
           "plan_batch",
-          [](RandomShooting& self, const py::array& states, const py::array& episodes, const py::array& steps) {
+          [](Planner& self, const py::array& states, const py::array& episodes, const py::array& steps) {
             const int naction = self.task().naction();
-            const double* s = input<double>(states, "states", {"n", self.task().nstate()});
+            const double* s = input<double>(states, "states", {"n", self.start_size()});
             const py::ssize_t n = states.shape(0);
             const std::uint64_t* e = input<std::uint64_t>(episodes, "episodes", {n});
             const std::uint64_t* t = input<std::uint64_t>(steps, "steps", {n});
@@ -65,11 +61,12 @@ void register_planner(py::module_& module) {
             return py::make_tuple(actions, costs);
           },
           py::arg("states"), py::arg("episodes"), py::arg("steps"),
-          "states float64 (n, nstate), episodes and steps uint64 (n,) -> first actions float32 (n, naction) and costs "
+          "states float64 (n, start_size), episodes and steps uint64 (n,) -> first actions float32 (n, "
+          "naction) and costs "
           "float64 (n,).")
       .def(
           "sample",
-          [](const RandomShooting& self, std::uint64_t episode, std::uint64_t step, std::int64_t first,
+          [](const Planner& self, std::uint64_t episode, std::uint64_t step, std::int64_t first,
              std::int64_t count) {
             if (count < 0) throw_invalid("count must not be negative, got ", count);
             py::array_t<float> actions =
@@ -81,8 +78,8 @@ void register_planner(py::module_& module) {
           "The actions of some candidates: float32 (count, H, naction).")
       .def(
           "costs",
-          [](RandomShooting& self, const py::array& state, std::uint64_t episode, std::uint64_t step) {
-            const double* s = input<double>(state, "state", {self.task().nstate()});
+          [](Planner& self, const py::array& state, std::uint64_t episode, std::uint64_t step) {
+            const double* s = input<double>(state, "state", {self.start_size()});
             py::array_t<double> costs = make_array<double>({self.options().candidates});
             double* out = costs.mutable_data();
             {
@@ -91,7 +88,29 @@ void register_planner(py::module_& module) {
             }
             return costs;
           },
-          py::arg("state"), py::arg("episode"), py::arg("step"), "The costs of all candidates: float64 (K,).");
+          py::arg("state"), py::arg("episode"), py::arg("step"),
+          "The costs of all candidates: float64 (K,).");
+
+  py::class_<RandomShooting, Planner, std::shared_ptr<RandomShooting>>(
+      module, "RandomShooting", "Rolls candidates through a learned model; a start is a state (nstate,).")
+      .def(py::init([](const std::shared_ptr<Task>& task, const std::shared_ptr<Dynamics>& dynamics,
+                       int horizon, std::int64_t candidates, std::uint64_t seed, int nthread) {
+             return std::make_shared<RandomShooting>(task, dynamics,
+                                                     PlannerOptions{horizon, candidates, seed, nthread});
+           }),
+           py::arg("task").none(false), py::arg("dynamics").none(false), py::arg("horizon"),
+           py::arg("candidates"), py::arg("seed") = 0, py::arg("nthread") = 0);
+
+  py::class_<SimulatorShooting, Planner, std::shared_ptr<SimulatorShooting>>(
+      module, "SimulatorShooting",
+      "Rolls candidates through MuJoCo itself; a start is an integration-state row (state_size,).")
+      .def(py::init([](const std::shared_ptr<Task>& task, int horizon, std::int64_t candidates,
+                       std::uint64_t seed, int nthread) {
+             return std::make_shared<SimulatorShooting>(task,
+                                                        PlannerOptions{horizon, candidates, seed, nthread});
+           }),
+           py::arg("task").none(false), py::arg("horizon"), py::arg("candidates"), py::arg("seed") = 0,
+           py::arg("nthread") = 0);
 }
 
 }  // namespace mbmf::bindings

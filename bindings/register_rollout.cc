@@ -134,7 +134,7 @@ void register_rollout(py::module_& module) {
       "Episodes of random actions, as a dictionary of arrays.");
   module.def(
       "collect_mpc",
-      [](const std::shared_ptr<RandomShooting>& planner, std::int64_t episodes, int steps, std::uint64_t seed,
+      [](const std::shared_ptr<Planner>& planner, std::int64_t episodes, int steps, std::uint64_t seed,
          std::uint64_t first_episode, double action_noise, const py::object& progress) {
         const EpisodeArrays arrays(planner->task(), episodes, steps);
         return run(arrays, progress, [&](const Progress& report) {

@@ -44,7 +44,8 @@ void record_states(const Simulator& simulator, const EpisodeBuffers& b, const st
   const int nstate = simulator.task().nstate(), nobservation = simulator.task().nobservation();
   for (const int id : ids) {
     const std::size_t row = static_cast<std::size_t>(id) * (static_cast<std::size_t>(b.steps) + 1) + t;
-    std::copy_n(simulator.states() + static_cast<std::ptrdiff_t>(id) * nstate, nstate, b.states + row * nstate);
+    std::copy_n(simulator.states() + static_cast<std::ptrdiff_t>(id) * nstate, nstate,
+                b.states + row * nstate);
     if (b.observations == nullptr) continue;
     std::copy_n(simulator.observations() + static_cast<std::ptrdiff_t>(id) * nobservation, nobservation,
                 b.observations + row * nobservation);
@@ -53,7 +54,7 @@ void record_states(const Simulator& simulator, const EpisodeBuffers& b, const st
 
 }  // namespace
 
-void collect_mpc(RandomShooting& planner, const EpisodeBuffers& buffers, std::uint64_t seed,
+void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t seed,
                  std::uint64_t first_episode, double action_noise, const Progress& progress) {
   check_and_clear(planner.task(), buffers);
   if (!(action_noise >= 0 && action_noise < 1e6)) {
@@ -66,27 +67,33 @@ void collect_mpc(RandomShooting& planner, const EpisodeBuffers& buffers, std::ui
 
   // all episodes advance together: their plans share the planner's threads, so every core is busy to the end
   Simulator simulator(planner.shared_task(), episodes, planner.options().nthread, seed);
-  simulator.set_state(nullptr, 0, start_rows(task, simulator.state_size(), episodes, seed, first_episode).data());
+  simulator.set_state(nullptr, 0,
+                      start_rows(task, simulator.state_size(), episodes, seed, first_episode).data());
   std::vector<int> live(static_cast<std::size_t>(episodes));
   for (int e = 0; e < episodes; ++e) live[static_cast<std::size_t>(e)] = e;
   record_states(simulator, buffers, live, 0);
 
-  std::vector<double> states, executed, costs(live.size());
+  std::vector<double> starts, executed, costs(live.size());
+  const std::size_t start_size = static_cast<std::size_t>(planner.start_size());
   std::vector<float> actions(live.size() * na);
   std::vector<std::uint64_t> sequences, steps;
   std::int64_t done = 0;
   auto reported = std::chrono::steady_clock::now();
   for (int t = 0; t < buffers.steps && !live.empty(); ++t) {
     // plan for every live episode
-    states.clear();
     sequences.clear();
+    for (const int id : live) sequences.push_back(first_episode + static_cast<std::uint64_t>(id));
     steps.assign(live.size(), static_cast<std::uint64_t>(t));
-    for (const int id : live) {
-      const double* state = simulator.states() + static_cast<std::ptrdiff_t>(id) * nstate;
-      states.insert(states.end(), state, state + nstate);
-      sequences.push_back(first_episode + static_cast<std::uint64_t>(id));
+    starts.resize(live.size() * start_size);
+    if (planner.starts_from_row()) {
+      simulator.get_state(live.data(), static_cast<int>(live.size()), starts.data());
+    } else {
+      for (std::size_t i = 0; i < live.size(); ++i) {
+        std::copy_n(simulator.states() + static_cast<std::ptrdiff_t>(live[i]) * nstate, nstate,
+                    starts.data() + i * start_size);
+      }
     }
-    planner.plan_batch(states.data(), sequences.data(), steps.data(), static_cast<std::int64_t>(live.size()),
+    planner.plan_batch(starts.data(), sequences.data(), steps.data(), static_cast<std::int64_t>(live.size()),
                        actions.data(), costs.data());
 
     // execute with noise, store without

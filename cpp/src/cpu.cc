@@ -15,8 +15,8 @@ namespace {
 std::vector<const kernel::Table*> usable() {
   std::vector<const kernel::Table*> tables;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl")) {
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
     tables.push_back(kernel::avx512_table());
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables.push_back(kernel::avx2_table());
@@ -57,8 +57,8 @@ double multiply_add_peak(int nthread, double seconds) {
   std::vector<double> rate(static_cast<std::size_t>(pool.nthread()));
   pool.parallel_for(pool.nthread(), [&](std::int64_t item, int) {
     // the best of short runs: a shared machine only ever slows one down
-    const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                                     std::chrono::duration<double>(seconds));
+    const Clock::time_point end =
+        Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     double best = 0;
     for (Clock::time_point start = Clock::now(); start < end;) {
       const double done = table.peak(kIterations);

@@ -19,34 +19,38 @@ using RowMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::Ro
 void check(const Normalization& normalization, int size, const char* what) {
   const std::size_t n = static_cast<std::size_t>(size);
   if (normalization.mean.size() != n || normalization.std.size() != n) {
-    throw_invalid(what, " normalization must have ", n, " means and deviations, got ", normalization.mean.size(),
-                  " and ", normalization.std.size());
+    throw_invalid(what, " normalization must have ", n, " means and deviations, got ",
+                  normalization.mean.size(), " and ", normalization.std.size());
   }
   for (std::size_t i = 0; i < n; ++i) {
     if (!std::isfinite(normalization.mean[i])) {
       throw_invalid(what, " mean must be finite, got ", normalization.mean[i], " at entry ", i);
     }
     if (!(normalization.std[i] >= 0 && std::isfinite(normalization.std[i]))) {
-      throw_invalid(what, " deviation must be finite and not negative, got ", normalization.std[i], " at entry ", i);
+      throw_invalid(what, " deviation must be finite and not negative, got ", normalization.std[i],
+                    " at entry ", i);
     }
   }
 }
 
 // y = W ((x - mean) / std) + b as one affine map of raw x, in float64
 void fold_input(Layer& layer, const std::vector<double>& mean, const std::vector<double>& std) {
-  const Eigen::MatrixXd weight = Eigen::Map<const RowMatrix>(layer.weight.data(), layer.rows, layer.cols).cast<double>();
+  const Eigen::MatrixXd weight =
+      Eigen::Map<const RowMatrix>(layer.weight.data(), layer.rows, layer.cols).cast<double>();
   const auto n = static_cast<Eigen::Index>(mean.size());
   Eigen::VectorXd scale(n);
   for (Eigen::Index i = 0; i < n; ++i) scale[i] = std[i] > 0 ? 1.0 / std[i] : 0.0;
   const Eigen::MatrixXd folded = weight * scale.asDiagonal();
   Eigen::Map<Eigen::VectorXf> bias(layer.bias.data(), layer.rows);
-  bias = (bias.cast<double>() - folded * Eigen::Map<const Eigen::VectorXd>(mean.data(), n)).cast<float>().eval();
+  bias =
+      (bias.cast<double>() - folded * Eigen::Map<const Eigen::VectorXd>(mean.data(), n)).cast<float>().eval();
   Eigen::Map<RowMatrix>(layer.weight.data(), layer.rows, layer.cols) = folded.cast<float>();
 }
 
 // (W x + b) * std + mean as one affine map
 void fold_output(Layer& layer, const Normalization& delta) {
-  const Eigen::Map<const Eigen::VectorXd> std(delta.std.data(), layer.rows), mean(delta.mean.data(), layer.rows);
+  const Eigen::Map<const Eigen::VectorXd> std(delta.std.data(), layer.rows),
+      mean(delta.mean.data(), layer.rows);
   Eigen::Map<RowMatrix> weight(layer.weight.data(), layer.rows, layer.cols);
   weight = (std.asDiagonal() * weight.cast<double>()).cast<float>().eval();
   Eigen::Map<Eigen::VectorXf> bias(layer.bias.data(), layer.rows);
@@ -55,7 +59,8 @@ void fold_output(Layer& layer, const Normalization& delta) {
 
 std::vector<Layer> fold(int nstate, int naction, std::vector<Layer> layers, const Normalization& state,
                         const Normalization& action, const Normalization& delta) {
-  if (nstate < 1 || naction < 1) throw_invalid("nstate and naction must be positive, got ", nstate, " and ", naction);
+  if (nstate < 1 || naction < 1)
+    throw_invalid("nstate and naction must be positive, got ", nstate, " and ", naction);
   check(state, nstate, "state");
   check(action, naction, "action");
   check(delta, nstate, "delta");
@@ -67,7 +72,8 @@ std::vector<Layer> fold(int nstate, int naction, std::vector<Layer> layers, cons
   if (layers.back().rows != nstate) {
     throw_invalid("the last layer must give nstate = ", nstate, " outputs, got ", layers.back().rows);
   }
-  layers = Mlp(std::move(layers), Activation::kRelu).layers();  // sizes and numbers checked before they are used
+  layers =
+      Mlp(std::move(layers), Activation::kRelu).layers();  // sizes and numbers checked before they are used
 
   std::vector<double> mean = state.mean, std = state.std;
   mean.insert(mean.end(), action.mean.begin(), action.mean.end());
@@ -85,11 +91,13 @@ Dynamics::Dynamics(int nstate, int naction, std::vector<Layer> layers, Activatio
       naction_(naction),
       mlp_(fold(nstate, naction, std::move(layers), state, action, delta), activation) {}
 
-void Dynamics::predict(const float* states, const float* actions, std::int64_t n, float* next, int nthread) const {
+void Dynamics::predict(const float* states, const float* actions, std::int64_t n, float* next,
+                       int nthread) const {
   const std::int64_t horizon = 1, pair = 2 * static_cast<std::int64_t>(nstate_);
   std::vector<float> both(static_cast<std::size_t>(n * pair));
   open_loop(states, actions, n, static_cast<int>(horizon), both.data(), nthread);
-  for (std::int64_t i = 0; i < n; ++i) std::copy_n(both.data() + i * pair + nstate_, nstate_, next + i * nstate_);
+  for (std::int64_t i = 0; i < n; ++i)
+    std::copy_n(both.data() + i * pair + nstate_, nstate_, next + i * nstate_);
 }
 
 void Dynamics::open_loop(const float* states, const float* actions, std::int64_t n, int horizon, float* out,
@@ -105,7 +113,8 @@ void Dynamics::open_loop(const float* states, const float* actions, std::int64_t
   }
   pool.parallel_for(tiles, [&](std::int64_t tile, int thread) {
     const std::int64_t first = tile * table.tile;
-    table.open_loop(&packed.net(), nstate_, naction_, states + first * nstate_, actions + first * horizon * naction_,
+    table.open_loop(&packed.net(), nstate_, naction_, states + first * nstate_,
+                    actions + first * horizon * naction_,
                     static_cast<int>(std::min<std::int64_t>(table.tile, n - first)), horizon,
                     out + first * (horizon + 1) * nstate_, scratch[static_cast<std::size_t>(thread)].data());
   });

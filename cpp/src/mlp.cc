@@ -21,13 +21,14 @@ void check_finite(const std::vector<float>& values, const char* what, std::size_
 
 }  // namespace
 
-Mlp::Mlp(std::vector<Layer> layers, Activation activation) : layers_(std::move(layers)), activation_(activation) {
+Mlp::Mlp(std::vector<Layer> layers, Activation activation)
+    : layers_(std::move(layers)), activation_(activation) {
   if (layers_.empty()) throw_invalid("layers must hold at least one layer, got none");
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     if (layer.rows < 1 || layer.rows > kMaxWidth || layer.cols < 1 || layer.cols > kMaxWidth) {
-      throw_invalid("weight of layer ", i, " must be between 1 x 1 and ", kMaxWidth, " x ", kMaxWidth, ", got ",
-                    layer.rows, " x ", layer.cols);
+      throw_invalid("weight of layer ", i, " must be between 1 x 1 and ", kMaxWidth, " x ", kMaxWidth,
+                    ", got ", layer.rows, " x ", layer.cols);
     }
     if (layer.weight.size() != static_cast<std::size_t>(layer.rows) * layer.cols) {
       throw_invalid("weight of layer ", i, " must have ", static_cast<std::size_t>(layer.rows) * layer.cols,

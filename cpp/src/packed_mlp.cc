@@ -8,13 +8,14 @@
 namespace mbmf {
 
 AlignedFloats::AlignedFloats(std::size_t size)
-    : data_(static_cast<float*>(::operator new(std::max<std::size_t>(size, 1) * sizeof(float), std::align_val_t{64}))),
+    : data_(static_cast<float*>(
+          ::operator new (std::max<std::size_t>(size, 1) * sizeof(float), std::align_val_t{64}))),
       size_(size) {
   std::fill_n(data_, size_, 0.0f);
 }
 
 AlignedFloats::~AlignedFloats() {
-  if (data_ != nullptr) ::operator delete(data_, std::align_val_t{64});
+  if (data_ != nullptr) ::operator delete (data_, std::align_val_t{64});
 }
 
 AlignedFloats::AlignedFloats(AlignedFloats&& other) noexcept
@@ -33,7 +34,8 @@ kernel::PackedLayer PackedMlp::pack(const Layer& layer) {
   for (int g = 0, row = 0; g < groups; ++g) {
     const int rows = kernel::group_rows(layer.rows, groups, g);
     for (int k = 0; k < layer.cols; ++k) {
-      for (int r = 0; r < rows; ++r) *out++ = layer.weight[static_cast<std::size_t>(row + r) * layer.cols + k];
+      for (int r = 0; r < rows; ++r)
+        *out++ = layer.weight[static_cast<std::size_t>(row + r) * layer.cols + k];
     }
     row += rows;
   }
@@ -66,7 +68,7 @@ PackedMlp::PackedMlp(const Mlp& mlp, const kernel::Table& table, std::vector<int
     }
     last_ = pack(some);
   }
-  net_ = {static_cast<int>(layers_.size()),          layers_.data(), &last_, last_rows_.data(),
+  net_ = {static_cast<int>(layers_.size()),      layers_.data(), &last_, last_rows_.data(),
           mlp.activation() == Activation::kTanh, widest};
 }
 

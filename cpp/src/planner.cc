@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "best_candidate.h"
 #include "cpu.h"
 #include "mbmf/error.h"
 #include "packed_mlp.h"
@@ -14,36 +15,8 @@ namespace mbmf {
 
 namespace {
 
-constexpr std::int64_t kMaxCandidates = 100'000'000;
-constexpr int kMaxHorizon = 10'000;
 constexpr std::int64_t kMaxItems = 1024;  // pieces of one plan, at most: bounds the memory for their results
 constexpr int kMaxStates = 32;            // states searched at once
-
-struct Best {
-  float cost = std::numeric_limits<float>::infinity();
-  std::uint32_t candidate = 0;
-
-  // not finite never wins; ties go to the lowest index, whatever the order of calls
-  void take(float other_cost, std::uint32_t other) {
-    if (!std::isfinite(other_cost)) return;
-    if (other_cost < cost || (other_cost == cost && other < candidate)) *this = {other_cost, other};
-  }
-  bool found() const { return std::isfinite(cost); }
-};
-
-const PlannerOptions& check(const Task& task, const Dynamics& dynamics, const PlannerOptions& options) {
-  if (options.horizon < 1 || options.horizon > kMaxHorizon) {
-    throw_invalid("horizon must be in [1, ", kMaxHorizon, "], got ", options.horizon);
-  }
-  if (options.candidates < 1 || options.candidates > kMaxCandidates) {
-    throw_invalid("candidates must be in [1, ", kMaxCandidates, "], got ", options.candidates);
-  }
-  if (dynamics.nstate() != task.nstate() || dynamics.naction() != task.naction()) {
-    throw_invalid("the model must have the task's ", task.nstate(), " states and ", task.naction(), " actions, got ",
-                  dynamics.nstate(), " and ", dynamics.naction());
-  }
-  return options;
-}
 
 }  // namespace
 
@@ -56,20 +29,21 @@ struct RandomShooting::Impl {
   PackedMlp packed;
   ThreadPool pool;
 
-  int chunk;               // candidates of one kernel call
-  std::int64_t per_item;   // kernel calls of one item of work
-  std::int64_t items;      // items of one plan
-  int first_rows;          // rows of the first layer
+  int chunk;                                       // candidates of one kernel call
+  std::int64_t per_item;                           // kernel calls of one item of work
+  std::int64_t items;                              // items of one plan
+  int first_rows;                                  // rows of the first layer
   std::vector<AlignedFloats> scratch, chunk_cost;  // per thread
   std::vector<float> start;                        // (kMaxStates, nstate)
   std::vector<float> base;                         // (kMaxStates, first_rows)
   std::vector<PhiloxKey> key;                      // (kMaxStates)
-  std::vector<Best> item_best;                     // (kMaxStates, items)
+  std::vector<BestCandidate> item_best;            // (kMaxStates, items)
 
-  Impl(std::shared_ptr<const Task> task_in, std::shared_ptr<const Dynamics> dynamics_in, const PlannerOptions& o)
+  Impl(std::shared_ptr<const Task> task_in, std::shared_ptr<const Dynamics> dynamics_in,
+       const PlannerOptions& o)
       : task(std::move(task_in)),
         dynamics(std::move(dynamics_in)),
-        options(check(*task, *dynamics, o)),
+        options(o),
         table(select_kernels()),
         cost(task->spec().cost, task->spec().alive),
         packed(dynamics->mlp(), table, cost.rows()),
@@ -99,8 +73,8 @@ struct RandomShooting::Impl {
       for (int k = 0; k < nstate; ++k) {
         row[k] = static_cast<float>(states[static_cast<std::ptrdiff_t>(i) * nstate + k]);
         if (!std::isfinite(row[k])) {
-          throw_invalid("state must be finite in float32, got ", states[static_cast<std::ptrdiff_t>(i) * nstate + k],
-                        " at entry ", k);
+          throw_invalid("state must be finite in float32, got ",
+                        states[static_cast<std::ptrdiff_t>(i) * nstate + k], " at entry ", k);
         }
       }
       key[static_cast<std::size_t>(i)] = derive_key(options.seed, Stream::kPlan, episodes[i]);
@@ -147,45 +121,42 @@ struct RandomShooting::Impl {
     prepare(states, episodes, n);
     pool.parallel_for(n * items, [&](std::int64_t index, int thread) {
       const int i = static_cast<int>(index / items);
-      Best best;
+      BestCandidate best;
       roll_item(rollout(i, steps[i]), index % items, thread,
                 [&](std::uint32_t candidate, float value) { best.take(value, candidate); });
       item_best[static_cast<std::size_t>(index)] = best;
     });
     for (int i = 0; i < n; ++i) {
-      Best* best = item_best.data() + i * items;
+      BestCandidate* best = item_best.data() + i * items;
       for (std::int64_t k = 1; k < items; ++k) best->take(best[k].cost, best[k].candidate);
-      if (!best->found()) {
-        throw Error("no candidate has a finite cost at step " + std::to_string(steps[i]) + " of episode " +
-                    std::to_string(episodes[i]) +
-                    ": the state is finite, so the model's predictions or the cost overflow from it");
-      }
+      best->require_found(episodes[i], steps[i], "the model's predictions or the cost overflow");
     }
   }
 
   void sample(const PhiloxKey& sequence, std::uint64_t step, std::int64_t first, int n, float* out) const {
-    const std::uint32_t step_words[2] = {static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)};
-    table.sample(sequence.data(), step_words, static_cast<std::uint32_t>(first), n, options.horizon, task->naction(),
-                 out);
+    const std::uint32_t step_words[2] = {static_cast<std::uint32_t>(step),
+                                         static_cast<std::uint32_t>(step >> 32)};
+    table.sample(sequence.data(), step_words, static_cast<std::uint32_t>(first), n, options.horizon,
+                 task->naction(), out);
   }
 };
 
 RandomShooting::RandomShooting(std::shared_ptr<const Task> task, std::shared_ptr<const Dynamics> dynamics,
                                PlannerOptions options)
-    : impl_(std::make_unique<Impl>(std::move(task), std::move(dynamics), options)) {}
+    : Planner(task, options) {
+  if (dynamics->nstate() != task->nstate() || dynamics->naction() != task->naction()) {
+    throw_invalid("the model must have the task's ", task->nstate(), " states and ", task->naction(),
+                  " actions, got ", dynamics->nstate(), " and ", dynamics->naction());
+  }
+  impl_ = std::make_unique<Impl>(std::move(task), std::move(dynamics), options);
+}
 
 RandomShooting::~RandomShooting() = default;
-
-const PlannerOptions& RandomShooting::options() const { return impl_->options; }
-
-const Task& RandomShooting::task() const { return *impl_->task; }
-
-std::shared_ptr<const Task> RandomShooting::shared_task() const { return impl_->task; }
 
 void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint64_t step, Plan* plan) {
   Impl& m = *impl_;
   m.search(state, &episode, &step, 1);
-  const Best& best = m.item_best.front();
+  const BestCandidate& best = m.item_best.front();
   plan->candidate = best.candidate;
   plan->cost = best.cost;
 
@@ -194,12 +165,13 @@ void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint6
   plan->actions.resize(horizon * static_cast<std::size_t>(m.task->naction()));
   plan->states.resize((horizon + 1) * static_cast<std::size_t>(m.task->nstate()));
   m.sample(m.key.front(), step, plan->candidate, 1, plan->actions.data());
-  m.table.open_loop(&m.packed.net(), m.task->nstate(), m.task->naction(), m.start.data(), plan->actions.data(), 1,
-                    m.options.horizon, plan->states.data(), m.scratch.front().data());
+  m.table.open_loop(&m.packed.net(), m.task->nstate(), m.task->naction(), m.start.data(),
+                    plan->actions.data(), 1, m.options.horizon, plan->states.data(),
+                    m.scratch.front().data());
 }
 
-void RandomShooting::plan_batch(const double* states, const std::uint64_t* episodes, const std::uint64_t* steps,
-                                std::int64_t n, float* actions, double* costs) {
+void RandomShooting::plan_batch(const double* states, const std::uint64_t* episodes,
+                                const std::uint64_t* steps, std::int64_t n, float* actions, double* costs) {
   Impl& m = *impl_;
   const int naction = m.task->naction();
   std::vector<float> sequence(static_cast<std::size_t>(m.options.horizon) * naction);
@@ -207,26 +179,11 @@ void RandomShooting::plan_batch(const double* states, const std::uint64_t* episo
     const int count = static_cast<int>(std::min<std::int64_t>(kMaxStates, n - first));
     m.search(states + first * m.task->nstate(), episodes + first, steps + first, count);
     for (int i = 0; i < count; ++i) {
-      const Best& best = m.item_best[static_cast<std::size_t>(i * m.items)];
+      const BestCandidate& best = m.item_best[static_cast<std::size_t>(i * m.items)];
       m.sample(m.key[static_cast<std::size_t>(i)], steps[first + i], best.candidate, 1, sequence.data());
       std::copy_n(sequence.data(), naction, actions + (first + i) * naction);
       costs[first + i] = best.cost;
     }
-  }
-}
-
-void RandomShooting::sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count,
-                            float* out) const {
-  const Impl& m = *impl_;
-  if (first < 0 || count < 0 || first + count > m.options.candidates) {
-    throw_invalid("first and count must name candidates in [0, ", m.options.candidates, "), got ", first, " and ",
-                  count);
-  }
-  const PhiloxKey sequence = derive_key(m.options.seed, Stream::kPlan, episode);
-  const std::int64_t size = static_cast<std::int64_t>(m.options.horizon) * m.task->naction();
-  for (std::int64_t done = 0; done < count; done += m.table.tile) {
-    m.sample(sequence, step, first + done, static_cast<int>(std::min<std::int64_t>(m.table.tile, count - done)),
-             out + done * size);
   }
 }
 

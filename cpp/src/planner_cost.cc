@@ -26,8 +26,8 @@ PlannerCost::PlannerCost(const std::vector<Term>& cost, const std::vector<StateB
     rows.insert(term.target_index.begin(), term.target_index.end());
   }
   for (const StateBound& bound : alive) {
-    alive_.push_back({bound.index, static_cast<float>(bound.bounds.low), static_cast<float>(bound.bounds.high),
-                      bound.bounds.low_open, bound.bounds.high_open});
+    alive_.push_back({bound.index, static_cast<float>(bound.bounds.low),
+                      static_cast<float>(bound.bounds.high), bound.bounds.low_open, bound.bounds.high_open});
     rows.insert(bound.index);
   }
   rows_.assign(rows.begin(), rows.end());

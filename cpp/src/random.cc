@@ -20,15 +20,15 @@ PhiloxBlock philox(PhiloxKey key, PhiloxBlock c) {
 }
 
 PhiloxKey derive_key(std::uint64_t seed, Stream stream, std::uint64_t sequence) {
-  const PhiloxBlock block =
-      philox({static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
-             {static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(sequence),
-              static_cast<std::uint32_t>(sequence >> 32), 0x6d626d66});
+  const PhiloxBlock block = philox({static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
+                                   {static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(sequence),
+                                    static_cast<std::uint32_t>(sequence >> 32), 0x6d626d66});
   return {block[0], block[1]};
 }
 
 PhiloxBlock draw_block(PhiloxKey key, std::uint64_t step, std::uint32_t index, std::uint32_t block) {
-  return philox(key, {block, index, static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)});
+  return philox(key,
+                {block, index, static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)});
 }
 
 std::uint32_t Draws::word() {

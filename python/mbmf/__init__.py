@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mbmf.errors import MbmfError as MbmfError
     from mbmf.planner import Plan as Plan
     from mbmf.planner import RandomShooting as RandomShooting
+    from mbmf.planner import SimulatorModel as SimulatorModel
     from mbmf.simulator import Simulator as Simulator
     from mbmf.task import Task as Task
     from mbmf.task import load_task as load_task
@@ -34,6 +35,7 @@ _MODULE_OF = {
     "Plan": "planner",
     "RandomShooting": "planner",
     "Simulator": "simulator",
+    "SimulatorModel": "planner",
     "Task": "task",
     "collect_mpc": "collect",
     "collect_random": "collect",
@@ -49,6 +51,7 @@ __all__ = [
     "Plan",
     "RandomShooting",
     "Simulator",
+    "SimulatorModel",
     "Task",
     "__version__",
     "collect_mpc",

@@ -1,18 +1,18 @@
-"""Random-shooting model-predictive control (paper, section IV-C; algorithm.md calls it MB control)."""
+"""Random-shooting model-predictive control (paper, section IV-C)."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mbmf import _core
-from mbmf.task import Task
+from mbmf.arguments import MAX_SEED, MAX_THREADS, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from mbmf.task import Task
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,6 +25,17 @@ class HasCore(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class SimulatorModel:
+    """The simulator in the place of a learned model: planning with it is the upper bound for one.
+
+    A planner with it starts from integration-state rows (:meth:`mbmf.Simulator.get_state`), since a state
+    need not say all that MuJoCo must know.
+    """
+
+    task: Task
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """The best candidate of one search.
 
@@ -32,7 +43,7 @@ class Plan:
       action: its first action, float32 (naction,), in [-1, 1].
       cost: its planning cost; lower is better.
       actions: its actions, float32 (H, naction).
-      states: the states that the model predicts for it, float32 (H + 1, nstate), the first being the present one.
+      states: the states that the model predicts for it, float32 (H + 1, nstate), the first being the present.
       candidate: its index among the K candidates.
     """
 
@@ -46,25 +57,27 @@ class Plan:
 class RandomShooting:
     """Draws K action sequences of length H, rolls a model forward and takes the first action of the cheapest.
 
-    A plan is a pure function of (model, task, state, seed, episode, step): the same bits at any thread count. The
-    search runs in C++ without the GIL. A task with a Python cost function is searched through NumPy, slower.
+    A plan is a pure function of (model, task, state, seed, episode, step): the same bits at any thread count.
+    The search runs in C++ without the GIL. A Python cost function makes it NumPy's, slower.
 
     Args:
       task: the task whose planning cost is minimised.
-      model: a :class:`mbmf.DynamicsModel` of that task (its weights as they are now), or its ``core``.
+      model: a :class:`mbmf.DynamicsModel` of that task (its weights as they are now), its ``core``, or a
+        :class:`SimulatorModel`; with the last, every state below is an integration-state row (state_size,).
       horizon: H, control steps, 1 to 10000; the task preset's if not given.
       candidates: K, 1 to 10^8; the task preset's if not given.
       seed: 0 to 2^64 - 1.
       nthread: threads; 0: one for every CPU.
 
     Raises:
-      ValueError: an argument is out of range, the model is of other sizes, or H or K is neither given nor in the task.
+      ValueError: an argument is out of range, the model is of other sizes, or neither it nor the task
+        gives H and K.
     """
 
     def __init__(
         self,
         task: Task,
-        model: HasCore | _core.Dynamics,
+        model: HasCore | _core.Dynamics | SimulatorModel,
         horizon: int | None = None,
         candidates: int | None = None,
         seed: int = 0,
@@ -73,25 +86,36 @@ class RandomShooting:
         preset = task.model_based
         if (horizon is None or candidates is None) and preset is None:
             raise ValueError(
-                f"horizon and candidates must be given for {task.name}, whose task file has no model_based section"
+                f"horizon and candidates must be given for {task.name}: its file has no model_based section"
             )
         self.task = task
-        self.horizon = preset.horizon if horizon is None and preset is not None else _count("horizon", horizon)
-        self.candidates = (
-            preset.candidates if candidates is None and preset is not None else _count("candidates", candidates)
+        self.horizon = whole_number("horizon", preset.horizon if horizon is None and preset else horizon)
+        self.candidates = whole_number(
+            "candidates", preset.candidates if candidates is None and preset else candidates
         )
-        self.seed = _count("seed", seed, low=0, high=2**64 - 1)
-        self.nthread = _count("nthread", nthread, low=0, high=1024)
-        self._dynamics = model if isinstance(model, _core.Dynamics) else model.core
-        self.core = _core.RandomShooting(
-            task.core, self._dynamics, self.horizon, self.candidates, self.seed, self.nthread
-        )
+        self.seed = whole_number("seed", seed, 0, MAX_SEED)
+        self.nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
+        self.core: _core.Planner
+        if isinstance(model, SimulatorModel):
+            if task.cost_function is not None:
+                raise ValueError(
+                    f"the cost of {task.name} must be terms of its file to plan in the simulator"
+                )
+            self._dynamics = None
+            self.core = _core.SimulatorShooting(
+                task.core, self.horizon, self.candidates, self.seed, self.nthread
+            )
+        else:
+            self._dynamics = model if isinstance(model, _core.Dynamics) else model.core
+            self.core = _core.RandomShooting(
+                task.core, self._dynamics, self.horizon, self.candidates, self.seed, self.nthread
+            )
         self._episode = 0
         self._step = 0
 
     def reset(self, episode: int = 0) -> None:
         """Starts counting steps anew: the next :meth:`act` is step 0 of ``episode``."""
-        self._episode = _count("episode", episode, low=0, high=2**64 - 1)
+        self._episode = whole_number("episode", episode, 0, MAX_SEED)
         self._step = 0
 
     def act(self, state: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -113,11 +137,11 @@ class RandomShooting:
         if episode is None and step is None:
             episode, step = self._episode, self._step
             self._step += 1
-        episode = self._episode if episode is None else _count("episode", episode, low=0, high=2**64 - 1)
-        step = 0 if step is None else _count("step", step, low=0, high=2**64 - 1)
+        episode = self._episode if episode is None else whole_number("episode", episode, 0, MAX_SEED)
+        step = 0 if step is None else whole_number("step", step, 0, MAX_SEED)
         row = np.ascontiguousarray(state, dtype=np.float64)
-        if self.task.cost_function is not None:
-            return self._plan_with(self.task.cost_function, row, episode, step)
+        if self._dynamics is not None and self.task.cost_function is not None:
+            return self._plan_with(self._dynamics, row, episode, step)
         candidate, cost, actions, states = self.core.plan(row, episode, step)
         return Plan(actions[0], cost, actions, states, candidate)
 
@@ -138,16 +162,16 @@ class RandomShooting:
         n = rows.shape[0] if rows.ndim else 0
         episode_ids = np.zeros(n, np.uint64) if episodes is None else _indices("episodes", episodes)
         step_ids = np.arange(n, dtype=np.uint64) if steps is None else _indices("steps", steps)
-        if self.task.cost_function is None:
+        if self._dynamics is None or self.task.cost_function is None:
             return self.core.plan_batch(rows, episode_ids, step_ids)
         plans = [
-            self._plan_with(self.task.cost_function, row, int(episode), int(step))
+            self._plan_with(self._dynamics, row, int(episode), int(step))
             for row, episode, step in zip(rows, episode_ids, step_ids, strict=True)
         ]
         actions = np.array([plan.action for plan in plans], np.float32).reshape(n, self.task.naction)
         return actions, np.array([plan.cost for plan in plans])
 
-    def _plan_with(self, cost: Callable[..., Any], state: FloatArray, episode: int, step: int) -> Plan:
+    def _plan_with(self, dynamics: _core.Dynamics, state: FloatArray, episode: int, step: int) -> Plan:
         """The same search with a Python cost function, a few thousand candidates at a time."""
         if state.shape != (self.task.nstate,) or not np.isfinite(state).all():
             raise ValueError(f"state must be finite and of shape ({self.task.nstate},), got {state}")
@@ -157,7 +181,7 @@ class RandomShooting:
             count = min(per_call, self.candidates - first)
             actions = self.core.sample(episode, step, first, count)
             start = np.broadcast_to(state.astype(np.float32), (count, self.task.nstate))
-            predicted = self._dynamics.open_loop(np.ascontiguousarray(start), actions, self.nthread)
+            predicted = dynamics.open_loop(np.ascontiguousarray(start), actions, self.nthread)
             costs = self.task.cost(predicted, actions)
             costs = np.where(np.isfinite(costs), costs, np.inf)
             k = int(np.argmin(costs))
@@ -166,18 +190,14 @@ class RandomShooting:
         if best < 0:
             raise _core.Error(f"no candidate has a finite cost at step {step} of episode {episode}")
         actions = self.core.sample(episode, step, best, 1)
-        predicted = self._dynamics.open_loop(state.astype(np.float32)[None], actions, 1)
+        predicted = dynamics.open_loop(state.astype(np.float32)[None], actions, 1)
         return Plan(actions[0, 0], best_cost, actions[0], predicted[0], best)
-
-
-def _count(name: str, value: Any, low: int = 1, high: int = 2**31 - 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
 
 
 def _indices(name: str, values: npt.ArrayLike) -> npt.NDArray[np.uint64]:
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array.size and array.min() < 0):
-        raise ValueError(f"{name} must be one-dimensional whole numbers that are not negative, got {values!r}")
+        raise ValueError(
+            f"{name} must be one-dimensional whole numbers that are not negative, got {values!r}"
+        )
     return np.ascontiguousarray(array, dtype=np.uint64)

@@ -41,7 +41,8 @@ std::vector<double> oracle(const Mlp& mlp, const float* in) {
         sum += static_cast<double>(layer.weight[static_cast<std::size_t>(r * layer.cols + k)]) *
                x[static_cast<std::size_t>(k)];
       }
-      if (i + 1 < mlp.layers().size()) sum = mlp.activation() == Activation::kRelu ? std::fmax(sum, 0.0) : std::tanh(sum);
+      if (i + 1 < mlp.layers().size())
+        sum = mlp.activation() == Activation::kRelu ? std::fmax(sum, 0.0) : std::tanh(sum);
       y[static_cast<std::size_t>(r)] = sum;
     }
     x = y;
@@ -61,10 +62,11 @@ INSTANTIATE_TEST_SUITE_P(Isa, Kernels, testing::ValuesIn(available_isas()),
 
 TEST_P(Kernels, ForcedTableIsUsed) { EXPECT_EQ(GetParam(), table().name); }
 
-// every number of rows that a group can have, nets of no, one and more hidden layers, widths that fill no vector
+// every number of rows that a group can have, nets of no, one and more hidden layers, widths that fill no
+// vector
 TEST_P(Kernels, ForwardEqualsPlainLoops) {
-  std::vector<std::vector<int>> shapes = {{3, 2}, {1, 1, 1}, {18, 500, 16}, {30, 500, 24}, {49, 500, 41}, {7, 33, 64, 5},
-                                          {20, 100, 101, 99, 17}};
+  std::vector<std::vector<int>> shapes = {{3, 2},        {1, 1, 1},      {18, 500, 16},         {30, 500, 24},
+                                          {49, 500, 41}, {7, 33, 64, 5}, {20, 100, 101, 99, 17}};
   for (int rows = 1; rows <= 30; ++rows) shapes.push_back({5, 2 * rows + 1, rows});
   for (const Activation activation : {Activation::kRelu, Activation::kTanh}) {
     for (const std::vector<int>& shape : shapes) {
@@ -81,7 +83,8 @@ TEST_P(Kernels, ForwardEqualsPlainLoops) {
         for (int i = 0; i < n; ++i) {
           const std::vector<double> want = oracle(mlp, in.data() + i * shape.front());
           for (int k = 0; k < shape.back(); ++k) {
-            ASSERT_NEAR(out[static_cast<std::size_t>(i * shape.back() + k)], want[static_cast<std::size_t>(k)], 2e-5)
+            ASSERT_NEAR(out[static_cast<std::size_t>(i * shape.back() + k)],
+                        want[static_cast<std::size_t>(k)], 2e-5)
                 << "row " << k << " of " << shape.back() << ", input " << i << " of " << n;
           }
         }
@@ -103,7 +106,8 @@ TEST_P(Kernels, LanesDoNotDependOnEachOther) {
   table().forward(&packed.net(), in.data(), table().tile, all.data(), scratch.data());
   for (int i = 0; i < table().tile; ++i) {
     table().forward(&packed.net(), in.data() + i * 30, 1, one.data(), scratch.data());
-    for (int k = 0; k < 24; ++k) ASSERT_EQ(one[static_cast<std::size_t>(k)], all[static_cast<std::size_t>(i * 24 + k)]);
+    for (int k = 0; k < 24; ++k)
+      ASSERT_EQ(one[static_cast<std::size_t>(k)], all[static_cast<std::size_t>(i * 24 + k)]);
   }
 }
 
@@ -129,7 +133,8 @@ TEST_P(Kernels, SampleIsPhilox) {
     for (int i = 0; i < n; ++i) {
       Draws draws(key, (1ull << 32) + 77, static_cast<std::uint32_t>(1000 + i));
       for (int k = 0; k < horizon * naction; ++k) {
-        ASSERT_EQ(out[static_cast<std::size_t>(i * horizon * naction + k)], draws.symmetric()) << i << " " << k;
+        ASSERT_EQ(out[static_cast<std::size_t>(i * horizon * naction + k)], draws.symmetric())
+            << i << " " << k;
       }
     }
   }
@@ -137,7 +142,8 @@ TEST_P(Kernels, SampleIsPhilox) {
 
 // the bound that tanh_vec states, over the range where it is not yet 1 and beyond, both signs
 TEST_P(Kernels, TanhWithinItsBound) {
-  std::vector<float> values = {0.0f, -0.0f, 1e-30f, 0.625f, std::nextafter(0.625f, 0.0f), 9.02f, 20.0f, 3e38f, INFINITY};
+  std::vector<float> values = {0.0f,  -0.0f, 1e-30f, 0.625f,  std::nextafter(0.625f, 0.0f),
+                               9.02f, 20.0f, 3e38f,  INFINITY};
   for (float x = 1e-8f; x < 12; x *= 1.00005f) values.push_back(x);
   const std::size_t count = values.size();
   for (std::size_t i = 0; i < count; ++i) values.push_back(-values[i]);
@@ -149,7 +155,9 @@ TEST_P(Kernels, TanhWithinItsBound) {
     const double want = std::tanh(static_cast<double>(values[i])), got = out.data()[i];
     ASSERT_LE(std::fabs(got), 1.0) << values[i];
     if (want != 0) worst = std::fmax(worst, std::fabs(got - want) / std::fabs(want));
-    if (want == 0) { ASSERT_EQ(got, 0) << values[i]; }
+    if (want == 0) {
+      ASSERT_EQ(got, 0) << values[i];
+    }
   }
   EXPECT_LT(worst, 2e-7);
   out.data()[0] = NAN;

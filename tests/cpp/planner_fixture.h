@@ -20,7 +20,8 @@ namespace mbmf::fixture {
 // A task of nstate states (all of them the simulation time) and naction motors.
 inline std::shared_ptr<const Task> make_task(int nstate, int naction, std::vector<Term> cost,
                                              std::vector<StateBound> alive = {}) {
-  std::string xml = "<mujoco><worldbody><body><joint name='j' type='slide'/><geom size='.1'/></body></worldbody><actuator>";
+  std::string xml =
+      "<mujoco><worldbody><body><joint name='j' type='slide'/><geom size='.1'/></body></worldbody><actuator>";
   for (int i = 0; i < naction; ++i) xml += "<motor joint='j' ctrlrange='-1 1' ctrllimited='true'/>";
   xml += "</actuator></mujoco>";
   mjVFS vfs;
@@ -37,7 +38,8 @@ inline std::shared_ptr<const Task> make_task(int nstate, int naction, std::vecto
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   TaskSpec spec;
   spec.name = "fixture";
-  spec.state.assign(static_cast<std::size_t>(nstate), {Source::kTime, 0, Transform::kIdentity, -kInfinity, kInfinity});
+  spec.state.assign(static_cast<std::size_t>(nstate),
+                    {Source::kTime, 0, Transform::kIdentity, -kInfinity, kInfinity});
   spec.observation = spec.state;
   spec.reward = {{TermKind::kConstant, 1.0, {}, {}, {}, {0, 0}}};
   spec.cost = std::move(cost);
@@ -90,7 +92,12 @@ inline std::vector<Preset> presets() {
   return {
       {"half_cheetah", 24, 6, 20, 1000, {linear(21), action(0.05)}, {}},
       {"swimmer", 16, 2, 20, 5000, {linear(13), action(0.5 / 2500)}, {}},
-      {"hopper", 17, 3, 40, 1000, {linear(14), constant(-1), action(0.005 / 40000)},
+      {"hopper",
+       17,
+       3,
+       40,
+       1000,
+       {linear(14), constant(-1), action(0.005 / 40000)},
        {{1, {-0.3, 0.3, true, true}}, {0, {0.7, kInfinity, true, false}}}},
       {"ant", 41, 8, 5, 15000, {linear(38), constant(-0.5), action(0.005 / 22500)}, {{31, {0.3, 1.0}}}},
   };

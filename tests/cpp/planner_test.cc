@@ -16,7 +16,8 @@ namespace mbmf {
 namespace {
 
 // all costs of a plan by plain float64 loops over the sampled actions
-std::vector<double> oracle_costs(const RandomShooting& planner, const Dynamics& dynamics, const std::vector<double>& start) {
+std::vector<double> oracle_costs(const RandomShooting& planner, const Dynamics& dynamics,
+                                 const std::vector<double>& start) {
   const Task& task = planner.task();
   const int horizon = planner.options().horizon, ns = task.nstate(), na = task.naction();
   const auto k_count = planner.options().candidates;
@@ -41,7 +42,8 @@ std::vector<double> oracle_costs(const RandomShooting& planner, const Dynamics& 
         for (int r = 0; r < layer.rows; ++r) {
           for (int c = 0; c < layer.cols; ++c) {
             y[static_cast<std::size_t>(r)] +=
-                static_cast<double>(layer.weight[static_cast<std::size_t>(r * layer.cols + c)]) * x[static_cast<std::size_t>(c)];
+                static_cast<double>(layer.weight[static_cast<std::size_t>(r * layer.cols + c)]) *
+                x[static_cast<std::size_t>(c)];
           }
           if (i + 1 < dynamics.mlp().layers().size()) {
             double& v = y[static_cast<std::size_t>(r)];
@@ -216,7 +218,8 @@ TEST_P(PlannerOn, PredictedStatesAreTheModels) {
   EXPECT_EQ(plan.states, want);
 }
 
-// 1.5 MB would be needed for the states of one candidate in eight at K = 15000; and a horizon of 200 needs no more
+// 1.5 MB would be needed for the states of one candidate in eight at K = 15000; and a horizon of 200 needs no
+// more
 TEST(Planner, ScratchIsSmallAtAnyHorizonAndCandidates) {
   for (const auto& [horizon, candidates] : {std::pair{5, 15000}, std::pair{200, 15000}}) {
     const fixture::Preset preset = fixture::presets()[3];
@@ -271,7 +274,9 @@ TEST(Planner, NonFiniteCandidatesNeverWin) {
 TEST(Planner, RefusesBadInput) {
   const auto task = fixture::make_task(3, 1, {{TermKind::kConstant, 1, {}, {}, {}, {0, 0}}});
   const auto dynamics = fixture::make_dynamics(3, 1, {4});
-  auto make = [&](int horizon, std::int64_t candidates) { RandomShooting(task, dynamics, {horizon, candidates, 0, 1}); };
+  auto make = [&](int horizon, std::int64_t candidates) {
+    RandomShooting(task, dynamics, {horizon, candidates, 0, 1});
+  };
   EXPECT_THROW(make(0, 10), std::invalid_argument);
   EXPECT_THROW(make(10001, 10), std::invalid_argument);
   EXPECT_THROW(make(1, 0), std::invalid_argument);

@@ -1,7 +1,7 @@
 // A learned dynamics model: next state = state + f(state, action), f an MLP.
 //
-// Normalisation is folded into the first and the last layer, so f sees raw states and gives raw differences. float32,
-// immutable, thread-safe.
+// Normalisation is folded into the first and the last layer, so f sees raw states and gives raw differences.
+// float32, immutable, thread-safe.
 
 #ifndef MBMF_DYNAMICS_H_
 #define MBMF_DYNAMICS_H_
@@ -23,8 +23,8 @@ class Dynamics {
  public:
   // layers: weights and biases in the normalised space, input (state, action), output the state difference.
   // Throws std::invalid_argument on sizes that do not fit and on non-finite numbers.
-  Dynamics(int nstate, int naction, std::vector<Layer> layers, Activation activation, const Normalization& state,
-           const Normalization& action, const Normalization& delta);
+  Dynamics(int nstate, int naction, std::vector<Layer> layers, Activation activation,
+           const Normalization& state, const Normalization& action, const Normalization& delta);
 
   int nstate() const { return nstate_; }
   int naction() const { return naction_; }
@@ -33,8 +33,8 @@ class Dynamics {
   // states (n, nstate), actions (n, naction) -> next (n, nstate). nthread as for ThreadPool.
   void predict(const float* states, const float* actions, std::int64_t n, float* next, int nthread) const;
 
-  // Open-loop prediction: states (n, nstate), actions (n, horizon, naction) -> out (n, horizon + 1, nstate), whose first
-  // row is the start state.
+  // Open-loop prediction: states (n, nstate), actions (n, horizon, naction) -> out (n, horizon + 1, nstate),
+  // whose first row is the start state.
   void open_loop(const float* states, const float* actions, std::int64_t n, int horizon, float* out,
                  int nthread) const;
 

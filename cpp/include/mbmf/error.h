@@ -1,7 +1,8 @@
 // Errors of the library.
 //
-// Functions throw std::invalid_argument for a bad argument (the message says `<argument> must be <requirement>, got
-// <value>`) and mbmf::Error for anything that fails while running. Nothing is left half-written by a throw.
+// Functions throw std::invalid_argument for a bad argument (the message says `<argument> must be
+// <requirement>, got <value>`) and mbmf::Error for anything that fails while running. Nothing is left
+// half-written by a throw.
 
 #ifndef MBMF_ERROR_H_
 #define MBMF_ERROR_H_
@@ -12,7 +13,8 @@
 
 namespace mbmf {
 
-// A failure while running: a model that MuJoCo cannot load, a plan with no finite candidate, an interrupted rollout.
+// A failure while running: a model that MuJoCo cannot load, a plan with no finite candidate, an interrupted
+// rollout.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -1,8 +1,9 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC 2011).
 //
-// A number is a pure function of (seed, stream, sequence, step, index, draw), so a result never depends on the number
-// of threads or on the order of the work, and any number can be made again instead of being stored. All functions are
-// thread-safe.
+// A number is a pure function of (seed, stream, sequence, step, index, draw), so a result never depends on
+// the number of threads or on the order of the work, and any number can be made again instead of being
+// stored. All functions are thread-safe.
 
 #ifndef MBMF_RANDOM_H_
 #define MBMF_RANDOM_H_
@@ -27,8 +28,9 @@ using PhiloxBlock = std::array<std::uint32_t, 4>;
 // One Philox4x32-10 block.
 PhiloxBlock philox(PhiloxKey key, PhiloxBlock counter);
 
-// The key of sequence number `sequence` (an episode, a simulation) of a stream under a seed: the first two words of
-// the block with the seed as the key and (stream, sequence low, sequence high, 0x6d626d66) as the counter.
+// The key of sequence number `sequence` (an episode, a simulation) of a stream under a seed: the first two
+// words of the block with the seed as the key and (stream, sequence low, sequence high, 0x6d626d66) as the
+// counter.
 PhiloxKey derive_key(std::uint64_t seed, Stream stream, std::uint64_t sequence);
 
 // The four words of draw block `block` at (step, index): counter (block, index, step low, step high).

@@ -1,7 +1,7 @@
 // The vocabulary of rewards, planning costs and bounds, over a state and an action.
 //
-// A reward or a cost is a sum of terms. The simulator evaluates terms in float64 here; the planner evaluates the same
-// terms in float32 in its kernels. Units are the state's.
+// A reward or a cost is a sum of terms. The simulator evaluates terms in float64 here; the planner evaluates
+// the same terms in float32 in its kernels. Units are the state's.
 
 #ifndef MBMF_TERMS_H_
 #define MBMF_TERMS_H_
@@ -37,10 +37,11 @@ struct Bounds {
 struct Term {
   TermKind kind;
   double weight;
-  std::vector<int> index;         // state indices; empty for kConstant and kAction
-  std::vector<double> target;     // per index, empty: zeros
-  std::vector<int> target_index;  // per index, a state index to compare with; takes target's place if not empty
-  Bounds bounds{0, 0};            // kOutside
+  std::vector<int> index;      // state indices; empty for kConstant and kAction
+  std::vector<double> target;  // per index, empty: zeros
+  std::vector<int>
+      target_index;     // per index, a state index to compare with; takes target's place if not empty
+  Bounds bounds{0, 0};  // kOutside
 };
 
 // A state dimension that must stay within bounds.
@@ -49,8 +50,8 @@ struct StateBound {
   Bounds bounds;
 };
 
-// Throws std::invalid_argument unless every index is in [0, nstate), sizes agree and numbers are finite (bounds may be
-// infinite). `what` names the list in messages ("reward", "cost").
+// Throws std::invalid_argument unless every index is in [0, nstate), sizes agree and numbers are finite
+// (bounds may be infinite). `what` names the list in messages ("reward", "cost").
 void check_terms(const std::vector<Term>& terms, int nstate, const char* what);
 void check_bounds(const std::vector<StateBound>& bounds, int nstate, const char* what);
 

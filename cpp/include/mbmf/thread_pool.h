@@ -1,7 +1,8 @@
 // A pool of threads that run one parallel loop at a time.
 //
-// The caller's thread takes part, so a pool of n threads keeps n - 1 workers. Starting a loop takes no lock and
-// allocates nothing: workers wait on an atomic. One loop runs at a time; calls from several threads are not allowed.
+// The caller's thread takes part, so a pool of n threads keeps n - 1 workers. Starting a loop takes no lock
+// and allocates nothing: workers wait on an atomic. One loop runs at a time; calls from several threads are
+// not allowed.
 
 #ifndef MBMF_THREAD_POOL_H_
 #define MBMF_THREAD_POOL_H_
@@ -16,8 +17,8 @@ namespace mbmf {
 
 class ThreadPool {
  public:
-  // nthread: threads including the caller's; 0: one for every CPU that the process may use. More than there are CPUs
-  // is allowed. Throws std::invalid_argument if negative or above 1024.
+  // nthread: threads including the caller's; 0: one for every CPU that the process may use. More than there
+  // are CPUs is allowed. Throws std::invalid_argument if negative or above 1024.
   explicit ThreadPool(int nthread);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -25,13 +26,16 @@ class ThreadPool {
 
   int nthread() const { return nthread_; }
 
-  // Calls body(item, thread) for item in [0, count), thread in [0, nthread), and returns when all are done. Items are
-  // taken in order by whichever thread is free. The body must not throw.
+  // Calls body(item, thread) for item in [0, count), thread in [0, nthread), and returns when all are done.
+  // Items are taken in order by whichever thread is free. The body must not throw.
   template <typename Body>
   void parallel_for(std::int64_t count, const Body& body) {
-    run(count, [](const void* context, std::int64_t item, int thread) {
-      (*static_cast<const Body*>(context))(item, thread);
-    }, &body);
+    run(
+        count,
+        [](const void* context, std::int64_t item, int thread) {
+          (*static_cast<const Body*>(context))(item, thread);
+        },
+        &body);
   }
 
  private:

@@ -1,11 +1,13 @@
-// What the vector kernels do, as plain data: the only header that a per-instruction-set source shares with the rest.
+// What the vector kernels do, as plain data: the only header that a per-instruction-set source shares with
+// the rest.
 //
-// A per-ISA source includes no Eigen and no standard template: an inline function compiled for AVX-512 and merged by
-// the linker would crash older machines. Everything here is therefore a plain struct of numbers and pointers.
+// A per-ISA source includes no Eigen and no standard template: an inline function compiled for AVX-512 and
+// merged by the linker would crash older machines. Everything here is therefore a plain struct of numbers and
+// pointers.
 //
-// Layout: a tile holds up to `tile` candidates, one per lane; a row of a tile is `tile` adjacent floats, 64-byte
-// aligned. Inputs are rows of states, then rows of actions. Weights are packed in groups of rows (group_rows), a group
-// as [column][row].
+// Layout: a tile holds up to `tile` candidates, one per lane; a row of a tile is `tile` adjacent floats,
+// 64-byte aligned. Inputs are rows of states, then rows of actions. Weights are packed in groups of rows
+// (group_rows), a group as [column][row].
 
 #ifndef MBMF_KERNEL_KERNEL_H_
 #define MBMF_KERNEL_KERNEL_H_
@@ -16,7 +18,9 @@ namespace mbmf::kernel {
 
 // Groups that `rows` rows are cut into, at most `block` each, sizes differing by at most one.
 inline int group_count(int rows, int block) { return (rows + block - 1) / block; }
-inline int group_rows(int rows, int groups, int group) { return rows / groups + (group < rows % groups ? 1 : 0); }
+inline int group_rows(int rows, int groups, int group) {
+  return rows / groups + (group < rows % groups ? 1 : 0);
+}
 
 struct PackedLayer {
   int rows;
@@ -58,8 +62,9 @@ struct Rollout {
   int nterm;
   const Bound* alive;
   int nalive;
-  const float* state;      // (nstate) where all candidates start
-  const float* first_base; // (rows of layer 0) its bias plus the state's part: the same for all candidates at t = 0
+  const float* state;  // (nstate) where all candidates start
+  const float*
+      first_base;  // (rows of layer 0) its bias plus the state's part: the same for all candidates at t = 0
   std::uint32_t key[2];
   std::uint32_t step[2];
   std::uint32_t first;  // candidates first .. first + count - 1
@@ -86,8 +91,8 @@ struct Table {
   // actions of candidates first .. first + n - 1 (n <= tile): out (n, horizon, naction)
   void (*sample)(const std::uint32_t* key, const std::uint32_t* step, std::uint32_t first, int n, int horizon,
                  int naction, float* out);
-  void (*tanh)(float* x, int n);                 // in place, n a multiple of tile; for tests
-  double (*peak)(std::int64_t iterations);       // register-only multiply-adds; returns how many were done
+  void (*tanh)(float* x, int n);            // in place, n a multiple of tile; for tests
+  double (*peak)(std::int64_t iterations);  // register-only multiply-adds; returns how many were done
 };
 
 // One per instruction set compiled in; null otherwise.

@@ -1,8 +1,8 @@
 // The kernels, written on the vectors of the instruction set that includes this file.
 //
-// A tile is two vectors of candidates wide; where at most one vector of candidates is left, the kernels run on the
-// first vector alone (V = 1). A lane's arithmetic is the same whatever the tile, so a candidate's cost never depends
-// on its neighbours.
+// A tile is two vectors of candidates wide; where at most one vector of candidates is left, the kernels run
+// on the first vector alone (V = 1). A lane's arithmetic is the same whatever the tile, so a candidate's cost
+// never depends on its neighbours.
 
 #include "kernel/kernel.h"
 
@@ -18,8 +18,9 @@ using mbmf::kernel::Table;
 using mbmf::kernel::Term;
 
 constexpr int kTile = 2 * kLanes;
-constexpr int kGroup = 4 * kTile;      // candidates that roll forward together where some may die
-constexpr int kHiddenGroups = 8;       // row groups of the last hidden layer computed before they are used, to stay in L1
+constexpr int kGroup = 4 * kTile;  // candidates that roll forward together where some may die
+constexpr int kHiddenGroups =
+    8;  // row groups of the last hidden layer computed before they are used, to stay in L1
 constexpr int kHiddenRows = kHiddenGroups * kRowBlock;
 
 typedef Vec VecAlias __attribute__((may_alias));
@@ -29,10 +30,11 @@ inline Vec load(const float* p) { return *reinterpret_cast<const VecAlias*>(p); 
 inline void store(float* p, Vec v) { *reinterpret_cast<VecAlias*>(p) = v; }
 inline Word load_words(const std::uint32_t* p) { return *reinterpret_cast<const WordAlias*>(p); }
 
-// ---- activation ----------------------------------------------------------------------------------------------------
+// ---- activation
+// ----------------------------------------------------------------------------------------------------
 
-// tanh within 2e-7 of the exact value relative to it, over all of float32; odd, monotone to rounding, keeps NaN.
-// Below 0.625 a polynomial in x^2; above, 1 - 2 / (exp(2x) + 1), which is 1 from 9.02 on.
+// tanh within 2e-7 of the exact value relative to it, over all of float32; odd, monotone to rounding, keeps
+// NaN. Below 0.625 a polynomial in x^2; above, 1 - 2 / (exp(2x) + 1), which is 1 from 9.02 on.
 inline Vec tanh_vec(Vec x) {
   const Vec zero{};
   const Vec size = x < zero ? -x : x;
@@ -65,11 +67,13 @@ inline Vec tanh_vec(Vec x) {
   return size < 0.625f ? small : (x != x ? x : big);
 }
 
-// ---- layers --------------------------------------------------------------------------------------------------------
+// ---- layers
+// --------------------------------------------------------------------------------------------------------
 
 // acc[r] += sum_k w[k][r] x[k] for R rows and V vectors; the accumulators stay in registers
 template <int R, int V>
-inline __attribute__((always_inline)) void multiply(const float* w, int cols, const float* x, Vec (&acc)[R][V]) {
+inline __attribute__((always_inline)) void multiply(const float* w, int cols, const float* x,
+                                                    Vec (&acc)[R][V]) {
   for (int k = 0; k < cols; ++k) {
     Vec in[V];
 #pragma GCC unroll 2
@@ -174,21 +178,23 @@ void linear_columns(const PackedLayer& layer, int begin, int end, const float* x
   }
 }
 
-// ---- network -------------------------------------------------------------------------------------------------------
+// ---- network
+// -------------------------------------------------------------------------------------------------------
 
 struct Scratch {
-  float* input;   // kGroup / kTile tiles of (nstate + naction) rows
-  float* output;  // (noutput) rows
-  float* block;   // kHiddenRows rows of the last hidden layer
-  float* full[2]; // (widest) rows each, for nets of several hidden layers
-  float* cost;    // (kGroup)
-  std::uint32_t* id;  // (kGroup)
-  std::int32_t* gone; // (kGroup)
+  float* input;        // kGroup / kTile tiles of (nstate + naction) rows
+  float* output;       // (noutput) rows
+  float* block;        // kHiddenRows rows of the last hidden layer
+  float* full[2];      // (widest) rows each, for nets of several hidden layers
+  float* cost;         // (kGroup)
+  std::uint32_t* id;   // (kGroup)
+  std::int32_t* gone;  // (kGroup)
 };
 
 std::int64_t lay_out(const Net* net, int ninput, float* base, Scratch* s) {
   const int noutput = net == nullptr ? 0 : net->layer[net->nlayer - 1].rows;
-  const std::int64_t full = net != nullptr && net->nlayer > 2 ? static_cast<std::int64_t>(net->widest) * kTile : 0;
+  const std::int64_t full =
+      net != nullptr && net->nlayer > 2 ? static_cast<std::int64_t>(net->widest) * kTile : 0;
   std::int64_t used = 0;
   auto take = [&](std::int64_t n) {
     float* p = base == nullptr ? nullptr : base + used;
@@ -206,8 +212,8 @@ std::int64_t lay_out(const Net* net, int ninput, float* base, Scratch* s) {
   return used;
 }
 
-// One tile through the net into s.output (rows of `last`). With `base`, the first layer's first `skip` columns are
-// already in it.
+// One tile through the net into s.output (rows of `last`). With `base`, the first layer's first `skip`
+// columns are already in it.
 template <int V, bool kTanh>
 void evaluate_as(const Net& net, const PackedLayer& last, const float* x, const float* base, int skip,
                  const Scratch& s) {
@@ -258,7 +264,8 @@ void evaluate(const Net& net, const PackedLayer& last, const float* x, int lanes
   return evaluate_as<1, false>(net, last, x, base, skip, s);
 }
 
-// ---- random actions ------------------------------------------------------------------------------------------------
+// ---- random actions
+// ------------------------------------------------------------------------------------------------
 
 // one Philox4x32-10 block per lane, in place (random.cc says it in scalars)
 inline void philox(const std::uint32_t* key, Word (&c)[4]) {
@@ -277,8 +284,8 @@ inline void philox(const std::uint32_t* key, Word (&c)[4]) {
 }
 
 // the actions at `time` of the candidates in id (kTile), uniform in [-1, 1): rows of naction
-void sample_tile(const std::uint32_t* key, const std::uint32_t* step, const std::uint32_t* id, int lanes, int time,
-                 int naction, float* actions) {
+void sample_tile(const std::uint32_t* key, const std::uint32_t* step, const std::uint32_t* id, int lanes,
+                 int time, int naction, float* actions) {
   for (int v = 0; v * kLanes < lanes; ++v) {
     Word c[4];
     std::uint32_t current = ~0u;
@@ -299,7 +306,8 @@ void sample_tile(const std::uint32_t* key, const std::uint32_t* step, const std:
   }
 }
 
-// ---- cost ----------------------------------------------------------------------------------------------------------
+// ---- cost
+// ----------------------------------------------------------------------------------------------------------
 
 inline Mask outside(Vec x, float low, float high, int low_open, int high_open) {
   const Mask in = (low_open ? x > low : x >= low) & (high_open ? x < high : x <= high);
@@ -373,7 +381,8 @@ void add_point(const Rollout& work, const float* x, int lanes, float* cost, std:
   }
 }
 
-// ---- rollouts ------------------------------------------------------------------------------------------------------
+// ---- rollouts
+// ------------------------------------------------------------------------------------------------------
 
 // candidates first .. first + count - 1, count <= kGroup
 void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s) {
@@ -390,7 +399,8 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
   }
   for (int tile = 0; tile * kTile < count; ++tile) {
     for (int i = 0; i < work.nstate; ++i) {
-      for (int v = 0; v < 2; ++v) store(s.input + tile * stride + i * kTile + v * kLanes, broadcast(work.state[i]));
+      for (int v = 0; v < 2; ++v)
+        store(s.input + tile * stride + i * kTile + v * kLanes, broadcast(work.state[i]));
     }
   }
 
@@ -400,7 +410,8 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
       float* x = s.input + tile * stride;
       const int lanes = live - tile * kTile < kTile ? live - tile * kTile : kTile;
       if (time < work.horizon) {
-        sample_tile(work.key, work.step, s.id + tile * kTile, lanes, time, work.naction, x + work.nstate * kTile);
+        sample_tile(work.key, work.step, s.id + tile * kTile, lanes, time, work.naction,
+                    x + work.nstate * kTile);
       }
       add_point(work, x, lanes, s.cost + tile * kTile, s.gone + tile * kTile);
     }
@@ -424,7 +435,8 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
       }
     }
 
-    // at t = 0 the state's part of the first layer is everyone's; the last point needs only what the cost reads
+    // at t = 0 the state's part of the first layer is everyone's; the last point needs only what the cost
+    // reads
     const bool is_last = time == work.horizon - 1;
     const PackedLayer& layer = is_last ? *net.last : output;
     for (int tile = 0; tile * kTile < live; ++tile) {
@@ -442,7 +454,8 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
   for (int lane = 0; lane < live; ++lane) results[s.id[lane] - first] = s.cost[lane];
 }
 
-// ---- the table -----------------------------------------------------------------------------------------------------
+// ---- the table
+// -----------------------------------------------------------------------------------------------------
 
 std::int64_t scratch_size(const Net* net, int nstate, int naction) {
   Scratch s;
@@ -476,8 +489,8 @@ void rollout(const Rollout* work, float* scratch) {
   }
 }
 
-void open_loop(const Net* net, int nstate, int naction, const float* states, const float* actions, int n, int horizon,
-               float* out, float* scratch) {
+void open_loop(const Net* net, int nstate, int naction, const float* states, const float* actions, int n,
+               int horizon, float* out, float* scratch) {
   Scratch s;
   lay_out(net, nstate + naction, scratch, &s);
   const std::int64_t row = static_cast<std::int64_t>(horizon + 1) * nstate;
@@ -518,19 +531,21 @@ void forward(const Net* net, const float* in, int n, float* out, float* scratch)
   }
 }
 
-void sample(const std::uint32_t* key, const std::uint32_t* step, std::uint32_t first, int n, int horizon, int naction,
-            float* out) {
+void sample(const std::uint32_t* key, const std::uint32_t* step, std::uint32_t first, int n, int horizon,
+            int naction, float* out) {
   alignas(64) std::uint32_t id[kTile];
   for (int lane = 0; lane < kTile; ++lane) id[lane] = first + static_cast<std::uint32_t>(lane);
   constexpr int kActions = 16;  // action dimensions drawn at a time
   alignas(64) float rows[kActions * kTile];
   const int draws = horizon * naction;
-  // (time, action) is one running index, so a long one is drawn in pieces as if each draw were a time of its own
+  // (time, action) is one running index, so a long one is drawn in pieces as if each draw were a time of its
+  // own
   for (int begin = 0; begin < draws; begin += kActions) {
     const int count = draws - begin < kActions ? draws - begin : kActions;
     for (int i = 0; i < count; ++i) sample_tile(key, step, id, n, begin + i, 1, rows + i * kTile);
     for (int lane = 0; lane < n; ++lane) {
-      for (int i = 0; i < count; ++i) out[static_cast<std::int64_t>(lane) * draws + begin + i] = rows[i * kTile + lane];
+      for (int i = 0; i < count; ++i)
+        out[static_cast<std::int64_t>(lane) * draws + begin + i] = rows[i * kTile + lane];
     }
   }
 }
@@ -556,7 +571,7 @@ double peak(std::int64_t iterations) {
   return 12.0 * kLanes * static_cast<double>(iterations);
 }
 
-constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,   kRowBlock, kGroup, scratch_size, layer_base,
+constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,     kRowBlock, kGroup, scratch_size, layer_base,
                           rollout,          open_loop, forward,   sample, tanh_rows,    peak};
 
 }  // namespace

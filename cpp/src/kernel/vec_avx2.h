@@ -6,8 +6,8 @@
 
 namespace {
 
-constexpr int kLanes = 8;    // floats of a vector
-constexpr int kRowBlock = 6; // 12 accumulators, 2 inputs and a weight of 16 registers
+constexpr int kLanes = 8;     // floats of a vector
+constexpr int kRowBlock = 6;  // 12 accumulators, 2 inputs and a weight of 16 registers
 
 typedef float Vec __attribute__((vector_size(32)));
 typedef std::int32_t Mask __attribute__((vector_size(32)));

@@ -6,8 +6,9 @@
 
 namespace {
 
-constexpr int kLanes = 16;    // floats of a vector
-constexpr int kRowBlock = 12; // 24 accumulators and 2 inputs of 32 registers; weights are broadcast from memory
+constexpr int kLanes = 16;  // floats of a vector
+constexpr int kRowBlock =
+    12;  // 24 accumulators and 2 inputs of 32 registers; weights are broadcast from memory
 
 typedef float Vec __attribute__((vector_size(64)));
 typedef std::int32_t Mask __attribute__((vector_size(64)));

@@ -6,8 +6,8 @@
 
 namespace {
 
-constexpr int kLanes = 4;     // floats of a vector
-constexpr int kRowBlock = 12; // 24 accumulators of 32 registers
+constexpr int kLanes = 4;      // floats of a vector
+constexpr int kRowBlock = 12;  // 24 accumulators of 32 registers
 
 typedef float Vec __attribute__((vector_size(16)));
 typedef std::int32_t Mask __attribute__((vector_size(16)));

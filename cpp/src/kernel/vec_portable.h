@@ -4,8 +4,8 @@
 
 namespace {
 
-constexpr int kLanes = 4;    // floats of a vector
-constexpr int kRowBlock = 6; // 12 accumulators of 16 registers
+constexpr int kLanes = 4;     // floats of a vector
+constexpr int kRowBlock = 6;  // 12 accumulators of 16 registers
 
 typedef float Vec __attribute__((vector_size(16)));
 typedef std::int32_t Mask __attribute__((vector_size(16)));

@@ -1,0 +1,169 @@
+#include "mbmf/simulator_shooting.h"
+
+#include <mujoco/mjbatch.h>
+#include <mujoco/mujoco.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "batch.h"
+#include "best_candidate.h"
+#include "mbmf/error.h"
+#include "mbmf/thread_pool.h"
+#include "stepper.h"
+
+namespace mbmf {
+
+// One simulation a thread, each of which takes candidate after candidate until none is left.
+struct SimulatorShooting::Impl {
+  const Task& task;
+  const PlannerOptions& options;
+  int nthread;
+  Batch batch;
+  std::vector<double> state, action;  // per simulation (nstate), (naction)
+  std::vector<std::int64_t> current;  // candidate that each simulation rolls
+  std::vector<BestCandidate> best;    // per simulation
+  std::atomic<std::int64_t> next{0};
+
+  // of the search that runs
+  const double* start = nullptr;
+  PhiloxKey key{};
+  std::uint64_t step = 0;
+  double* all_costs = nullptr;  // (candidates) or null
+
+  Impl(const Task& task_in, const PlannerOptions& options_in)
+      : task(task_in),
+        options(options_in),
+        nthread(
+            static_cast<int>(std::min<std::int64_t>(resolve_nthread(options.nthread), options.candidates))),
+        batch(make_batch(task.model(), nthread, nthread)),
+        state(static_cast<std::size_t>(nthread) * task.nstate()),
+        action(static_cast<std::size_t>(nthread) * task.naction()),
+        current(static_cast<std::size_t>(nthread)),
+        best(static_cast<std::size_t>(nthread)) {}
+
+  // one candidate: its cost, infinite where the simulation diverges. Runs inside mjb_apply: holds no
+  // destructor.
+  double roll(mjData* d, std::uint32_t candidate, double* s, double* a, float* states_out) {
+    const int ns = task.nstate(), na = task.naction();
+    mj_setState(task.model(), d, start, mjSTATE_INTEGRATION);
+    task.refresh(d);
+    Draws draws(key, step, candidate);
+    Failure failure;
+    double cost = 0;
+    bool dead = false;
+    for (int t = 0; t <= options.horizon; ++t) {
+      task.read(task.spec().state, d, s);
+      if (states_out != nullptr) {
+        for (int i = 0; i < ns; ++i) states_out[t * ns + i] = static_cast<float>(s[i]);
+      }
+      if (t < options.horizon) {
+        for (int i = 0; i < na; ++i) a[i] = draws.symmetric();
+      }
+      dead = dead || !within(task.spec().alive, s);
+      if (dead && states_out == nullptr) return cost;
+      if (!dead) cost += evaluate(task.spec().cost, s, a, na);
+      if (t < options.horizon && !advance(task, d, a, &failure))
+        return std::numeric_limits<double>::infinity();
+    }
+    return cost;
+  }
+
+  static void run_one(const mjModel*, mjData* d, int sim, void* arg) {
+    Impl& self = *static_cast<Impl*>(arg);
+    double* s = self.state.data() + static_cast<std::ptrdiff_t>(sim) * self.task.nstate();
+    double* a = self.action.data() + static_cast<std::ptrdiff_t>(sim) * self.task.naction();
+    for (;;) {
+      const std::int64_t candidate = self.next.fetch_add(1, std::memory_order_relaxed);
+      if (candidate >= self.options.candidates) return;
+      self.current[static_cast<std::size_t>(sim)] = candidate;
+      const double cost = self.roll(d, static_cast<std::uint32_t>(candidate), s, a, nullptr);
+      self.best[static_cast<std::size_t>(sim)].take(cost, static_cast<std::uint32_t>(candidate));
+      if (self.all_costs != nullptr) self.all_costs[candidate] = cost;
+    }
+  }
+
+  // the best candidate from a start; its cost is infinite if there is none
+  BestCandidate search(const double* from, std::uint64_t episode, std::uint64_t step_in, double* costs) {
+    for (int i = 0; i < mjb_nstate(batch.get()); ++i) {
+      if (!std::isfinite(from[i])) throw_invalid("start must be finite, got ", from[i], " at entry ", i);
+    }
+    start = from;
+    step = step_in;
+    key = derive_key(options.seed, Stream::kPlan, episode);
+    all_costs = costs;
+    next = 0;
+    std::fill(best.begin(), best.end(), BestCandidate{});
+    // an error in MuJoCo ends a simulation's turn in the middle of a candidate: that one is lost, the others
+    // go on
+    while (mjb_apply(batch.get(), nullptr, 0, run_one, this, 0) > 0) {
+      for (std::size_t sim = 0; sim < current.size(); ++sim) {
+        if (mjb_status(batch.get())[sim] != 0 && costs != nullptr) {
+          costs[current[sim]] = std::numeric_limits<double>::infinity();
+        }
+      }
+    }
+    BestCandidate winner;
+    for (const BestCandidate& b : best) winner.take(b.cost, b.candidate);
+    return winner;
+  }
+
+  // rolls one candidate again, for the states it passes
+  struct Again {
+    Impl* impl;
+    std::uint32_t candidate;
+    float* states;
+  };
+  static void run_again(const mjModel*, mjData* d, int, void* arg) {
+    const Again& again = *static_cast<const Again*>(arg);
+    again.impl->roll(d, again.candidate, again.impl->state.data(), again.impl->action.data(), again.states);
+  }
+};
+
+namespace {
+constexpr const char* kCause = "every candidate's simulation diverges";
+}  // namespace
+
+SimulatorShooting::SimulatorShooting(std::shared_ptr<const Task> task, PlannerOptions options)
+    : Planner(std::move(task), options), impl_(std::make_unique<Impl>(this->task(), this->options())) {}
+
+SimulatorShooting::~SimulatorShooting() = default;
+
+int SimulatorShooting::start_size() const { return mjb_nstate(impl_->batch.get()); }
+
+void SimulatorShooting::plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* plan) {
+  const BestCandidate best = impl_->search(start, episode, step, nullptr);
+  best.require_found(episode, step, kCause);
+  plan->candidate = best.candidate;
+  plan->cost = best.cost;
+  const auto horizon = static_cast<std::size_t>(options().horizon);
+  plan->actions.resize(horizon * static_cast<std::size_t>(task().naction()));
+  plan->states.resize((horizon + 1) * static_cast<std::size_t>(task().nstate()));
+  sample(episode, step, best.candidate, 1, plan->actions.data());
+  Impl::Again again{impl_.get(), best.candidate, plan->states.data()};
+  const int first = 0;
+  mjb_apply(impl_->batch.get(), &first, 1, Impl::run_again, &again, 0);
+}
+
+void SimulatorShooting::plan_batch(const double* starts, const std::uint64_t* episodes,
+                                   const std::uint64_t* steps, std::int64_t n, float* actions,
+                                   double* costs) {
+  const int naction = task().naction();
+  for (std::int64_t i = 0; i < n; ++i) {
+    const BestCandidate best = impl_->search(starts + i * start_size(), episodes[i], steps[i], nullptr);
+    best.require_found(episodes[i], steps[i], kCause);
+    Draws draws(derive_key(options().seed, Stream::kPlan, episodes[i]), steps[i], best.candidate);
+    for (int k = 0; k < naction; ++k) actions[i * naction + k] = draws.symmetric();
+    costs[i] = best.cost;
+  }
+}
+
+void SimulatorShooting::costs(const double* start, std::uint64_t episode, std::uint64_t step, double* out) {
+  impl_->search(start, episode, step, out);
+}
+
+}  // namespace mbmf
