@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 # A deviation below this part of max(1, |mean|) is rounding, not motion: its inverse would turn rounding into
-# signal, and overflow the float32 weights that it is folded into. In random data of the paper's four agents the
-# deviations of states and of their differences are exactly 0 (what a planar robot cannot do) or above 0.002;
-# rounding of float64 states of size 1 is 1e-16.
+# signal, and overflow the float32 weights that it is folded into. In random data of the paper's four agents
+# the deviations of states and of their differences are exactly 0 (what a planar robot cannot do) or above
+# 0.002; rounding of float64 states of size 1 is 1e-16.
 NEGLIGIBLE_DEVIATION = 1e-10
 
 
@@ -27,8 +27,8 @@ class Statistics:
     @classmethod
     def of(cls, values: NDArray[Any]) -> Statistics:
         """The statistics of the rows of ``values`` (N, n); negligible deviations become 0."""
-        mean = np.mean(values, axis=0, dtype=np.float64)
-        std = np.std(values, axis=0, dtype=np.float64)
+        mean = np.asarray(np.mean(values, axis=0, dtype=np.float64))
+        std = np.asarray(np.std(values, axis=0, dtype=np.float64))
         std[std <= NEGLIGIBLE_DEVIATION * np.maximum(1.0, np.abs(mean))] = 0.0
         return cls(mean, std)
 

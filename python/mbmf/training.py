@@ -72,11 +72,11 @@ class Trainer:
 
     def state(self) -> MlpState:
         """A copy of the parameters and of Adam's moments."""
-        copies = [
+        layers, first, second = (
             [view.numpy().copy() for view in self._views(vector)]
             for vector in (self._parameters, self._first, self._second)
-        ]
-        return MlpState(*copies, self._updates)
+        )
+        return MlpState(layers, first, second, self._updates)
 
     @torch.no_grad()
     def train(
@@ -122,13 +122,13 @@ class Trainer:
         """The mean squared error over all rows of ``data`` (see `pack`)."""
         ninput = self._shapes[0][1]
         total = 0.0
-        for rows in data.split(block):
+        for rows in torch.split(data, block):
             x = rows[:, :ninput].t()
             for layer in self._layers[:-1]:
                 x = torch.cat([self._activate(layer @ x), torch.ones(1, len(rows))])
             error = self._layers[-1] @ x - rows[:, ninput:].t()
             total += float(error.double().square().sum())
-        return total / (len(data) * self._shapes[-1][0])
+        return total / (len(data) * int(self._shapes[-1][0]))
 
     def _update(self, learning_rate: float) -> None:
         """One step of Adam, with both bias corrections folded into the step and into epsilon."""
@@ -143,7 +143,9 @@ class Trainer:
 
     def _views(self, vector: torch.Tensor) -> list[torch.Tensor]:
         sizes = [rows * cols for rows, cols in self._shapes]
-        return [part.view(shape) for part, shape in zip(vector.split(sizes), self._shapes, strict=True)]
+        return [
+            part.view(shape) for part, shape in zip(torch.split(vector, sizes), self._shapes, strict=True)
+        ]
 
 
 class _Passes:
@@ -156,7 +158,7 @@ class _Passes:
         self._gathered = torch.empty(group * batch, width)
         self._batches = [
             (rows[:, :ninput], rows[:, :ninput].t(), rows[:, ninput:].t())
-            for rows in self._gathered.split(batch)
+            for rows in torch.split(self._gathered, batch)
         ]
         # hidden activations with their row of ones, and the gradients with respect to them
         self._hidden = [torch.ones(rows + 1, batch) for rows, _ in shapes[:-1]]
@@ -169,7 +171,7 @@ class _Passes:
         squares = torch.empty(len(index))
         flat_output = self._output.view(-1)
         done = 0
-        for group in index.split(len(self._batches)):
+        for group in torch.split(index, len(self._batches)):
             # contiguous rows for a group of batches at once
             torch.index_select(data, 0, group.reshape(-1), out=self._gathered[: group.numel()])
             for x, x_t, target in self._batches[: len(group)]:
@@ -180,7 +182,7 @@ class _Passes:
                 self._backward(x)
                 self._trainer._update(learning_rate)
                 done += 1
-        return float(squares.double().mean()) / self._output.numel()
+        return squares.double().mean().item() / self._output.numel()
 
     def _forward(self, x: torch.Tensor) -> None:
         *hidden_layers, last = self._trainer._layers

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mbmf
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
+
+import mbmf
 from mbmf.dynamics import DynamicsModel
 from mbmf.errors import DataError
 from mbmf.normalization import Statistics, add_noise
-from safetensors.numpy import load_file, save_file
 
 
 @pytest.fixture(scope="module")

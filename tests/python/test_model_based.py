@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import mbmf
 import numpy as np
 import pytest
 import yaml
+
+import mbmf
 from mbmf.algorithms import model_based as mb
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError

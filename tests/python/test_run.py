@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mbmf.errors import DataError
 from mbmf.run import Run
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+
 from mbmf.mlp_state import MlpState, xavier_normal
 from mbmf.training import Trainer, batch_shares, concatenate, pack, torch_threads
 
