@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from mbmf.cli import main as cli
 
 BAD = 2

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from mbmf.cli import main as cli
 from mbmf.renderer import RenderError
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import mbmf
 import pytest
+
+import mbmf
 
 REMEDY = "this build of mbmf needs MuJoCo 4.0.0; run `pip install mujoco==4.0.0`"
 

@@ -4,9 +4,10 @@ import types
 from pathlib import Path
 from typing import Any
 
-import mbmf
 import numpy as np
 import pytest
+
+import mbmf
 from mbmf.show.plots import plot_forward_simulation, plot_learning_curve, save_figure
 
 

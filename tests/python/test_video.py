@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
-import mbmf
 import mujoco
 import numpy as np
 import pytest
 import yaml
+
+import mbmf
 from mbmf.renderer import Renderer, RenderError
 from mbmf.show.video import recover_positions, save_episode_video
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mbmf.errors import ConfigError
+from mbmf.errors import ConfigError, MbmfError
 
 if TYPE_CHECKING:
     import torch
@@ -82,26 +82,56 @@ def run(options: Options) -> None:
         console.print(table)
 
 
+class SimulatorPair:
+    """`NSIM` simulations in mbmf.Simulator, and the same in mujoco.batch.Batch: physics and nothing else."""
+
+    def __init__(self, task: Task, nthread: int) -> None:
+        import mujoco.batch
+
+        from mbmf.simulator import Simulator
+
+        self.task = task
+        self.simulator = Simulator(task, nsim=NSIM, nthread=nthread, seed=0)
+        self.simulator.reset(kind="random")
+        self.batch = mujoco.batch.Batch(task.model, nsim=NSIM, nthread=nthread)
+        self._ctrl = self.batch.bind("ctrl")
+        # a row of the simulator's state is time, qpos, qvel, ...
+        rows, nq, nv = self.simulator.get_state(), task.model.nq, task.model.nv
+        self.batch.bind("qpos")[:] = rows[:, 1 : 1 + nq]
+        self.batch.bind("qvel")[:] = rows[:, 1 + nq : 1 + nq + nv]
+        actions = np.random.default_rng(0).uniform(-1, 1, (100, NSIM, task.naction))
+        low, high = task.model.actuator_ctrlrange.T
+        limited = task.model.actuator_ctrllimited.astype(bool)
+        controls = np.where(limited, (low + high) / 2 + actions * (high - low) / 2, actions)
+        self._actions, self._controls = itertools.cycle(actions), itertools.cycle(controls)
+
+    def step_ours(self) -> None:
+        """One control step of all simulations, with random actions."""
+        self.simulator.step(next(self._actions))
+
+    def step_baseline(self) -> None:
+        """The same step of the batch."""
+        self._ctrl[:] = next(self._controls)
+        self.batch.step(nstep=self.task.physics_steps)
+
+    def check(self) -> None:
+        """Raises MbmfError unless both, after as many steps, are in the same positions, and none diverged."""
+        ours = self.simulator.get_state()[:, 1 : 1 + self.task.model.nq]
+        error = float(np.abs(ours - self.batch.bind("qpos")).max())
+        if self.simulator.diverged.any() or not error <= 1e-12:
+            raise MbmfError(
+                f"{self.task.name}: simulator and mujoco.batch.Batch must agree, got a difference of {error}"
+            )
+
+
 def measure_simulator(task: Task, nthread: int, seconds: float) -> Pair:
     """A control step of `NSIM` simulations, beside mujoco.batch.Batch doing the physics alone."""
-    import mujoco.batch
-
-    from mbmf.simulator import Simulator
-
-    simulator = Simulator(task, nsim=NSIM, nthread=nthread, seed=0)
-    batch = mujoco.batch.Batch(task.model, nsim=NSIM, nthread=nthread)
-    ctrl = batch.bind("ctrl")
-    actions = np.random.default_rng(0).uniform(-1, 1, (100, NSIM, task.naction))
-    low, high = task.model.actuator_ctrlrange.T
-    limited = task.model.actuator_ctrllimited.astype(bool)
-    controls = np.where(limited, (low + high) / 2 + actions * (high - low) / 2, actions)
-    ours, theirs = itertools.cycle(actions), itertools.cycle(controls)
-
-    def step_batch() -> None:
-        ctrl[:] = next(theirs)
-        batch.step(nstep=task.physics_steps)
-
-    return alternate(lambda: simulator.step(next(ours)), step_batch, seconds)
+    pair = SimulatorPair(task, nthread)
+    for _ in range(20):
+        pair.step_ours()
+        pair.step_baseline()
+    pair.check()
+    return alternate(pair.step_ours, pair.step_baseline, seconds)
 
 
 def measure_plan(task: Task, data: Episodes, nthread: int, seconds: float) -> tuple[str, float]:

@@ -31,7 +31,7 @@ class Options:
     seed: int = 0
     """Seed of everything random."""
 
-    iterations: int = 3
+    iterations: int = 4
     """How often it learns from all data so far and then drives the robot."""
 
     random_episodes: int = 10

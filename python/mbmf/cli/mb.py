@@ -117,10 +117,6 @@ def _check(options: Options) -> None:
     ):
         if value < least:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
-    if options.resume and options.overwrite:
-        raise ConfigError(
-            "--resume and --overwrite must not both be given: one continues a run, one replaces it"
-        )
     if options.desired_traj_type is not None or Path(options.yaml_file).stem.endswith("_trajfollow"):
         raise ConfigError(
             "--yaml_file and --desired_traj_type must not ask for path following, which is not there yet: "
