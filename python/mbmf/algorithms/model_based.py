@@ -93,6 +93,12 @@ def open_run(
 ) -> Run:
     """The run directory for these options; see `mbmf.run.Run` for what is refused."""
     settings_of(task)
+    reuses = options.use_existing_training_data or options.use_existing_dynamics_model
+    if overwrite and (reuses or resume):
+        raise ConfigError(
+            "overwrite must not be given together with resume, use_existing_training_data or "
+            "use_existing_dynamics_model: it replaces the run, they go on with it"
+        )
     config = {
         "algorithm": "model_based",
         "task": yaml.safe_load(task.to_yaml()),
@@ -106,17 +112,10 @@ def open_run(
     }
     if resume:
         return Run.resume(path, config)
-    keep = [
-        folder
-        for folder, wanted in (
-            ("data", options.use_existing_training_data),
-            ("models", options.use_existing_dynamics_model),
-        )
-        if wanted
-    ]
-    if not keep or overwrite:
+    if not reuses:
         return Run.create(path, config, overwrite=overwrite)
     _check_existing(Run(path), task, options)
+    keep = ["data"] * options.use_existing_training_data + ["models"] * options.use_existing_dynamics_model
     return Run.reuse(path, config, task=task.name, keep=tuple(keep))
 
 
