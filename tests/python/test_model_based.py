@@ -226,7 +226,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path) -> None:
             stdout=subprocess.DEVNULL,
         )
         target = tmp_path / "killed" / "run_7" / wait_for
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not target.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)

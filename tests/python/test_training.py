@@ -82,7 +82,8 @@ def test_updates_are_those_of_autograd_and_adam(
         for e in range(epochs)
         for b in range(count)
     ]
-    network, expected = _oracle(state, activation, data, batches, 3e-3)
+    with torch_threads(1):
+        network, expected = _oracle(state, activation, data, batches, 3e-3)
     np.testing.assert_allclose(losses, np.mean(np.reshape(expected, (epochs, count)), axis=1), rtol=1e-5)
 
     # Adam divides by the gradient's size, so rounding of a tiny gradient shows: a few thousandths of one step
