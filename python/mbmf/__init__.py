@@ -1,7 +1,8 @@
 """Learn a robot's dynamics from minutes of data and control it with model-predictive control.
 
 Everything public is listed in ``__all__`` and is imported when it is first used, so that ``import mbmf`` is
-fast and PyTorch is loaded only by what trains.
+fast and PyTorch is loaded only by what trains. Importing it registers the Gymnasium environments
+``mbmf/Swimmer-v0``, ``mbmf/HalfCheetah-v0``, ``mbmf/Hopper-v0`` and ``mbmf/Ant-v0``.
 """
 
 from __future__ import annotations
@@ -91,3 +92,5 @@ def __dir__() -> list[str]:
 
 
 _load_core()
+# makes the Gymnasium ids known; the environments are imported when one is made
+importlib.import_module("mbmf.registration")

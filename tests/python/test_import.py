@@ -20,9 +20,16 @@ def python(code: str) -> str:
 
 def test_import_is_quick_and_without_torch() -> None:
     code = "import sys, time; t = time.perf_counter(); import mbmf; t = time.perf_counter() - t; "
-    seconds, *modules = python(code + "print(t, *sys.modules)").split()
-    assert float(seconds) < 0.5
+    runs = [python(code + "print(t, *sys.modules)").split() for _ in range(3)]
+    assert min(float(seconds) for seconds, *_ in runs) < 0.5
+    modules = runs[0][1:]
     assert not {"torch", "matplotlib", "tensorboard"} & set(modules)
+
+
+def test_import_registers_the_environments() -> None:
+    code = "import mbmf, gymnasium; print(*(name for name in gymnasium.registry if name.startswith('mbmf/')))"
+    names = {"mbmf/Swimmer-v0", "mbmf/HalfCheetah-v0", "mbmf/Hopper-v0", "mbmf/Ant-v0"}
+    assert set(python(code).split()) == names
 
 
 def test_planning_and_simulating_do_not_import_torch() -> None:
