@@ -107,8 +107,8 @@ struct Simulator::Impl {
 
 void Simulator::Impl::reset_one(const mjModel*, mjData* d, int sim, void* arg) {
   Impl& impl = *static_cast<Impl*>(arg);
-  const Draws draws(derive_key(impl.seed, Stream::kReset, static_cast<std::uint64_t>(sim)), impl.resets[sim],
-                    0);
+  const Start& start = impl.starts[sim];
+  const Draws draws(derive_key(impl.seed, Stream::kReset, start.sequence), start.step, 0);
   impl.clear_results(sim);
   if (!begin(*impl.task, d, impl.kind, draws, &impl.failures[sim])) impl.mark_diverged(sim);
   impl.observe(d, sim);

@@ -69,8 +69,8 @@ def collect_mpc(
 ) -> Episodes:
     """Episodes of the planner's actions, from the task's "control" reset (paper, section IV-C).
 
-    They end after ``steps``, by the task's healthy bounds, or where MuJoCo fails. Episode e is a pure function
-    of (planner, seed, first_episode + e).
+    They end after ``steps``, by the task's healthy bounds, or where MuJoCo fails. Episode e is a pure
+    function of (planner, seed, first_episode + e).
 
     Args:
         task: the planner's.

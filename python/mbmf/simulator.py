@@ -166,8 +166,10 @@ class Simulator:
         return self._core.state_size
 
     def mujoco_data(self, sim: int = 0) -> mujoco.MjData:
-        """A new MjData of ``task.model`` in the state of simulation ``sim``, after mj_forward: to render it, or
-        to call MuJoCo's functions on."""
+        """A new MjData of ``task.model`` in the state of simulation ``sim``, after mj_forward.
+
+        For rendering, or for MuJoCo's own functions.
+        """
         import mujoco
 
         data = mujoco.MjData(self.task.model)

@@ -35,13 +35,12 @@ struct Bounds {
 };
 
 struct Term {
-  TermKind kind;
-  double weight;
-  std::vector<int> index;      // state indices; empty for kConstant and kAction
-  std::vector<double> target;  // per index, empty: zeros
-  std::vector<int>
-      target_index;     // per index, a state index to compare with; takes target's place if not empty
-  Bounds bounds{0, 0};  // kOutside
+  TermKind kind = TermKind::kConstant;
+  double weight = 0;
+  std::vector<int> index = {};         // state indices; empty for kConstant and kAction
+  std::vector<double> target = {};     // per index, empty: zeros
+  std::vector<int> target_index = {};  // per index, a state index to compare with, in place of target
+  Bounds bounds{0, 0};                 // kOutside
 };
 
 // A state dimension that must stay within bounds.
