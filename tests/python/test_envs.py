@@ -1,0 +1,199 @@
+"""The Gymnasium environments: Gymnasium's own checks, and the vector one against single ones."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+import mbmf
+from mbmf.envs import TaskEnv, TaskVectorEnv
+from mbmf.registration import ENVIRONMENTS, register_environments
+
+IDS = list(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_passes_gymnasiums_checker_without_a_warning(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="compiler attribute 'settotalmass'")
+        env = gymnasium.make(name)
+        check_env(env.unwrapped, skip_render_check=True)
+    assert isinstance(env.unwrapped, TaskEnv)
+    preset, steps = ENVIRONMENTS[name]
+    assert env.unwrapped.task.name == preset
+    assert env.unwrapped.task.episode_steps == steps
+    assert env.spec is not None
+    assert env.spec.max_episode_steps == steps
+
+
+def test_registering_again_changes_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        register_environments()
+
+
+@pytest.mark.usefixtures("rendering")
+def test_renders() -> None:
+    env = gymnasium.make("mbmf/Swimmer-v0", render_mode="rgb_array", width=64, height=48)
+    check_env(env.unwrapped)
+    env.reset(seed=0)
+    picture: Any = env.render()
+    assert picture.shape == (48, 64, 3)
+    assert picture.std() > 5
+    for _ in range(20):
+        env.step(env.action_space.sample())
+    assert (np.asarray(env.render()) != picture).any()
+    env.close()
+    vector = gymnasium.make_vec("mbmf/Swimmer-v0", num_envs=2, render_mode="rgb_array", width=64, height=48)
+    vector.reset(seed=0)
+    frames = vector.render()
+    assert frames is not None
+    assert len(frames) == 2
+    vector.close()
+    assert gymnasium.make("mbmf/Swimmer-v0").unwrapped.render() is None
+
+
+def test_observations_are_the_simulators() -> None:
+    task = mbmf.load_task("ant_forward")
+    env = TaskEnv(task)
+    observation, info = env.reset(seed=4)
+    simulator = mbmf.Simulator(task, seed=4)
+    simulator.reseed(4)
+    simulator.reset()
+    np.testing.assert_array_equal(observation, simulator.observations[0])
+    assert info == {"diverged": False}
+    assert env.observation_space.shape == (44,)
+    action = np.full(8, 0.5, np.float32)
+    observation, reward, terminated, truncated, info = env.step(action)
+    simulator.step(action[None])
+    np.testing.assert_array_equal(observation, simulator.observations[0])
+    assert (reward, terminated, truncated) == (simulator.rewards[0], False, False)
+    # without a seed the draws go on
+    again, _ = env.reset()
+    simulator.reset()
+    np.testing.assert_array_equal(again, simulator.observations[0])
+    assert not np.array_equal(TaskEnv(task).reset()[0], TaskEnv(task).reset()[0])
+
+
+def test_clipped_channels_bound_the_space() -> None:
+    space = gymnasium.make("mbmf/Hopper-v0").observation_space
+    assert isinstance(space, gymnasium.spaces.Box)
+    assert space.high[5] == 10
+    assert np.isfinite(space.high).all()
+
+
+def test_an_episode_ends_by_termination_or_time() -> None:
+    hopper = gymnasium.make("mbmf/Hopper-v0")
+    hopper.reset(seed=0)
+    steps, ended = 0, False
+    while not ended:
+        _, _, ended, truncated, info = hopper.step(np.ones(3, np.float32))
+        steps += 1
+        assert not truncated
+    assert steps < 200
+    assert not info["diverged"]
+    swimmer = gymnasium.make("mbmf/Swimmer-v0", max_episode_steps=3)
+    swimmer.reset(seed=0)
+    flags = [swimmer.step(np.zeros(2, np.float32))[2:4] for _ in range(3)]
+    assert flags == [(False, False), (False, False), (False, True)]
+
+
+@pytest.mark.parametrize("name", ["mbmf/Hopper-v0", "mbmf/HalfCheetah-v0"])
+def test_the_vector_environment_is_many_single_ones(name: str) -> None:
+    count, limit = 5, 25
+    vector = gymnasium.make_vec(name, num_envs=count, max_episode_steps=limit)
+    assert isinstance(vector.unwrapped, TaskVectorEnv)
+    assert vector.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+    task = vector.unwrapped.task
+    singles = mbmf.Simulator(task, count, seed=11)
+    singles.reseed(11)
+    singles.reset()
+    observations, _ = vector.reset(seed=11)
+    np.testing.assert_array_equal(observations, singles.observations)
+    assert observations in vector.observation_space
+
+    rng = np.random.default_rng(0)
+    steps, ended = np.zeros(count, int), np.zeros(count, bool)
+    terminations = truncations = 0
+    for _ in range(80):
+        actions = np.clip(rng.uniform(-1, 3, (count, task.naction)), -1, 1).astype(np.float32)
+        observations, rewards, terminated, truncated, infos = vector.step(actions)
+        for i in range(count):
+            if ended[i]:
+                # the step after an end: a new episode, whatever the action
+                singles.reset([i])
+                steps[i] = 0
+                assert rewards[i] == 0
+                assert not terminated[i]
+                assert not truncated[i]
+            else:
+                singles.step(actions[[i]], ids=[i])
+                steps[i] += 1
+                assert rewards[i] == singles.rewards[i]
+                assert terminated[i] == singles.terminated[i]
+                assert truncated[i] == (steps[i] >= limit)
+        np.testing.assert_array_equal(observations, singles.observations)
+        np.testing.assert_array_equal(infos["diverged"], np.zeros(count, bool))
+        ended = terminated | truncated
+        terminations += int(terminated.sum())
+        truncations += int(truncated.sum())
+    assert truncations > 0
+    assert (terminations > 0) == (name == "mbmf/Hopper-v0")
+
+
+def test_some_of_a_vector_are_reset() -> None:
+    vector = TaskVectorEnv("hopper_forward", num_envs=3, nthread=1)
+    before, _ = vector.reset(seed=0)
+    mask = np.array([False, True, False])
+    after, _ = vector.reset(options={"reset_mask": mask, "kind": "control"})
+    assert ((after != before).any(axis=1) == mask).all()
+    other, _ = vector.reset(seed=1)
+    assert (other != before).any(axis=1).all()
+    again, _ = vector.reset(seed=0)
+    np.testing.assert_array_equal(again, before)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: TaskEnv("hopper_forward", render_mode="human"),
+            "render_mode must be 'rgb_array' or None, got 'human'",
+        ),
+        (lambda: TaskVectorEnv("hopper_forward", num_envs=0), "num_envs must be at least 1, got 0"),
+        (
+            lambda: TaskVectorEnv("hopper_forward", max_episode_steps=0),
+            "max_episode_steps must be at least 1, got 0",
+        ),
+        (
+            lambda: TaskEnv("hopper_forward").step(np.zeros(2, np.float32)),
+            r"actions must be of shape \(1, 3\)",
+        ),
+        (lambda: TaskEnv("hopper_forward").reset(options={"kind": "hard"}), "kind must be one of"),
+        (
+            lambda: TaskVectorEnv("hopper_forward", num_envs=2).step(np.zeros((1, 3), np.float32)),
+            r"actions must be of shape \(2, 3\), got \(1, 3\)",
+        ),
+        (
+            lambda: TaskVectorEnv("hopper_forward", num_envs=2).reset(
+                options={"reset_mask": np.zeros(2, bool)}
+            ),
+            "reset_mask must be a mask",
+        ),
+    ],
+)
+def test_bad_arguments_are_named(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_gymnasium_knows_the_ids_after_importing_the_package() -> None:
+    for name in IDS:
+        assert name in gymnasium.registry
