@@ -95,6 +95,8 @@ struct TaskSpec {
   Reset reset[3];                              // by ResetKind
 };
 
+class SubtreeMotion;
+
 class Task {
  public:
   // Loads a compiled MuJoCo model (MJB bytes). Throws mbmf::Error if MuJoCo refuses it, std::invalid_argument
@@ -126,7 +128,7 @@ class Task {
 
   // Brings what the task's channels read up to d's qpos and qvel, and nothing else: after a step MuJoCo's own
   // values are those before the last physics step. What the next step reads is left as it is. Sensors of the
-  // acceleration stage stay as the step left them. Writes d's cvel in a layout of its own.
+  // acceleration stage stay as the step left them.
   void refresh(mjData* d) const;
 
   // Planning cost of K candidates, in float64. states (K, H + 1, nstate), actions (K, H, naction), cost (K).
@@ -136,14 +138,13 @@ class Task {
  private:
   Task(mjModel* model, TaskSpec spec);
   void check() const;
-  void subtree_com(mjData* d) const;
-  void subtree_linvel(mjData* d) const;
 
   mjModel* model_;
   TaskSpec spec_;
   bool observes_state_;
-  bool reads_kinematics_, reads_com_, reads_linvel_, reads_sensors_;  // what refresh computes
-  std::vector<std::pair<double, double>> control_;                    // (middle, half range) per actuator
+  bool reads_kinematics_, reads_subtrees_, reads_sensors_;  // what refresh computes
+  std::unique_ptr<const SubtreeMotion> subtrees_;
+  std::vector<std::pair<double, double>> control_;  // (middle, half range) per actuator
 };
 
 }  // namespace mbmf

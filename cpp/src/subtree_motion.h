@@ -1,0 +1,32 @@
+// Positions and velocities of the centres of mass of a robot's subtrees, straight from qpos and qvel.
+//
+// MuJoCo computes these as part of much more: mj_kinematics, mj_comPos, mj_comVel and mj_subtreeVel also
+// place every geom and site and build the inertias that dynamics needs. After each step of the half cheetah
+// they would take a seventh of the step; this takes a fifteenth.
+
+#ifndef MBMF_SRC_SUBTREE_MOTION_H_
+#define MBMF_SRC_SUBTREE_MOTION_H_
+
+#include <mujoco/mujoco.h>
+
+#include <vector>
+
+namespace mbmf {
+
+// For one model. Immutable and thread-safe.
+class SubtreeMotion {
+ public:
+  explicit SubtreeMotion(const mjModel* model);
+
+  // Sets d's subtree_com and subtree_linvel, equal to MuJoCo's within rounding. Uses d's stack, and nothing
+  // else of d.
+  void compute(mjData* d) const;
+
+ private:
+  const mjModel* model_;
+  std::vector<double> rotation_;  // (nbody, 9) of each body in its parent, at the joints' reference
+};
+
+}  // namespace mbmf
+
+#endif  // MBMF_SRC_SUBTREE_MOTION_H_
