@@ -108,6 +108,7 @@ void Dynamics::open_loop(const float* states, const float* actions, std::int64_t
   const std::int64_t tiles = (n + table.tile - 1) / table.tile;
   ThreadPool pool(static_cast<int>(std::clamp<std::int64_t>(tiles, 1, resolve_nthread(nthread))));
   std::vector<AlignedFloats> scratch;
+  scratch.reserve(static_cast<std::size_t>(pool.nthread()));
   for (int i = 0; i < pool.nthread(); ++i) {
     scratch.emplace_back(static_cast<std::size_t>(table.scratch(&packed.net(), nstate_, naction_)));
   }
