@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import warnings
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from mbmf.task import Task
 
 FloatArray = npt.NDArray[np.float64]
+
+_warned_of_threads: list[int] = []
 
 
 class HasCore(Protocol):
@@ -95,6 +99,7 @@ class RandomShooting:
         )
         self.seed = whole_number("seed", seed, 0, MAX_SEED)
         self.nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
+        _warn_of_threads(self.nthread)
         self.core: _core.Planner
         if isinstance(model, SimulatorModel):
             if task.cost_function is not None:
@@ -192,6 +197,14 @@ class RandomShooting:
         actions = self.core.sample(episode, step, best, 1)
         predicted = dynamics.open_loop(state.astype(np.float32)[None], actions, 1)
         return Plan(actions[0, 0], best_cost, actions[0], predicted[0], best)
+
+
+def _warn_of_threads(nthread: int) -> None:
+    """Warns, once a process, of more threads than there are CPUs: they only take turns."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if nthread > cpus and not _warned_of_threads:
+        _warned_of_threads.append(nthread)
+        warnings.warn(f"nthread should be at most the {cpus} CPUs here, got {nthread}: slower", stacklevel=3)
 
 
 def _indices(name: str, values: npt.ArrayLike) -> npt.NDArray[np.uint64]:

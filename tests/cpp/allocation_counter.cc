@@ -1,12 +1,15 @@
 #include "allocation_counter.h"
 
+#include <dlfcn.h>
+#include <pthread.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <new>
 
 namespace {
 
-std::atomic<std::size_t> count{0}, bytes{0};
+std::atomic<std::size_t> count{0}, bytes{0}, locks{0};
 
 void* counted(std::size_t size, std::size_t alignment) {
   count.fetch_add(1, std::memory_order_relaxed);
@@ -22,7 +25,19 @@ void* counted(std::size_t size, std::size_t alignment) {
 namespace mbmf {
 std::size_t allocation_count() { return count.load(); }
 std::size_t allocated_bytes() { return bytes.load(); }
+std::size_t lock_count() { return locks.load(); }
 }  // namespace mbmf
+
+// the program's own pthread_mutex_lock, behind which std::mutex and condition variables are; a sanitizer has
+// its own
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+extern "C" int pthread_mutex_lock(pthread_mutex_t* mutex) {
+  using Lock = int (*)(pthread_mutex_t*);
+  static const Lock next = reinterpret_cast<Lock>(dlsym(RTLD_NEXT, "pthread_mutex_lock"));
+  locks.fetch_add(1, std::memory_order_relaxed);
+  return next(mutex);
+}
+#endif
 
 // the program's own operator new, which is what makes the count complete
 void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }

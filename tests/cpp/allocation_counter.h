@@ -1,4 +1,4 @@
-// Counts the test program's calls of operator new, in all threads.
+// Counts the test program's calls of operator new and of pthread_mutex_lock, in all threads.
 
 #ifndef MBMF_TESTS_ALLOCATION_COUNTER_H_
 #define MBMF_TESTS_ALLOCATION_COUNTER_H_
@@ -9,6 +9,7 @@ namespace mbmf {
 
 std::size_t allocation_count();
 std::size_t allocated_bytes();  // in all, freed ones included
+std::size_t lock_count();       // 0 under sanitizers, which take locks of their own
 
 }  // namespace mbmf
 

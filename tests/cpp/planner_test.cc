@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <mutex>
 
 #include "allocation_counter.h"
 #include "mbmf/error.h"
@@ -231,7 +232,7 @@ TEST(Planner, ScratchIsSmallAtAnyHorizonAndCandidates) {
   }
 }
 
-TEST(Planner, PlansWithoutAllocating) {
+TEST(Planner, PlansWithoutAllocatingOrLocking) {
   const fixture::Preset preset = fixture::presets()[0];
   const auto task = fixture::make_task(preset.nstate, preset.naction, preset.cost);
   const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, {500}, 0.01);
@@ -239,12 +240,18 @@ TEST(Planner, PlansWithoutAllocating) {
   const std::vector<double> start = middle(preset);
   Plan plan;
   planner.plan(start.data(), 0, 0, &plan);
-  const std::size_t before = allocation_count();
+  const std::size_t before = allocation_count(), locks_before = lock_count();
   for (std::uint64_t step = 1; step < 20; ++step) planner.plan(start.data(), 0, step, &plan);
   EXPECT_EQ(allocation_count(), before);
+  EXPECT_EQ(lock_count(), locks_before);
   auto* probe = new int(1);  // the counter counts
   EXPECT_GT(allocation_count(), before);
   delete probe;
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+  std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  EXPECT_GT(lock_count(), locks_before);
+#endif
 }
 
 TEST(Planner, NonFiniteCandidatesNeverWin) {

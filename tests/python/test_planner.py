@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 import mbmf
 from mbmf import _core
+from mbmf import planner as planner_module
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"]
 MASK = 0xFFFFFFFF
@@ -127,6 +129,7 @@ def test_equals_numpy(name: str) -> None:
     np.testing.assert_allclose(plan.states[-1], states[-1][plan.candidate], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:nthread should be at most")
 @pytest.mark.parametrize("name", PRESETS)
 def test_same_bits_at_any_thread_count(name: str) -> None:
     task = mbmf.load_task(name)
@@ -277,6 +280,17 @@ def test_bad_input() -> None:
     for call, message in table:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_more_threads_than_cpus_warn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner_module, "_warned_of_threads", [])
+    task = mbmf.load_task("cheetah_forward")
+    model, _ = make_model(task)
+    with pytest.warns(UserWarning, match=r"nthread should be at most the \d+ CPUs here, got 1000"):
+        mbmf.RandomShooting(task, model, horizon=2, candidates=2, nthread=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mbmf.RandomShooting(task, model, horizon=2, candidates=2, nthread=1000)
 
 
 def test_no_finite_candidate() -> None:
