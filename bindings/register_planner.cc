@@ -99,7 +99,9 @@ void register_planner(py::module_& module) {
                                                      PlannerOptions{horizon, candidates, seed, nthread});
            }),
            py::arg("task").none(false), py::arg("dynamics").none(false), py::arg("horizon"),
-           py::arg("candidates"), py::arg("seed") = 0, py::arg("nthread") = 0);
+           py::arg("candidates"), py::arg("seed") = 0, py::arg("nthread") = 0)
+      .def_property_readonly("scratch_bytes", &RandomShooting::scratch_bytes,
+                             "Bytes of working memory of a thread, with all that the threads share.");
 
   py::class_<SimulatorShooting, Planner, std::shared_ptr<SimulatorShooting>>(
       module, "SimulatorShooting",

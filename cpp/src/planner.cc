@@ -196,4 +196,12 @@ void RandomShooting::costs(const double* state, std::uint64_t episode, std::uint
   });
 }
 
+std::int64_t RandomShooting::scratch_bytes() const {
+  const Impl& m = *impl_;
+  const std::size_t own = (m.scratch.front().size() + m.chunk_cost.front().size()) * sizeof(float);
+  const std::size_t shared = (m.start.size() + m.base.size()) * sizeof(float) +
+                             m.key.size() * sizeof(PhiloxKey) + m.item_best.size() * sizeof(BestCandidate);
+  return static_cast<std::int64_t>(own + shared);
+}
+
 }  // namespace mbmf

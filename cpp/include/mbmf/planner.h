@@ -85,6 +85,9 @@ class RandomShooting : public Planner {
                   std::int64_t n, float* actions, double* costs) override;
   void costs(const double* start, std::uint64_t episode, std::uint64_t step, double* out) override;
 
+  // Bytes of working memory of a thread, with all that the threads share; the packed weights are not in it.
+  std::int64_t scratch_bytes() const;
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
