@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 namespace mbmf {
 
@@ -14,6 +15,7 @@ struct Motion {
   double angular[3];   // velocity
   double linear[3];    // velocity of the frame's origin
   double centre[3];    // position of the body's own centre of mass
+  double velocity[3];  // its velocity
 };
 
 inline void rotate(double out[3], const double r[9], const double v[3]) {
@@ -34,6 +36,10 @@ inline void add_cross(double v[3], const double a[3], const double b[3]) {
   v[2] += a[0] * b[1] - a[1] * b[0];
 }
 
+inline void copy3(double out[3], const double v[3]) {
+  for (int k = 0; k < 3; ++k) out[k] = v[k];
+}
+
 inline void add(double v[3], const double a[3]) {
   for (int k = 0; k < 3; ++k) v[k] += a[k];
 }
@@ -43,6 +49,21 @@ inline void add_scaled(double v[3], const double a[3], double scale) {
 }
 
 inline bool is_zero(const double v[3]) { return v[0] == 0 && v[1] == 0 && v[2] == 0; }
+
+inline void column(double out[3], const double r[9], int k, double sign) {
+  for (int i = 0; i < 3; ++i) out[i] = sign * r[3 * i + k];
+}
+
+// turns the body about its k-th axis
+inline void turn_about(double rotation[9], int k, double angle) {
+  const double s = std::sin(angle), c = std::cos(angle);
+  const int a = (k + 1) % 3, b = (k + 2) % 3;
+  for (int row = 0; row < 9; row += 3) {
+    const double x = rotation[row + a], y = rotation[row + b];
+    rotation[row + a] = c * x + s * y;
+    rotation[row + b] = c * y - s * x;
+  }
+}
 
 // turns the body about an axis given in its own frame (Rodrigues' formula)
 inline void turn(double rotation[9], const double axis[3], double angle) {
@@ -70,7 +91,16 @@ inline void move(Motion* body, const double arm[3], double sign) {
   add_cross(body->linear, body->angular, signed_arm);
 }
 
-void apply_joint(const mjModel* m, const mjData* d, int j, Motion* body) {
+// the joint's axis in the world
+inline void world_axis(double out[3], const Motion& body, const double axis[3], int along) {
+  if (along == 0) {
+    rotate(out, body.rotation, axis);
+  } else {
+    column(out, body.rotation, std::abs(along) - 1, along > 0 ? 1 : -1);
+  }
+}
+
+void apply_joint(const mjModel* m, const mjData* d, int j, int along, Motion* body) {
   const double* qpos = d->qpos + m->jnt_qposadr[j];
   const double* qpos0 = m->qpos0 + m->jnt_qposadr[j];
   const double* qvel = d->qvel + m->jnt_dofadr[j];
@@ -78,7 +108,7 @@ void apply_joint(const mjModel* m, const mjData* d, int j, Motion* body) {
   const double* offset = m->jnt_pos + 3 * j;
   double v[3];
   if (m->jnt_type[j] == mjJNT_SLIDE) {
-    rotate(v, body->rotation, axis);
+    world_axis(v, *body, axis, along);
     const double distance = qpos[0] - qpos0[0];
     const double shift[3] = {v[0] * distance, v[1] * distance, v[2] * distance};
     move(body, shift, 1);
@@ -93,9 +123,14 @@ void apply_joint(const mjModel* m, const mjData* d, int j, Motion* body) {
     move(body, v, 1);
   }
   if (m->jnt_type[j] == mjJNT_HINGE) {
-    rotate(v, body->rotation, axis);
+    world_axis(v, *body, axis, along);
     add_scaled(body->angular, v, qvel[0]);
-    turn(body->rotation, axis, qpos[0] - qpos0[0]);
+    const double angle = qpos[0] - qpos0[0];
+    if (along == 0) {
+      turn(body->rotation, axis, angle);
+    } else {
+      turn_about(body->rotation, std::abs(along) - 1, along > 0 ? angle : -angle);
+    }
   } else {
     double by[9], turned[9];
     matrix_of(by, qpos);
@@ -112,74 +147,102 @@ void apply_joint(const mjModel* m, const mjData* d, int j, Motion* body) {
 
 }  // namespace
 
-SubtreeMotion::SubtreeMotion(const mjModel* model)
-    : model_(model), rotation_(static_cast<std::size_t>(9 * model->nbody)) {
-  for (mjtSize i = 0; i < model->nbody; ++i)
-    matrix_of(&rotation_[static_cast<std::size_t>(9 * i)], model->body_quat + 4 * i);
+SubtreeMotion::SubtreeMotion(const mjModel* model, const std::vector<int>& bodies)
+    : model_(model),
+      rotation_(static_cast<std::size_t>(9 * model->nbody)),
+      turned_(static_cast<std::size_t>(model->nbody)),
+      along_(static_cast<std::size_t>(model->njnt)) {
+  for (std::size_t i = 0; i < turned_.size(); ++i) {
+    matrix_of(&rotation_[9 * i], model->body_quat + 4 * i);
+    turned_[i] = model->body_quat[4 * i] != 1;
+  }
+  for (std::size_t j = 0; j < along_.size(); ++j) {
+    for (int k = 0; k < 3; ++k) {
+      const double x = model->jnt_axis[3 * j + k];
+      if (std::abs(x) == 1) along_[j] = x > 0 ? k + 1 : -k - 1;
+    }
+  }
+
+  // the members of each subtree, and all bodies on the way to them
+  std::vector<char> needed(turned_.size());
+  for (const int body : bodies) {
+    Subtree subtree{body, {}, std::max<double>(mjMINVAL, model->body_subtreemass[body])};
+    for (int i = body; i < model->nbody; ++i) {
+      int ancestor = i;
+      while (ancestor > body) ancestor = model->body_parentid[ancestor];
+      if (ancestor == body) subtree.members.push_back(i);
+    }
+    for (int i : subtree.members) needed[static_cast<std::size_t>(i)] = 1;
+    for (int i = body; i > 0; i = model->body_parentid[i]) needed[static_cast<std::size_t>(i)] = 1;
+    subtrees_.push_back(std::move(subtree));
+  }
+  for (int i = 1; i < model->nbody; ++i) {
+    if (needed[static_cast<std::size_t>(i)]) bodies_.push_back(i);
+  }
 }
 
 void SubtreeMotion::compute(mjData* d) const {
   const mjModel* m = model_;
-  const int nbody = static_cast<int>(m->nbody);
   mj_markStack(d);
   Motion* motion = static_cast<Motion*>(
-      mj_stackAllocByte(d, static_cast<std::size_t>(nbody) * sizeof(Motion), alignof(Motion)));
-  motion[0] = {{1, 0, 0, 0, 1, 0, 0, 0, 1}, {}, {}, {}, {}};
+      mj_stackAllocByte(d, static_cast<std::size_t>(m->nbody) * sizeof(Motion), alignof(Motion)));
+  motion[0] = {{1, 0, 0, 0, 1, 0, 0, 0, 1}, {}, {}, {}, {}, {}};
 
   // from the root outwards: each body carried by its parent, moved by its joints
-  for (int i = 1; i < nbody; ++i) {
+  for (const int i : bodies_) {
     Motion& body = motion[i];
     const int first = m->body_jntadr[i], mocap = m->body_mocapid[i];
     if (mocap >= 0) {
       body = motion[0];
-      mju_copy3(body.position, d->mocap_pos + 3 * mocap);
+      copy3(body.position, d->mocap_pos + 3 * mocap);
       matrix_of(body.rotation, d->mocap_quat + 4 * mocap);
     } else if (m->body_jntnum[i] == 1 && m->jnt_type[first] == mjJNT_FREE) {
       const double* qpos = d->qpos + m->jnt_qposadr[first];
       const double* qvel = d->qvel + m->jnt_dofadr[first];
-      mju_copy3(body.position, qpos);
+      copy3(body.position, qpos);
       matrix_of(body.rotation, qpos + 3);
-      mju_copy3(body.linear, qvel);
+      copy3(body.linear, qvel);
       rotate(body.angular, body.rotation, qvel + 3);
     } else {
       const Motion& parent = motion[m->body_parentid[i]];
       double arm[3];
-      mju_copy3(body.position, parent.position);
-      mju_copy3(body.linear, parent.linear);
-      mju_copy3(body.angular, parent.angular);
+      copy3(body.position, parent.position);
+      copy3(body.linear, parent.linear);
+      copy3(body.angular, parent.angular);
       rotate(arm, parent.rotation, m->body_pos + 3 * i);
       move(&body, arm, 1);
-      multiply(body.rotation, parent.rotation, &rotation_[static_cast<std::size_t>(9) * i]);
-      for (int j = first; j < first + m->body_jntnum[i]; ++j) apply_joint(m, d, j, &body);
+      if (turned_[static_cast<std::size_t>(i)]) {
+        multiply(body.rotation, parent.rotation, &rotation_[9 * static_cast<std::size_t>(i)]);
+      } else {
+        std::copy_n(parent.rotation, 9, body.rotation);
+      }
+      for (int j = first; j < first + m->body_jntnum[i]; ++j) {
+        apply_joint(m, d, j, along_[static_cast<std::size_t>(j)], &body);
+      }
     }
-  }
 
-  // each body's share
-  for (int i = 0; i < nbody; ++i) {
-    Motion& body = motion[i];
-    double arm[3], velocity[3];
+    // its own centre of mass
+    double arm[3];
     rotate(arm, body.rotation, m->body_ipos + 3 * i);
-    mju_copy3(velocity, body.linear);
-    add_cross(velocity, body.angular, arm);
-    for (int k = 0; k < 3; ++k) {
-      body.centre[k] = body.position[k] + arm[k];
-      d->subtree_com[3 * i + k] = m->body_mass[i] * body.centre[k];
-      d->subtree_linvel[3 * i + k] = m->body_mass[i] * velocity[k];
-    }
+    copy3(body.centre, body.position);
+    add(body.centre, arm);
+    copy3(body.velocity, body.linear);
+    add_cross(body.velocity, body.angular, arm);
   }
 
-  // from the leaves inwards: sums, then means
-  for (int i = nbody - 1; i >= 0; --i) {
-    double* com = d->subtree_com + 3 * i;
-    double* linvel = d->subtree_linvel + 3 * i;
-    if (i > 0) {
-      add(d->subtree_com + 3 * m->body_parentid[i], com);
-      add(d->subtree_linvel + 3 * m->body_parentid[i], linvel);
+  // the means of each subtree; one without mass is where its root is, and rests
+  for (const Subtree& subtree : subtrees_) {
+    double* com = d->subtree_com + 3 * subtree.body;
+    double* linvel = d->subtree_linvel + 3 * subtree.body;
+    double position[3] = {}, velocity[3] = {};
+    for (const int i : subtree.members) {
+      add_scaled(position, motion[i].centre, m->body_mass[i]);
+      add_scaled(velocity, motion[i].velocity, m->body_mass[i]);
     }
-    const double mass = m->body_subtreemass[i];
+    const bool massless = m->body_subtreemass[subtree.body] < mjMINVAL;
     for (int k = 0; k < 3; ++k) {
-      com[k] = mass < mjMINVAL ? motion[i].centre[k] : com[k] / mass;
-      linvel[k] /= std::max(mjMINVAL, mass);
+      com[k] = massless ? motion[subtree.body].centre[k] : position[k] / subtree.mass;
+      linvel[k] = velocity[k] / subtree.mass;
     }
   }
   mj_freeStack(d);

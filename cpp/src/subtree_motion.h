@@ -16,15 +16,27 @@ namespace mbmf {
 // For one model. Immutable and thread-safe.
 class SubtreeMotion {
  public:
-  explicit SubtreeMotion(const mjModel* model);
+  // bodies: whose subtrees are computed.
+  SubtreeMotion(const mjModel* model, const std::vector<int>& bodies);
 
-  // Sets d's subtree_com and subtree_linvel, equal to MuJoCo's within rounding. Uses d's stack, and nothing
-  // else of d.
+  // Sets d's subtree_com and subtree_linvel of those bodies, equal to MuJoCo's within rounding. Uses d's
+  // stack, and touches nothing else of d.
   void compute(mjData* d) const;
 
  private:
+  struct Subtree {
+    int body;
+    std::vector<int> members;
+    double mass;
+  };
+
   const mjModel* model_;
   std::vector<double> rotation_;  // (nbody, 9) of each body in its parent, at the joints' reference
+  std::vector<char> turned_;      // (nbody) whether that is not the identity
+  std::vector<int>
+      along_;  // (njnt) 1, 2, 3 or -1, -2, -3: an axis of the body, forwards or backwards; 0: none
+  std::vector<int> bodies_;  // whose motion is needed, parents first
+  std::vector<Subtree> subtrees_;
 };
 
 }  // namespace mbmf

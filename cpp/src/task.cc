@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <string>
 
 #include "mbmf/error.h"
@@ -187,19 +188,23 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
     throw;
   }
   observes_state_ = spec_.state == spec_.observation;
-  subtrees_ = std::make_unique<SubtreeMotion>(model_);
 
   // what refresh must compute
-  reads_kinematics_ = reads_subtrees_ = reads_sensors_ = false;
-  const auto needs = [this](const Channel& channel) {
-    const bool subtree = channel.source == Source::kSubtreeCom || channel.source == Source::kSubtreeLinvel;
-    reads_subtrees_ |= subtree;
-    reads_kinematics_ |= channel.source >= Source::kBodyPos && !subtree;
-    reads_sensors_ |= channel.source == Source::kSensor;
+  std::set<int> bodies;
+  reads_kinematics_ = reads_sensors_ = false;
+  const auto needs = [this, &bodies](const Channel& channel) {
+    if (channel.source == Source::kSubtreeCom || channel.source == Source::kSubtreeLinvel) {
+      bodies.insert(channel.address / 3);
+    } else {
+      reads_kinematics_ |= channel.source >= Source::kBodyPos;
+      reads_sensors_ |= channel.source == Source::kSensor;
+    }
   };
   for (const Channel& channel : spec_.state) needs(channel);
   for (const Channel& channel : spec_.observation) needs(channel);
   for (const ChannelBound& bound : spec_.healthy) needs(bound.channel);
+  subtrees_ = std::make_unique<SubtreeMotion>(model_, std::vector<int>(bodies.begin(), bodies.end()));
+  reads_subtrees_ = !bodies.empty();
 
   // the line from [-1, 1] to each actuator's range
   for (mjtSize i = 0; i < model_->nu; ++i) {
