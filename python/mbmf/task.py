@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import mujoco
 
     from mbmf import _core
-    from mbmf.task_schema import ModelBasedConfig, TaskConfig
+    from mbmf.task_schema import ModelBasedConfig, ModelFreeConfig, TaskConfig
 
 FloatArray = npt.NDArray[np.floating[Any]]
 RewardFunction = Callable[[FloatArray, FloatArray], npt.ArrayLike]
@@ -174,6 +174,11 @@ class Task:
     def model_based(self) -> ModelBasedConfig | None:
         """The settings of model-based learning, or None where the file has none."""
         return self.config.model_based
+
+    @property
+    def model_free(self) -> ModelFreeConfig | None:
+        """The settings of model-free learning, or None where the file has none."""
+        return self.config.model_free
 
     def cost(
         self, states: npt.ArrayLike, actions: npt.ArrayLike, segment: int = 0

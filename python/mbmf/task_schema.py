@@ -300,6 +300,39 @@ class ModelBasedConfig(Part):
         return self
 
 
+# --- model-free learning (docs/presets.md)
+
+
+class AgentConfig(Part):
+    """What --which_agent calls the robot of a preset: its number in the paper's code, and names."""
+
+    number: Annotated[int, integer(0, 1_000_000)]
+    names: Names
+
+
+class TrpoConfig(Part):
+    """The settings of one update by trust region policy optimisation, and of its advantages."""
+
+    discount: Annotated[float, number(0, 1)] = 0.995
+    gae_lambda: Annotated[float, number(0, 1)] = 1.0
+    kl_step: Annotated[float, number(0, 1e6, low_open=True)] = 0.05
+    cg_iterations: Annotated[int, integer(1, 10_000)] = 10
+    cg_damping: Annotated[float, number(0, 1e6)] = 1e-5
+    line_search_ratio: Annotated[float, number(0, 0.999, low_open=True)] = 0.8
+    line_search_tries: Annotated[int, integer(1, 1000)] = 15
+    baseline_ridge: Annotated[float, number(0, 1e6, low_open=True)] = 1e-5
+
+
+class ModelFreeConfig(TrpoConfig):
+    """The settings of model-free learning (paper, section VI-D and appendix)."""
+
+    hidden: Annotated[tuple[Annotated[int, integer(1, 65536)], ...], list_of(1, 16)] = (64, 64)
+    initial_std: Annotated[float, number(0, 1e6, low_open=True)] = 1.0
+    batch_size: Annotated[int, integer(1, 1_000_000_000)] = 50_000
+    steps_per_rollout: Count
+    iterations: Count
+
+
 Channels = Annotated[tuple[ChannelConfig, ...], list_of(1)]
 Terms = Annotated[tuple[TermConfig, ...], list_of(1)]
 
@@ -320,4 +353,6 @@ class TaskConfig(Part):
     alive: Annotated[tuple[StateBoundConfig, ...], list_of()] = ()
     healthy: Annotated[tuple[HealthyConfig, ...], list_of()] = ()
     reset: ResetsConfig = ResetsConfig()
+    agent: AgentConfig | None = None
     model_based: ModelBasedConfig | None = None
+    model_free: ModelFreeConfig | None = None
