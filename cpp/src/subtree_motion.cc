@@ -18,6 +18,8 @@ struct Motion {
   double velocity[3];  // its velocity
 };
 
+constexpr Motion kWorld = {{1, 0, 0, 0, 1, 0, 0, 0, 1}, {}, {}, {}, {}, {}};
+
 inline void rotate(double out[3], const double r[9], const double v[3]) {
   for (int i = 0; i < 3; ++i) out[i] = r[3 * i] * v[0] + r[3 * i + 1] * v[1] + r[3 * i + 2] * v[2];
 }
@@ -176,7 +178,7 @@ SubtreeMotion::SubtreeMotion(const mjModel* model, const std::vector<int>& bodie
     for (int i = body; i > 0; i = model->body_parentid[i]) needed[static_cast<std::size_t>(i)] = 1;
     subtrees_.push_back(std::move(subtree));
   }
-  for (int i = 1; i < model->nbody; ++i) {
+  for (int i = 0; i < model->nbody; ++i) {
     if (needed[static_cast<std::size_t>(i)]) bodies_.push_back(i);
   }
 }
@@ -186,14 +188,15 @@ void SubtreeMotion::compute(mjData* d) const {
   mj_markStack(d);
   Motion* motion = static_cast<Motion*>(
       mj_stackAllocByte(d, static_cast<std::size_t>(m->nbody) * sizeof(Motion), alignof(Motion)));
-  motion[0] = {{1, 0, 0, 0, 1, 0, 0, 0, 1}, {}, {}, {}, {}, {}};
 
   // from the root outwards: each body carried by its parent, moved by its joints
   for (const int i : bodies_) {
     Motion& body = motion[i];
     const int first = m->body_jntadr[i], mocap = m->body_mocapid[i];
-    if (mocap >= 0) {
-      body = motion[0];
+    if (i == 0) {
+      body = kWorld;
+    } else if (mocap >= 0) {
+      body = kWorld;
       copy3(body.position, d->mocap_pos + 3 * mocap);
       matrix_of(body.rotation, d->mocap_quat + 4 * mocap);
     } else if (m->body_jntnum[i] == 1 && m->jnt_type[first] == mjJNT_FREE) {
@@ -204,7 +207,8 @@ void SubtreeMotion::compute(mjData* d) const {
       copy3(body.linear, qvel);
       rotate(body.angular, body.rotation, qvel + 3);
     } else {
-      const Motion& parent = motion[m->body_parentid[i]];
+      const int above = m->body_parentid[i];
+      const Motion& parent = above > 0 ? motion[above] : kWorld;
       double arm[3];
       copy3(body.position, parent.position);
       copy3(body.linear, parent.linear);
