@@ -11,6 +11,10 @@
 
 #include "mbmf/error.h"
 
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace mbmf {
 
 struct BatchDeleter {
@@ -29,6 +33,36 @@ inline Batch make_batch(const mjModel* model, int nsim, int nthread) {
   Batch batch(mjb_makeBatch(model, nsim, &config, message, sizeof(message)));
   if (!batch) throw Error(std::string("MuJoCo cannot make a batch of simulations: ") + message);
   return batch;
+}
+
+// mjb_apply: runs func on simulations `ids` (nid; null: all) on the batch's threads and returns how many
+// failed.
+//
+// MuJoCo's release is built without the thread sanitizer, which therefore does not see that mjb_apply starts
+// its calls after the caller's writes and returns after theirs. Here it is told; the calls stay unordered
+// among themselves, so that a race between two simulations is still found.
+inline int apply(mjBatch* batch, const int* ids, int nid, mjfBatchFunc func, void* arg, int save) {
+#ifdef __SANITIZE_THREAD__
+  struct Call {
+    mjfBatchFunc func;
+    void* arg;
+    char begin, end;
+  } call{func, arg, 0, 0};
+  __tsan_release(&call.begin);
+  const int failed = mjb_apply(
+      batch, ids, nid,
+      [](const mjModel* m, mjData* d, int sim, void* data) {
+        Call* each = static_cast<Call*>(data);
+        __tsan_acquire(&each->begin);
+        each->func(m, d, sim, each->arg);
+        __tsan_release(&each->end);
+      },
+      &call, save);
+  __tsan_acquire(&call.end);
+  return failed;
+#else
+  return mjb_apply(batch, ids, nid, func, arg, save);
+#endif
 }
 
 }  // namespace mbmf

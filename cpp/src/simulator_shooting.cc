@@ -100,7 +100,7 @@ struct SimulatorShooting::Impl {
     std::fill(best.begin(), best.end(), BestCandidate{});
     // an error in MuJoCo ends a simulation's turn in the middle of a candidate: that one is lost, the others
     // go on
-    while (mjb_apply(batch.get(), nullptr, 0, run_one, this, 0) > 0) {
+    while (apply(batch.get(), nullptr, 0, run_one, this, 0) > 0) {
       for (std::size_t sim = 0; sim < current.size(); ++sim) {
         if (mjb_status(batch.get())[sim] != 0 && costs != nullptr) {
           costs[current[sim]] = std::numeric_limits<double>::infinity();
@@ -146,7 +146,7 @@ void SimulatorShooting::plan(const double* start, std::uint64_t episode, std::ui
   sample(episode, step, best.candidate, 1, plan->actions.data());
   Impl::Again again{impl_.get(), best.candidate, plan->states.data()};
   const int first = 0;
-  mjb_apply(impl_->batch.get(), &first, 1, Impl::run_again, &again, 0);
+  apply(impl_->batch.get(), &first, 1, Impl::run_again, &again, 0);
 }
 
 void SimulatorShooting::plan_batch(const double* starts, const std::uint64_t* episodes,
