@@ -84,7 +84,7 @@ class TaskEnv(gymnasium.Env[FloatArray, npt.NDArray[np.float32]]):
         observation = simulator.observations[0].copy()
         return observation, float(simulator.rewards[0]), bool(simulator.terminated[0]), False, info
 
-    def render(self) -> Picture | None:  # type: ignore[override]
+    def render(self) -> Picture | None:
         """The present picture, uint8 (height, width, 3), or None without a render mode."""
         return None if self.render_mode is None else self._pictures.draw(self._simulator, 0)
 
@@ -196,7 +196,7 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
             self._infos(),
         )
 
-    def render(self) -> tuple[Picture, ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[Picture, ...] | None:
         """The present pictures, uint8 (height, width, 3) each, or None without a render mode."""
         if self.render_mode is None:
             return None
@@ -266,13 +266,14 @@ def _reseed(simulator: Simulator, seed: int | None, seeded: bool) -> None:
         simulator.reseed(int(np.random.SeedSequence().generate_state(1, np.uint64)[0]))
 
 
-def _observation_space(task: Task) -> spaces.Box:
+def _observation_space(task: Task) -> spaces.Space[FloatArray]:
     """As large as MuJoCo lets a simulation grow, or as a channel's clipping says."""
     channels = task.core.spec.observation
     low = [max(-_LARGEST, channel.low) for channel in channels]
     high = [min(_LARGEST, channel.high) for channel in channels]
-    return spaces.Box(np.array(low), np.array(high), dtype=np.float64)
+    space = spaces.Box(np.array(low), np.array(high), dtype=np.float64)
+    return cast(spaces.Space[FloatArray], space)
 
 
-def _action_space(task: Task) -> spaces.Box:
-    return spaces.Box(-1.0, 1.0, (task.naction,), np.float32)
+def _action_space(task: Task) -> spaces.Space[npt.NDArray[np.float32]]:
+    return cast(spaces.Space[npt.NDArray[np.float32]], spaces.Box(-1.0, 1.0, (task.naction,), np.float32))

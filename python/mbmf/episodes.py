@@ -95,7 +95,9 @@ class Episodes:
             index = index.astype(np.int64)
             if index.size and not (-len(self) <= index.min() and index.max() < len(self)):
                 raise ValueError(f"which must be episodes of {len(self)}, got {which!r}")
-        arrays = {name: None if array is None else array[index] for name, array in self._arrays().items()}
+        arrays: dict[str, Any] = {
+            name: None if array is None else array[index] for name, array in self._arrays().items()
+        }
         return dataclasses.replace(self, **arrays)
 
     @classmethod
@@ -128,7 +130,7 @@ class Episodes:
         Raises:
             OSError: the file cannot be written.
         """
-        arrays = {name: array for name, array in self._arrays().items() if array is not None}
+        arrays: dict[str, Any] = {name: x for name, x in self._arrays().items() if x is not None}
         with atomic_write(path) as file:
             np.savez(file, format=np.array(_FORMAT), task=np.array(self.task), **arrays)
 
