@@ -12,8 +12,10 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "mbmf/error.h"
@@ -97,6 +99,18 @@ py::array_t<T> make_zeros(std::initializer_list<Dim> shape) {
   py::array_t<T> array = make_array<T>(shape);
   std::fill_n(array.mutable_data(), array.size(), T{});
   return array;
+}
+
+// An array of the numbers of a vector, which it takes over.
+template <typename T>
+py::array_t<T> take_array(std::vector<T>&& values, std::initializer_list<Dim> shape) {
+  std::vector<py::ssize_t> sizes;
+  for (const Dim& dim : shape) sizes.push_back(dim.size);
+  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+  T* data = owned->data();
+  const py::capsule owner(owned.get(), [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
+  owned.release();  // NOLINT(bugprone-unused-return-value): the capsule's now
+  return py::array_t<T>(sizes, data, owner);
 }
 
 // A read-only view of memory that `owner` keeps alive.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "array_args.h"
+#include "layer_args.h"
 #include "mbmf/dynamics.h"
 #include "mbmf/isa.h"
 #include "mbmf/random.h"
@@ -21,20 +22,6 @@ Activation parse_activation(const std::string& name) {
   if (name == "relu") return Activation::kRelu;
   if (name == "tanh") return Activation::kTanh;
   throw_invalid("activation must be \"relu\" or \"tanh\", got \"", name, "\"");
-}
-
-std::vector<Layer> parse_layers(const std::vector<py::array>& weights, const std::vector<py::array>& biases) {
-  if (weights.size() != biases.size()) {
-    throw_invalid("weights and biases must be equally many, got ", weights.size(), " and ", biases.size());
-  }
-  std::vector<Layer> layers;
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const float* weight = input<float>(weights[i], "weights", {"rows", "cols"});
-    layers.push_back({static_cast<int>(weights[i].shape(0)), static_cast<int>(weights[i].shape(1)),
-                      std::vector<float>(weight, weight + weights[i].size()),
-                      input_vector<float>(biases[i], "biases", weights[i].shape(0))});
-  }
-  return layers;
 }
 
 Normalization parse_normalization(const py::array& mean, const py::array& std, int size) {

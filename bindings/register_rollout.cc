@@ -1,4 +1,6 @@
-// Whole episodes: collect_random and collect_mpc.
+// Whole episodes: collect_random, collect_mpc and collect_policy.
+
+#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <chrono>
@@ -6,6 +8,9 @@
 #include <exception>
 #include <memory>
 #include <numeric>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "array_args.h"
 #include "mbmf/rollout.h"
@@ -100,21 +105,56 @@ class PythonProgress {
   std::exception_ptr raised_;
 };
 
-// Runs `collect(progress)` without the GIL; what Python raised meanwhile goes before what the collection
-// throws.
+// Runs `collect(progress)`, which returns the steps done, without the GIL; what Python raised meanwhile goes
+// before what the collection throws.
 template <typename Collect>
-py::dict run(const EpisodeArrays& arrays, const py::object& function, const Collect& collect) {
+void run(const py::object& function, const Collect& collect) {
   PythonProgress progress(function);
+  std::int64_t steps = 0;
   try {
     py::gil_scoped_release release;
-    collect([&progress](std::int64_t steps) { return progress(steps); });
+    steps = collect([&progress](std::int64_t done) { return progress(done); });
   } catch (const Error&) {
     progress.rethrow();
     throw;
   }
-  progress.report(arrays.steps());
+  progress.report(steps);
   progress.rethrow();
-  return arrays.dict();
+}
+
+py::array flags(std::vector<std::uint8_t>&& values) {
+  const std::size_t count = values.size();
+  return take_array(std::move(values), {count}).attr("view")("bool");
+}
+
+py::dict policy_dict(const GaussianPolicy& policy, int nstate, const PolicyRolloutOptions& options,
+                     PolicyBatch&& batch) {
+  const std::int64_t n = batch.nsteps(), episodes = static_cast<std::int64_t>(batch.lengths.size());
+  py::dict result;
+  result["observations"] = take_array(std::move(batch.observations), {n, policy.nobservation()});
+  result["actions"] = take_array(std::move(batch.actions), {n, policy.naction()});
+  result["means"] = take_array(std::move(batch.means), {n, policy.naction()});
+  result["rewards"] = take_array(std::move(batch.rewards), {n});
+  result["lengths"] = take_array(std::move(batch.lengths), {episodes});
+  result["terminated"] = flags(std::move(batch.terminated));
+  result["truncated"] = flags(std::move(batch.truncated));
+  result["diverged"] = flags(std::move(batch.diverged));
+  result["final_observations"] =
+      take_array(std::move(batch.final_observations), {episodes, policy.nobservation()});
+  for (const char* name : {"log_probs", "hidden", "states", "final_states"}) result[name] = py::none();
+  if (options.noise_std.value_or(1) > 0) result["log_probs"] = take_array(std::move(batch.log_probs), {n});
+  if (options.keep_hidden) {
+    py::list hidden;
+    for (std::size_t i = 0; i < batch.hidden.size(); ++i) {
+      hidden.append(take_array(std::move(batch.hidden[i]), {n, policy.mlp().layers()[i].rows}));
+    }
+    result["hidden"] = py::tuple(hidden);
+  }
+  if (options.keep_states) {
+    result["states"] = take_array(std::move(batch.states), {n, nstate});
+    result["final_states"] = take_array(std::move(batch.final_states), {episodes, nstate});
+  }
+  return result;
 }
 
 }  // namespace
@@ -125,9 +165,11 @@ void register_rollout(py::module_& module) {
       [](const std::shared_ptr<Task>& task, std::int64_t episodes, int steps, std::uint64_t seed,
          std::uint64_t first_episode, int nthread, const py::object& progress) {
         const EpisodeArrays arrays(*task, episodes, steps);
-        return run(arrays, progress, [&](const Progress& report) {
+        run(progress, [&](const Progress& report) {
           collect_random(*task, arrays.buffers(), seed, first_episode, nthread, report);
+          return arrays.steps();
         });
+        return arrays.dict();
       },
       py::arg("task").none(false), py::arg("episodes"), py::arg("steps"), py::arg("seed"),
       py::arg("first_episode"), py::arg("nthread"), py::arg("progress"),
@@ -137,13 +179,34 @@ void register_rollout(py::module_& module) {
       [](const std::shared_ptr<Planner>& planner, std::int64_t episodes, int steps, std::uint64_t seed,
          std::uint64_t first_episode, double action_noise, const py::object& progress) {
         const EpisodeArrays arrays(planner->task(), episodes, steps);
-        return run(arrays, progress, [&](const Progress& report) {
+        run(progress, [&](const Progress& report) {
           collect_mpc(*planner, arrays.buffers(), seed, first_episode, action_noise, report);
+          return arrays.steps();
         });
+        return arrays.dict();
       },
       py::arg("planner").none(false), py::arg("episodes"), py::arg("steps"), py::arg("seed"),
       py::arg("first_episode"), py::arg("action_noise"), py::arg("progress"),
       "Episodes of the planner's actions, as a dictionary of arrays.");
+  module.def(
+      "collect_policy",
+      [](const std::shared_ptr<Task>& task, const std::shared_ptr<GaussianPolicy>& policy, std::int64_t steps,
+         std::int64_t episodes, int max_steps, std::uint64_t seed, std::uint64_t first_episode, int nthread,
+         ResetKind start, std::optional<double> noise_std, bool keep_hidden, bool keep_states,
+         const py::object& progress) {
+        const PolicyRolloutOptions options{steps,   episodes, max_steps, seed,        first_episode,
+                                           nthread, start,    noise_std, keep_hidden, keep_states};
+        PolicyBatch batch;
+        run(progress, [&](const Progress& report) {
+          batch = collect_policy(*task, *policy, options, report);
+          return batch.nsteps();
+        });
+        return policy_dict(*policy, task->nstate(), options, std::move(batch));
+      },
+      py::arg("task").none(false), py::arg("policy").none(false), py::arg("steps"), py::arg("episodes"),
+      py::arg("max_steps"), py::arg("seed"), py::arg("first_episode"), py::arg("nthread"), py::arg("start"),
+      py::arg("noise_std"), py::arg("keep_hidden"), py::arg("keep_states"), py::arg("progress"),
+      "Episodes of a policy's actions, end to end, as a dictionary of arrays.");
   module.def(
       "action_noise",
       [](std::uint64_t seed, std::uint64_t episode, std::uint64_t step, int naction) {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mbmf.collect import collect_mpc as collect_mpc
+    from mbmf.collect import collect_policy as collect_policy
     from mbmf.collect import collect_random as collect_random
     from mbmf.dynamics import DynamicsModel as DynamicsModel
     from mbmf.dynamics import FitResult as FitResult
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mbmf.planner import Plan as Plan
     from mbmf.planner import RandomShooting as RandomShooting
     from mbmf.planner import SimulatorModel as SimulatorModel
+    from mbmf.policy import GaussianPolicy as GaussianPolicy
+    from mbmf.policy_batch import PolicyBatch as PolicyBatch
     from mbmf.simulator import Simulator as Simulator
     from mbmf.task import Task as Task
     from mbmf.task import load_task as load_task
@@ -32,13 +35,16 @@ _MODULE_OF = {
     "DynamicsModel": "dynamics",
     "Episodes": "episodes",
     "FitResult": "dynamics",
+    "GaussianPolicy": "policy",
     "MbmfError": "errors",
     "Plan": "planner",
+    "PolicyBatch": "policy_batch",
     "RandomShooting": "planner",
     "Simulator": "simulator",
     "SimulatorModel": "planner",
     "Task": "task",
     "collect_mpc": "collect",
+    "collect_policy": "collect",
     "collect_random": "collect",
     "load_task": "task",
 }
@@ -48,14 +54,17 @@ __all__ = [
     "DynamicsModel",
     "Episodes",
     "FitResult",
+    "GaussianPolicy",
     "MbmfError",
     "Plan",
+    "PolicyBatch",
     "RandomShooting",
     "Simulator",
     "SimulatorModel",
     "Task",
     "__version__",
     "collect_mpc",
+    "collect_policy",
     "collect_random",
     "load_task",
 ]

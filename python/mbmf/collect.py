@@ -1,4 +1,4 @@
-"""Collecting whole episodes: random actions, and model-predictive control."""
+"""Collecting whole episodes: random actions, model-predictive control, and Gaussian policies."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy as np
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
 from mbmf.episodes import Episodes
+from mbmf.policy_batch import PolicyBatch
+from mbmf.simulator import ResetName, reset_kind
 
 if TYPE_CHECKING:
     from mbmf.planner import RandomShooting
+    from mbmf.policy import GaussianPolicy
     from mbmf.task import Task
 
 Progress = Callable[[int], Any]
@@ -97,6 +100,91 @@ def collect_mpc(
     else:
         arrays = _core.collect_mpc(planner.core, count, steps, seed, first_episode, noise, progress)
     return _finish(task, arrays)
+
+
+def collect_policy(
+    task: Task,
+    policy: GaussianPolicy,
+    steps: int | None = None,
+    seed: int = 0,
+    nthread: int = 0,
+    first_episode: int = 0,
+    max_episode_steps: int | None = None,
+    *,
+    episodes: int | None = None,
+    std: float | None = None,
+    kind: ResetName = "default",
+    keep_hidden: bool = False,
+    keep_states: bool = False,
+    progress: Progress | None = None,
+) -> PolicyBatch:
+    """Whole episodes of a policy's actions, for policy optimisation (paper, section V).
+
+    They end by the task's healthy bounds, after ``max_episode_steps``, or where MuJoCo fails. Episode e is a
+    pure function of (policy, seed, first_episode + e); the batch is the same bits at any number of threads.
+
+    Args:
+        task: what is simulated.
+        policy: of the task's observations and actions; as it is when the call begins.
+        steps: the batch is the fewest episodes, in order of their numbers, with so many steps in all; or
+        episodes: it is so many episodes. Give one of the two.
+        seed: of start states and actions, 0 to 2^64 - 1.
+        nthread: threads, 0 to 1024; 0: one for every CPU.
+        first_episode: the number of the first episode; `PolicyBatch.next_episode` continues a batch.
+        max_episode_steps: the longest an episode may be; None: the task's.
+        std: standard deviation of every action in place of the policy's; 0: the mean actions, no noise.
+        kind: which of the task's resets they start from: "default", "random" or "control".
+        keep_hidden: keep what the policy's hidden layers gave.
+        keep_states: keep the task's states.
+        progress: called about ten times a second with the control steps done so far.
+
+    Raises:
+        ValueError: an argument is out of range, or the policy is of another task.
+        DataError: the task's reward function returns something else than a finite number for each step.
+        mbmf.CoreError: a hundred episodes in a row diverge in their first step.
+        KeyboardInterrupt: on Ctrl-C, within a control step; what ``progress`` raises comes out too.
+    """
+    if policy.task_name != task.name:
+        raise ValueError(f"policy must be one of task {task.name}, got one of {policy.task_name}")
+    if (steps is None) == (episodes is None):
+        raise ValueError(f"either steps or episodes must be given, got {steps} and {episodes}")
+    first_episode = whole_number("first_episode", first_episode, 0, MAX_SEED)
+    arrays = _core.collect_policy(
+        task.core,
+        policy.core,
+        0 if steps is None else whole_number("steps", steps),
+        0 if episodes is None else whole_number("episodes", episodes),
+        whole_number(
+            "max_episode_steps", task.episode_steps if max_episode_steps is None else max_episode_steps
+        ),
+        whole_number("seed", seed, 0, MAX_SEED),
+        first_episode,
+        whole_number("nthread", nthread, 0, MAX_THREADS),
+        reset_kind(kind),
+        None if std is None else number("std", std, 0, 1e6),
+        keep_hidden,
+        keep_states or task.reward_function is not None,
+        progress,
+    )
+    batch = PolicyBatch(**arrays, first_episode=first_episode, task=task.name)
+    if task.reward_function is not None:
+        batch = _with_rewards(task, batch)
+        if not keep_states:
+            batch = dataclasses.replace(batch, states=None, final_states=None)
+    return batch
+
+
+def _with_rewards(task: Task, batch: PolicyBatch) -> PolicyBatch:
+    """The batch with the rewards of the task's Python function, of the states after each step."""
+    assert task.reward_function is not None
+    assert batch.states is not None
+    assert batch.final_states is not None
+    after = np.empty_like(batch.states)
+    after[:-1] = batch.states[1:]
+    moved = batch.lengths > 0
+    after[batch.starts[moved] + batch.lengths[moved] - 1] = batch.final_states[moved]
+    executed = np.clip(batch.actions.astype(np.float64), -1.0, 1.0)
+    return dataclasses.replace(batch, rewards=task.reward_function(after, executed))
 
 
 def _finish(task: Task, arrays: dict[str, Any]) -> Episodes:

@@ -19,6 +19,7 @@ enum class Stream : std::uint32_t {
   kReset = 2,         // start states of episodes
   kRandomAction = 3,  // actions of random episodes
   kActionNoise = 4,   // noise on executed actions
+  kPolicy = 5,        // actions of a Gaussian policy
 };
 
 // Key of one sequence of numbers.

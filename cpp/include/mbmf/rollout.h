@@ -1,12 +1,15 @@
-// Whole episodes in C++: random actions, and model-predictive control.
+// Whole episodes in C++: random actions, model-predictive control, and Gaussian policies.
 
 #ifndef MBMF_ROLLOUT_H_
 #define MBMF_ROLLOUT_H_
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <vector>
 
 #include "mbmf/planner.h"
+#include "mbmf/policy.h"
 #include "mbmf/task.h"
 
 namespace mbmf {
@@ -37,6 +40,50 @@ void collect_random(const Task& task, const EpisodeBuffers& buffers, std::uint64
 // (planner, seed, first_episode + e). action_noise: standard deviation of the noise on executed actions.
 void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t seed,
                  std::uint64_t first_episode, double action_noise, const Progress& progress);
+
+struct PolicyRolloutOptions {
+  // How much: exactly one of the two is positive.
+  std::int64_t steps = 0;  // the fewest episodes, in order of their numbers, that have so many steps in all
+  std::int64_t episodes = 0;  // so many episodes
+
+  int max_steps = 1000;  // an episode that gets there is truncated
+  std::uint64_t seed = 0;
+  std::uint64_t first_episode = 0;
+  int nthread = 0;  // 0: one for every CPU
+  ResetKind start = ResetKind::kDefault;
+  std::optional<double> noise_std = {};  // deviation of every action in place of the policy's; 0: the means
+  bool keep_hidden = false;
+  bool keep_states = false;
+};
+
+// Episodes end to end. Exactly one of terminated, truncated and diverged holds for an episode.
+struct PolicyBatch {
+  // one row per control step
+  std::vector<float> observations;         // (n, nobservation), before the step
+  std::vector<float> actions;              // (n, naction), not clipped; executed are those clipped to [-1, 1]
+  std::vector<float> means;                // (n, naction)
+  std::vector<double> log_probs;           // (n) of the actions; none where noise_std is 0
+  std::vector<double> rewards;             // (n), of the clipped action
+  std::vector<std::vector<float>> hidden;  // per hidden layer (n, width) what it gave, if kept
+  std::vector<double> states;              // (n, nstate), before the step, if kept
+
+  // one row per episode
+  std::vector<std::int32_t> lengths;
+  std::vector<std::uint8_t> terminated;   // ended by leaving the healthy bounds
+  std::vector<std::uint8_t> truncated;    // ended by max_steps
+  std::vector<std::uint8_t> diverged;     // ended by MuJoCo; the failing step is not in the episode
+  std::vector<float> final_observations;  // (episodes, nobservation), after the last step
+  std::vector<double> final_states;       // (episodes, nstate), after the last step, if kept
+
+  std::int64_t nsteps() const { return static_cast<std::int64_t>(rewards.size()); }
+};
+
+// Episodes of a policy's actions. Episode e is a pure function of (policy, seed, first_episode + e), and so
+// is which episodes are collected: threads run ahead, and what is not needed is dropped. Throws
+// std::invalid_argument on options out of range and a policy of other sizes, mbmf::Error if a hundred
+// episodes in a row diverge in their first step.
+PolicyBatch collect_policy(const Task& task, const GaussianPolicy& policy,
+                           const PolicyRolloutOptions& options, const Progress& progress);
 
 }  // namespace mbmf
 

@@ -72,6 +72,16 @@ struct Rollout {
   float* cost;          // (count) out
 };
 
+// A layer for one input at a time, where the vectors run along the rows: weights [column][row], rows padded
+// with zeros to a multiple of kRowPad; 64-byte aligned.
+inline constexpr int kRowPad = 16;
+struct RowLayer {
+  int rows;  // padded
+  int cols;
+  const float* weight;
+  const float* bias;  // (rows)
+};
+
 struct Table {
   const char* name;
   int tile;       // lanes of a tile
@@ -91,6 +101,9 @@ struct Table {
   // actions of candidates first .. first + n - 1 (n <= tile): out (n, horizon, naction)
   void (*sample)(const std::uint32_t* key, const std::uint32_t* step, std::uint32_t first, int n, int horizon,
                  int naction, float* out);
+  // one input through layers with tanh between them: out[i] (rows of layer i, 64-byte aligned) gets what
+  // layer i gives, the last one without tanh
+  void (*policy)(const RowLayer* layer, int nlayer, const float* in, float* const* out);
   void (*tanh)(float* x, int n);            // in place, n a multiple of tile; for tests
   double (*peak)(std::int64_t iterations);  // register-only multiply-adds; returns how many were done
 };

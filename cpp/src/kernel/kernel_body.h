@@ -571,8 +571,15 @@ double peak(std::int64_t iterations) {
   return 12.0 * kLanes * static_cast<double>(iterations);
 }
 
-constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,     kRowBlock, kGroup, scratch_size, layer_base,
-                          rollout,          open_loop, forward,   sample, tanh_rows,    peak};
+}  // namespace
+
+// in terms of the functions above
+#include "kernel/policy_body.h"
+
+namespace {
+
+constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,     kRowBlock, kGroup, scratch_size, layer_base, rollout,
+                          open_loop,        forward,   sample,    policy, tanh_rows,    peak};
 
 }  // namespace
 

@@ -1,0 +1,56 @@
+#include "watched_run.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "mbmf/error.h"
+
+namespace mbmf {
+
+namespace {
+
+constexpr auto kInterval = std::chrono::milliseconds(100);
+
+}  // namespace
+
+void run_watched(const std::function<void()>& work, const std::function<std::int64_t()>& steps_done,
+                 const std::function<void()>& stop, const Progress& progress) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool done = false, stopped = false;
+  std::exception_ptr work_threw, progress_threw;
+  std::thread runner([&] {
+    try {
+      work();
+    } catch (...) {
+      work_threw = std::current_exception();
+    }
+    std::lock_guard<std::mutex> lock(mutex);
+    done = true;
+    changed.notify_one();
+  });
+  {
+    std::unique_lock<std::mutex> lock(mutex);
+    while (!changed.wait_for(lock, kInterval, [&] { return done; })) {
+      if (!progress || stopped) continue;
+      lock.unlock();
+      try {
+        stopped = !progress(steps_done());
+      } catch (...) {
+        progress_threw = std::current_exception();
+        stopped = true;
+      }
+      if (stopped) stop();
+      lock.lock();
+    }
+  }
+  runner.join();
+  if (progress_threw) std::rethrow_exception(progress_threw);
+  if (work_threw) std::rethrow_exception(work_threw);
+  if (stopped || (progress && !progress(steps_done()))) throw Error("the collection was stopped");
+}
+
+}  // namespace mbmf

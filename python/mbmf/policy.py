@@ -1,0 +1,240 @@
+"""A Gaussian policy: trained in PyTorch, evaluated by the C++ core (paper, section V)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mbmf import _core
+from mbmf.arguments import MAX_SEED, MAX_THREADS, whole_number
+from mbmf.mlp_state import xavier_normal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from mbmf.policy_network import PolicyNetwork
+    from mbmf.task import Task
+
+Vector = NDArray[np.float32]
+MAX_LOG_STD = 80.0
+# a small last layer: the first actions are noise around 0, whatever the observation
+_LAST_LAYER_SCALE = 0.01
+
+
+class GaussianPolicy:
+    """Actions ~ N(mean(observation), std), where the mean is a tanh MLP and the deviations are free numbers.
+
+    The parameters are NumPy arrays until `network` is first used; from then on they are that PyTorch
+    module's. Without it a policy needs no PyTorch: ``policy(observation)`` is an action, as Gymnasium's
+    environments take it.
+
+    Args:
+        task: whose observations and actions these are.
+        hidden: sizes of the hidden layers; none: a linear mean.
+        seed: of the initial weights: Xavier-normal, the last layer's a hundredth of that, biases zero.
+        std: initial standard deviation of every action.
+
+    Attributes:
+        task_name, observation_names: of the task.
+        nobservation, naction: sizes of observations and actions.
+        hidden: sizes of the hidden layers.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(self, task: Task, hidden: Sequence[int] = (64, 64), seed: int = 0, std: float = 1.0) -> None:
+        sizes = tuple(whole_number("hidden", size, 1, 65536) for size in hidden)
+        rng = np.random.default_rng(whole_number("seed", seed, 0, MAX_SEED))
+        layers = xavier_normal((task.nobservation, *sizes, task.naction), rng).layers
+        weights = [np.ascontiguousarray(layer[:, :-1]) for layer in layers]
+        weights[-1] *= np.float32(_LAST_LAYER_SCALE)
+        biases = [np.ascontiguousarray(layer[:, -1]) for layer in layers]
+        self._set(task.name, task.observation_names, weights, biases, np.zeros(task.naction, np.float32))
+        self.set_std(std)
+
+    def _set(
+        self,
+        task_name: str,
+        observation_names: Sequence[str],
+        weights: list[NDArray[np.float32]],
+        biases: list[Vector],
+        log_std: Vector,
+    ) -> None:
+        self.task_name = task_name
+        self.observation_names = list(observation_names)
+        self._arrays = [*(array for layer in zip(weights, biases, strict=True) for array in layer), log_std]
+        self._network: PolicyNetwork | None = None
+        # the core's policy, and the parameters that it was made of
+        self._core_policy: tuple[_core.GaussianPolicy, list[Vector]] | None = None
+
+    @property
+    def nobservation(self) -> int:
+        return int(self._arrays[0].shape[1])
+
+    @property
+    def naction(self) -> int:
+        return len(self._arrays[-1])
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        return tuple(len(bias) for bias in self._arrays[1:-3:2])
+
+    @property
+    def network(self) -> PolicyNetwork:
+        """The PyTorch module that has the parameters; optimisers may change them. Imports PyTorch."""
+        if self._network is None:
+            from mbmf.policy_network import PolicyNetwork
+
+            self._network = PolicyNetwork(self._arrays[:-1:2], self._arrays[1:-1:2], self._arrays[-1])
+        return self._network
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The PyTorch parameters: weight and bias of each layer, then the logarithms of the deviations."""
+        return self.network.parameters()
+
+    def arrays(self) -> list[Vector]:
+        """The current parameters: weight (rows, cols), bias (rows,) of each layer; last, log_std (naction,).
+
+        All float32. They may share the policy's memory: do not write to them.
+        """
+        if self._network is None:
+            return list(self._arrays)
+        return [parameter.detach().cpu().numpy() for parameter in self._network.parameters()]
+
+    def parameter_vector(self) -> Vector:
+        """A copy of all parameters end to end, those of `arrays` by rows: float32 (nparameter,)."""
+        return np.concatenate([array.ravel() for array in self.arrays()])
+
+    def set_parameter_vector(self, vector: ArrayLike) -> None:
+        """Sets all parameters from what `parameter_vector` gives. Raises ValueError on another shape."""
+        values, arrays = np.asarray(vector), self.arrays()
+        ends = np.cumsum([array.size for array in arrays])
+        if values.shape != (ends[-1],):
+            raise ValueError(f"vector must be of shape ({ends[-1]},), got {values.shape}")
+        for i, part in enumerate(np.split(values, ends[:-1])):
+            self._write(i, part.reshape(arrays[i].shape))
+
+    @property
+    def std(self) -> Vector:
+        """Standard deviations of the actions, float32 (naction,)."""
+        return np.exp(self.arrays()[-1])
+
+    def set_std(self, std: ArrayLike) -> None:
+        """Sets the standard deviations: one number, or one for each action. Raises ValueError."""
+        values = np.asarray(std, np.float64)
+        if values.shape not in ((), (self.naction,)):
+            raise ValueError(f"std must be a number or of shape ({self.naction},), got {values.shape}")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_std = np.log(values)
+        if not (np.abs(log_std) <= MAX_LOG_STD).all():
+            raise ValueError(f"std must be positive and finite, got {std}")
+        self._write(-1, np.broadcast_to(log_std, (self.naction,)))
+
+    def _write(self, index: int, values: NDArray[Any]) -> None:
+        """Sets one of `arrays`."""
+        if self._network is None:
+            self._arrays[index][:] = values
+        else:
+            self._network.set_parameter(index, values)
+
+    @property
+    def core(self) -> _core.GaussianPolicy:
+        """The current parameters as the C++ core's immutable policy; another object once they changed.
+
+        Raises ValueError if a parameter is not finite.
+        """
+        arrays = self.arrays()
+        if self._core_policy is not None:
+            policy, before = self._core_policy
+            if all(np.array_equal(a, b) for a, b in zip(arrays, before, strict=True)):
+                return policy
+        copies = [np.array(array, np.float32, order="C") for array in arrays]
+        policy = _core.GaussianPolicy(copies[:-1:2], copies[1:-1:2], copies[-1])
+        self._core_policy = policy, copies
+        return policy
+
+    def mean(self, observations: ArrayLike, nthread: int = 1) -> NDArray[np.float32]:
+        """Mean actions, not clipped, by the C++ core: (N, nobservation) -> float32 (N, naction).
+
+        The same bits as `mbmf.collect_policy` gives, at any number of threads. Raises ValueError on another
+        shape.
+        """
+        array = _float32("observations", observations)
+        return self.core.mean(array, whole_number("nthread", nthread, 0, MAX_THREADS))
+
+    def act(self, observation: ArrayLike, rng: np.random.Generator | None = None) -> NDArray[np.float32]:
+        """The action in [-1, 1] for an observation (nobservation,) or for several (N, nobservation).
+
+        Args:
+            observation: anything that NumPy makes numbers of.
+            rng: draws the policy's noise; None: the mean action.
+
+        Returns:
+            float32 (naction,) or (N, naction).
+
+        Raises:
+            ValueError: another shape, or numbers that are not finite.
+        """
+        array = _float32("observation", observation)
+        if array.ndim not in (1, 2) or array.shape[-1] != self.nobservation:
+            raise ValueError(
+                f"observation must be of shape ({self.nobservation},) or (N, {self.nobservation}), "
+                f"got {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError("observation must be finite, got NaN or infinity")
+        actions = self.core.mean(np.atleast_2d(array), 1)
+        if rng is not None:
+            actions += self.std * rng.standard_normal(actions.shape, np.float32)
+        np.clip(actions, -1.0, 1.0, out=actions)
+        return actions.reshape(*array.shape[:-1], self.naction)
+
+    def __call__(self, observation: ArrayLike) -> NDArray[np.float32]:
+        """The mean action, clipped to [-1, 1]: see `act`."""
+        return self.act(observation)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the parameters and what they belong to, whole or not at all (safetensors).
+
+        Raises:
+            ValueError: a parameter is not finite.
+            OSError: the file cannot be written.
+        """
+        from mbmf import policy_file
+
+        policy_file.save(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], task: Task | None = None) -> GaussianPolicy:
+        """The policy that `save` wrote; with a task, checked that it is of that task.
+
+        Raises:
+            DataError: naming the file, if it is not a whole policy file or of another task.
+            OSError: it cannot be read.
+        """
+        from mbmf import policy_file
+
+        contents = policy_file.load(path, task)
+        policy = cls.__new__(cls)
+        policy._set(
+            contents.task, contents.observation_names, contents.weights, contents.biases, contents.log_std
+        )
+        return policy
+
+    def __repr__(self) -> str:
+        sizes = "-".join(str(size) for size in (self.nobservation, *self.hidden, self.naction))
+        return f"<mbmf.GaussianPolicy {self.task_name}: {sizes}>"
+
+
+def _float32(name: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.ascontiguousarray(values, np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of numbers, got {str(values)[:60]!r}") from None

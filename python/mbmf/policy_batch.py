@@ -1,0 +1,85 @@
+"""What a policy's rollouts give: every step of whole episodes, end to end."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class PolicyBatch:
+    """N control steps of E whole episodes, episode after episode.
+
+    Exactly one of terminated, truncated and diverged holds for an episode.
+
+    Attributes:
+        observations: before each step, float32 (N, nobservation).
+        actions: as drawn, float32 (N, naction); what was executed are these clipped to [-1, 1].
+        means: the policy's mean actions, float32 (N, naction).
+        log_probs: log-probability density of each action, float64 (N,); None where no noise was drawn.
+        rewards: of the executed actions, float64 (N,).
+        lengths: steps of each episode, int32 (E,); 0: it diverged in its first step.
+        terminated: it ended by leaving the task's healthy bounds, bool (E,).
+        truncated: it ended by the limit of its length, bool (E,).
+        diverged: it ended because MuJoCo failed, bool (E,); the failing step is not part of it.
+        final_observations: after each episode's last step, float32 (E, nobservation).
+        hidden: what each hidden layer gave, tanh included, float32 (N, width) each; None if not asked for.
+        states: the task's states before each step, float64 (N, nstate); None if not asked for.
+        final_states: after each episode's last step, float64 (E, nstate); None if not asked for.
+        first_episode: the number of the first episode.
+        task: the task's name.
+    """
+
+    observations: Float32Array
+    actions: Float32Array
+    means: Float32Array
+    log_probs: Float64Array | None
+    rewards: Float64Array
+    lengths: NDArray[np.int32]
+    terminated: Flags
+    truncated: Flags
+    diverged: Flags
+    final_observations: Float32Array
+    hidden: tuple[Float32Array, ...] | None
+    states: Float64Array | None
+    final_states: Float64Array | None
+    first_episode: int
+    task: str
+
+    @property
+    def nsteps(self) -> int:
+        """Control steps of all episodes together."""
+        return len(self.rewards)
+
+    @property
+    def next_episode(self) -> int:
+        """The number of the first episode that is not part of the batch: where the next one may begin."""
+        return self.first_episode + len(self)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """The row of each episode's first step, int64 (E,)."""
+        return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+
+    @property
+    def times(self) -> NDArray[np.int64]:
+        """The step within its episode of each row, int64 (N,)."""
+        return np.arange(self.nsteps) - np.repeat(self.starts, self.lengths)
+
+    @property
+    def returns(self) -> Float64Array:
+        """The sum of each episode's rewards, float64 (E,)."""
+        episode = np.repeat(np.arange(len(self)), self.lengths)
+        return np.bincount(episode, self.rewards, len(self))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __repr__(self) -> str:
+        return f"<mbmf.PolicyBatch {self.task}: {len(self)} episodes, {self.nsteps} steps>"

@@ -1,0 +1,104 @@
+"""Policy files: safetensors with the parameters of a Gaussian policy, and what it belongs to.
+
+Tensors, float32, for layer i of the network: weight.i (rows, cols), bias.i (rows,); and log_std (naction,).
+Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS` and the versions that wrote it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbmf import tensor_file
+from mbmf.errors import DataError
+
+if TYPE_CHECKING:
+    from mbmf.policy import GaussianPolicy
+    from mbmf.task import Task
+
+FORMAT = "mbmf-policy"
+FORMAT_VERSION = 1
+
+_FIELDS: dict[str, type] = {
+    "task": str,
+    "observation_names": list,
+    "nobservation": int,
+    "naction": int,
+    "hidden": list,
+}
+_MAX_SIZE = 65536  # the core's
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a policy file holds."""
+
+    task: str
+    observation_names: list[str]
+    weights: list[NDArray[np.float32]]
+    biases: list[NDArray[np.float32]]
+    log_std: NDArray[np.float32]
+
+
+def save(path: str | os.PathLike[str], policy: GaussianPolicy) -> None:
+    """Writes a policy file, whole or not at all. Raises ValueError if a parameter is not finite, OSError."""
+    # the core checks the parameters: nothing is written that cannot be used
+    _ = policy.core
+    *layers, log_std = (np.ascontiguousarray(array) for array in policy.arrays())
+    tensors = {"log_std": log_std}
+    for i, (weight, bias) in enumerate(zip(layers[::2], layers[1::2], strict=True)):
+        tensors[f"weight.{i}"], tensors[f"bias.{i}"] = weight, bias
+    header = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "task": policy.task_name,
+        "observation_names": policy.observation_names,
+        "nobservation": policy.nobservation,
+        "naction": policy.naction,
+        "hidden": list(policy.hidden),
+    }
+    tensor_file.write(path, header, tensors)
+
+
+def load(path: str | os.PathLike[str], task: Task | None) -> Contents:
+    """Reads a policy file and checks all of it. Raises DataError, which names the file, or OSError."""
+    from mbmf.policy import MAX_LOG_STD
+
+    header, tensors = tensor_file.read(path, "policy", FORMAT, FORMAT_VERSION, _FIELDS)
+    if task is not None:
+        for key, wanted in (
+            ("task", task.name),
+            ("nobservation", task.nobservation),
+            ("naction", task.naction),
+            ("observation_names", list(task.observation_names)),
+        ):
+            if header[key] != wanted:
+                raise DataError(
+                    f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {header[key]!r}"
+                )
+    sizes = [header["nobservation"], *header["hidden"], header["naction"]]
+    if not all(type(size) is int and 1 <= size <= _MAX_SIZE for size in sizes):
+        raise DataError(
+            f"{path}: nobservation, hidden and naction must be from 1 to {_MAX_SIZE}, got {sizes}"
+        )
+    names = header["observation_names"]
+    if len(names) != header["nobservation"] or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            f"{path}: observation_names must be {header['nobservation']} names, got {len(names)} entries"
+        )
+
+    expected: dict[str, tuple[tuple[int, ...], type]] = {"log_std": ((header["naction"],), np.float32)}
+    for i, (cols, rows) in enumerate(itertools.pairwise(sizes)):
+        expected[f"weight.{i}"], expected[f"bias.{i}"] = ((rows, cols), np.float32), ((rows,), np.float32)
+    tensor_file.check_tensors(path, tensors, expected)
+    log_std = tensors["log_std"]
+    if not (np.abs(log_std) <= MAX_LOG_STD).all():
+        raise DataError(f"{path}: log_std must be from -{MAX_LOG_STD:g} to {MAX_LOG_STD:g}, got {log_std}")
+    count = range(len(sizes) - 1)
+    weights, biases = ([tensors[f"{name}.{i}"] for i in count] for name in ("weight", "bias"))
+    return Contents(header["task"], names, weights, biases, log_std)
