@@ -117,7 +117,7 @@ def _show(directory: Run, task: Task, options: Options, observer: ConsoleObserve
     records = directory.metrics()
     figure = plot_learning_curve(
         [record["returns"] for record in records],
-        random.returns,
+        random.returns.tolist(),
         task_name=task.name,
         points=[record["steps_total"] for record in records],
     )

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,10 +31,11 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> list[Path]:
     Raises OSError if they cannot be written; a file that was there is then as it was.
     """
     written = []
-    for suffix, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
+    formats: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
+    for suffix, options in formats.items():
         target = Path(path).with_suffix(f".{suffix}")
         with atomic_write(target) as file:
-            figure.savefig(file, format=suffix, **options)  # type: ignore[arg-type]
+            figure.savefig(file, format=suffix, **options)
         written.append(target)
     return written
 
