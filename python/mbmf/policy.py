@@ -14,8 +14,6 @@ from mbmf.arguments import MAX_SEED, MAX_THREADS, whole_number
 from mbmf.mlp_state import xavier_normal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
 
     from mbmf.policy_network import PolicyNetwork
@@ -95,9 +93,9 @@ class GaussianPolicy:
             self._network = PolicyNetwork(self._arrays[:-1:2], self._arrays[1:-1:2], self._arrays[-1])
         return self._network
 
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
+    def parameters(self) -> list[torch.nn.Parameter]:
         """The PyTorch parameters: weight and bias of each layer, then the logarithms of the deviations."""
-        return self.network.parameters()
+        return self.network.ordered_parameters()
 
     def arrays(self) -> list[Vector]:
         """The current parameters: weight (rows, cols), bias (rows,) of each layer; last, log_std (naction,).
@@ -106,7 +104,7 @@ class GaussianPolicy:
         """
         if self._network is None:
             return list(self._arrays)
-        return [parameter.detach().cpu().numpy() for parameter in self._network.parameters()]
+        return [parameter.detach().cpu().numpy() for parameter in self._network.ordered_parameters()]
 
     def parameter_vector(self) -> Vector:
         """A copy of all parameters end to end, those of `arrays` by rows: float32 (nparameter,)."""
@@ -134,7 +132,7 @@ class GaussianPolicy:
         with np.errstate(divide="ignore", invalid="ignore"):
             log_std = np.log(values)
         if not (np.abs(log_std) <= MAX_LOG_STD).all():
-            raise ValueError(f"std must be positive and finite, got {std}")
+            raise ValueError(f"std must be positive and finite, got {std!r}")
         self._write(-1, np.broadcast_to(log_std, (self.naction,)))
 
     def _write(self, index: int, values: NDArray[Any]) -> None:

@@ -75,8 +75,9 @@ class PolicyBatch:
     @property
     def returns(self) -> Float64Array:
         """The sum of each episode's rewards, float64 (E,)."""
-        episode = np.repeat(np.arange(len(self)), self.lengths)
-        return np.bincount(episode, self.rewards, len(self))
+        returns = np.zeros(len(self))
+        np.add.at(returns, np.repeat(np.arange(len(self)), self.lengths), self.rewards)
+        return returns
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -34,11 +34,14 @@ class PolicyNetwork(torch.nn.Module):
             self.layers.append(layer)
         self.log_std = torch.nn.Parameter(torch.tensor(log_std))
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def ordered_parameters(self) -> list[torch.nn.Parameter]:
+        """Weight and bias of each layer, then log_std."""
+        return [*self.layers.parameters(), self.log_std]
+
+    @torch.no_grad()
     def set_parameter(self, index: int, values: NDArray[np.floating[Any]]) -> None:
-        """Sets the parameter of that place in `parameters`."""
-        parameter = list(self.parameters())[index]
-        parameter.copy_(torch.from_numpy(np.array(values)))
+        """Sets the parameter of that place in `ordered_parameters`."""
+        self.ordered_parameters()[index].copy_(torch.from_numpy(np.array(values)))
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """(..., nobservation) -> mean actions (..., naction)."""
@@ -48,7 +51,7 @@ class PolicyNetwork(torch.nn.Module):
         mean: torch.Tensor = self.layers[-1](x)
         return mean
 
-    def distribution(self, observations: torch.Tensor) -> torch.distributions.Independent:
+    def distribution(self, observations: torch.Tensor) -> torch.distributions.Distribution:
         """The distribution of the actions; its log_prob and kl_divergence sum over the actions."""
         mean = self(observations)
         normal = torch.distributions.Normal(mean, self.log_std.exp().expand_as(mean), validate_args=False)
