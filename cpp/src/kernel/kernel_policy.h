@@ -5,7 +5,10 @@
 // so here the vectors run along the rows of a layer instead. Eight accumulators hide the latency of the
 // multiply-adds: where a layer has fewer vectors of rows than that, several columns are summed side by side.
 
-#include "kernel/kernel.h"
+#ifndef MBMF_KERNEL_POLICY_H_
+#define MBMF_KERNEL_POLICY_H_
+
+#include "kernel/kernel_math.h"
 
 namespace {
 
@@ -61,3 +64,5 @@ void policy(const RowLayer* layer, int nlayer, const float* in, float* const* ou
 }
 
 }  // namespace
+
+#endif  // MBMF_KERNEL_POLICY_H_

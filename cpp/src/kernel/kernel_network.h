@@ -1,0 +1,216 @@
+// A tile of inputs through a network: candidates in the lanes, accumulators in registers.
+//
+// Where at most one vector of candidates is left, the kernels run on the first vector alone (V = 1). A lane's
+// arithmetic is the same whatever the tile, so a candidate's cost never depends on its neighbours.
+
+#ifndef MBMF_KERNEL_NETWORK_H_
+#define MBMF_KERNEL_NETWORK_H_
+
+#include "kernel/kernel_math.h"
+
+namespace {
+
+using mbmf::kernel::group_count;
+using mbmf::kernel::group_rows;
+using mbmf::kernel::Net;
+using mbmf::kernel::PackedLayer;
+
+// row groups of the last hidden layer computed before they are used, to stay in L1
+constexpr int kHiddenGroups = 8;
+constexpr int kHiddenRows = kHiddenGroups * kRowBlock;
+constexpr int kGroup = 4 * kTile;  // candidates that roll forward together where some may die
+
+// acc[r] += sum_k w[k][r] x[k] for R rows and V vectors; the accumulators stay in registers
+template <int R, int V>
+inline __attribute__((always_inline)) void multiply(const float* w, int cols, const float* x,
+                                                    Vec (&acc)[R][V]) {
+  for (int k = 0; k < cols; ++k) {
+    Vec in[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) in[v] = load(x + v * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec weight = broadcast(w[r]);
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) acc[r][v] = fma(weight, in[v], acc[r][v]);
+    }
+    w += R;
+    x += kTile;
+  }
+}
+
+// R rows of a hidden layer: out[r] = activation(start[r] + w x)
+template <int R, int V, bool kTanh>
+void hidden_rows(const float* w, const float* start, int cols, const float* x, float* out) {
+  Vec acc[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) acc[r][v] = broadcast(start[r]);
+  }
+  multiply<R, V>(w, cols, x, acc);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) store(out + r * kTile + v * kLanes, kTanh ? acc[r][v] : relu(acc[r][v]));
+  }
+  if constexpr (kTanh) {
+    for (int r = 0; r < R; ++r) {
+      for (int v = 0; v < V; ++v) {
+        float* p = out + r * kTile + v * kLanes;
+        store(p, tanh_vec(load(p)));
+      }
+    }
+  }
+}
+
+// R rows of a layer without activation, added to what is in out
+template <int R, int V>
+void linear_rows(const float* w, int cols, const float* x, float* out) {
+  Vec acc[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) acc[r][v] = load(out + r * kTile + v * kLanes);
+  }
+  multiply<R, V>(w, cols, x, acc);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) store(out + r * kTile + v * kLanes, acc[r][v]);
+  }
+}
+
+using HiddenRows = void (*)(const float*, const float*, int, const float*, float*);
+using LinearRows = void (*)(const float*, int, const float*, float*);
+
+// the function for `rows` rows, 1 to kRowBlock
+template <int V, bool kTanh, int R = kRowBlock>
+HiddenRows hidden_function(int rows) {
+  if constexpr (R > 1) {
+    if (rows < R) return hidden_function<V, kTanh, R - 1>(rows);
+  }
+  return hidden_rows<R, V, kTanh>;
+}
+template <int V, int R = kRowBlock>
+LinearRows linear_function(int rows) {
+  if constexpr (R > 1) {
+    if (rows < R) return linear_function<V, R - 1>(rows);
+  }
+  return linear_rows<R, V>;
+}
+
+// Row groups [begin, end) of a hidden layer from column `skip` on: out holds the rows of these groups.
+template <int V, bool kTanh>
+void hidden_groups(const PackedLayer& layer, const float* start, int skip, const float* x, int begin, int end,
+                   float* out) {
+  const int groups = group_count(layer.rows, kRowBlock);
+  int row = 0;
+  for (int g = 0; g < begin; ++g) row += group_rows(layer.rows, groups, g);
+  for (int g = begin; g < end; ++g) {
+    const int rows = group_rows(layer.rows, groups, g);
+    const float* w = layer.weight + static_cast<std::int64_t>(row) * layer.cols + skip * rows;
+    hidden_function<V, kTanh>(rows)(w, start + row, layer.cols - skip, x, out);
+    out += rows * kTile;
+    row += rows;
+  }
+}
+
+// Adds columns [begin, end) of a layer to out (all rows); x holds these columns' inputs.
+template <int V>
+void linear_columns(const PackedLayer& layer, int begin, int end, const float* x, float* out) {
+  const int groups = group_count(layer.rows, kRowBlock);
+  for (int g = 0, row = 0; g < groups; ++g) {
+    const int rows = group_rows(layer.rows, groups, g);
+    const float* w = layer.weight + static_cast<std::int64_t>(row) * layer.cols + begin * rows;
+    linear_function<V>(rows)(w, end - begin, x, out + row * kTile);
+    row += rows;
+  }
+}
+
+struct Scratch {
+  float* input;        // kGroup / kTile tiles of (nstate + naction) rows
+  float* output;       // (noutput) rows
+  float* block;        // kHiddenRows rows of the last hidden layer
+  float* full[2];      // (widest) rows each, for nets of several hidden layers
+  float* cost;         // (kGroup)
+  std::uint32_t* id;   // (kGroup)
+  std::int32_t* gone;  // (kGroup)
+};
+
+std::int64_t lay_out(const Net* net, int ninput, float* base, Scratch* s) {
+  const int noutput = net == nullptr ? 0 : net->layer[net->nlayer - 1].rows;
+  const std::int64_t full =
+      net != nullptr && net->nlayer > 2 ? static_cast<std::int64_t>(net->widest) * kTile : 0;
+  std::int64_t used = 0;
+  auto take = [&](std::int64_t n) {
+    float* p = base == nullptr ? nullptr : base + used;
+    used += (n + 15) / 16 * 16;
+    return p;
+  };
+  s->input = take(static_cast<std::int64_t>(kGroup) * ninput);
+  s->output = take(static_cast<std::int64_t>(noutput) * kTile);
+  s->block = take(static_cast<std::int64_t>(kHiddenRows) * kTile);
+  s->full[0] = take(full);
+  s->full[1] = take(full);
+  s->cost = take(kGroup);
+  s->id = reinterpret_cast<std::uint32_t*>(take(kGroup));
+  s->gone = reinterpret_cast<std::int32_t*>(take(kGroup));
+  return used;
+}
+
+// One tile through the net into s.output (rows of `last`). With `base`, the first layer's first `skip`
+// columns are already in it.
+template <int V, bool kTanh>
+void evaluate_as(const Net& net, const PackedLayer& last, const float* x, const float* base, int skip,
+                 const Scratch& s) {
+  for (int row = 0; row < last.rows; ++row) {
+    for (int v = 0; v < V; ++v) store(s.output + row * kTile + v * kLanes, broadcast(last.bias[row]));
+  }
+  if (net.nlayer == 1) {
+    linear_columns<V>(last, 0, last.cols, x, s.output);
+    return;
+  }
+
+  // hidden layers but the last, whole
+  const float* in = x + skip * kTile;
+  const float* start = base;
+  for (int i = 0; i + 2 < net.nlayer; ++i) {
+    float* out = s.full[i % 2];
+    const PackedLayer& layer = net.layer[i];
+    hidden_groups<V, kTanh>(layer, start != nullptr ? start : layer.bias, skip, in, 0,
+                            group_count(layer.rows, kRowBlock), out);
+    in = out;
+    start = nullptr;
+    skip = 0;
+  }
+
+  // the last hidden layer in blocks that stay in L1, each used at once
+  const PackedLayer& hidden = net.layer[net.nlayer - 2];
+  const int groups = group_count(hidden.rows, kRowBlock);
+  for (int g = 0, row = 0; g < groups; g += kHiddenGroups) {
+    const int end = g + kHiddenGroups < groups ? g + kHiddenGroups : groups;
+    int rows = 0;
+    for (int i = g; i < end; ++i) rows += group_rows(hidden.rows, groups, i);
+    hidden_groups<V, kTanh>(hidden, start != nullptr ? start : hidden.bias, skip, in, g, end, s.block);
+    linear_columns<V>(last, row, row + rows, s.block, s.output);
+    row += rows;
+  }
+}
+
+// `lanes` candidates of a tile through the net
+void evaluate(const Net& net, const PackedLayer& last, const float* x, int lanes, const float* base, int skip,
+              const Scratch& s) {
+  if (net.nlayer == 1) base = nullptr;
+  if (base == nullptr) skip = 0;
+  if (net.tanh) {
+    if (lanes > kLanes) return evaluate_as<2, true>(net, last, x, base, skip, s);
+    return evaluate_as<1, true>(net, last, x, base, skip, s);
+  }
+  if (lanes > kLanes) return evaluate_as<2, false>(net, last, x, base, skip, s);
+  return evaluate_as<1, false>(net, last, x, base, skip, s);
+}
+
+}  // namespace
+
+#endif  // MBMF_KERNEL_NETWORK_H_
