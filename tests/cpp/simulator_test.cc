@@ -209,6 +209,36 @@ TEST(SimulatorTest, ADivergingSimulationIsContained) {
   EXPECT_FALSE(std::filesystem::exists("MUJOCO_LOG.TXT"));
 }
 
+// A robot with too little memory for a step: MuJoCo raises an error, which unwinds through our code.
+std::shared_ptr<const Task> cramped_task() {
+  std::string bodies, ends, motors;
+  for (int i = 0; i < 20; ++i) {
+    bodies += "<body pos='.1 0 0'><joint name='j" + std::to_string(i) + "' axis='0 1 0'/><geom size='.05'/>";
+    ends += "</body>";
+  }
+  const std::vector<char> mjb =
+      fixture::compile("<mujoco><size memory='5000'/><option integrator='RK4'/><worldbody>" + bodies + ends +
+                       "</worldbody><actuator><motor joint='j0'/></actuator></mujoco>");
+  return fixture::load(mjb, fixture::plain_spec(mjb));
+}
+
+TEST(SimulatorTest, AnErrorInMuJoCoIsContained) {
+  Simulator simulator(cramped_task(), 3, 2, 0);
+  const std::vector<double> before = rows(simulator);
+  const double actions[] = {0, 0, 0};
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  simulator.step(nullptr, 0, actions);
+  for (int sim = 0; sim < 3; ++sim) {
+    EXPECT_TRUE(simulator.diverged()[sim] && simulator.terminated()[sim]);
+    EXPECT_NE(simulator.error(sim).find("memory"), std::string::npos) << simulator.error(sim);
+  }
+  EXPECT_EQ(rows(simulator), before);
+  EXPECT_EQ(testing::internal::GetCapturedStdout() + testing::internal::GetCapturedStderr(), "");
+  simulator.reset(nullptr, 0, ResetKind::kDefault);
+  EXPECT_EQ(simulator.error(0), "");
+}
+
 TEST(SimulatorTest, BadArgumentsAreRefused) {
   const auto task = creature_task();
   EXPECT_THROW(Simulator(task, 0, 1, 0), std::invalid_argument);
@@ -323,6 +353,14 @@ TEST(CollectRandomTest, ADivergedEpisodeEndsBeforeTheFailingStep) {
       }
     }
   }
+}
+
+TEST(CollectRandomTest, AnErrorInMuJoCoEndsItsEpisodeOnly) {
+  const auto task = cramped_task();
+  Buffers buffers(*task, 7, 5);
+  collect_random(*task, buffers.view, 0, 0, 3, nullptr);
+  EXPECT_EQ(buffers.diverged, std::vector<std::uint8_t>(7, 1));
+  EXPECT_EQ(buffers.lengths, std::vector<std::int32_t>(7, 0));
 }
 
 TEST(CollectRandomTest, ReportsProgressAndStops) {
