@@ -2,10 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
 #include <vector>
 
 #include "batch.h"
@@ -14,12 +10,11 @@
 #include "mbmf/rollout.h"
 #include "mbmf/thread_pool.h"
 #include "stepper.h"
+#include "watched_run.h"
 
 namespace mbmf {
 
 namespace {
-
-constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
 // One collection: a few simulations, each of which takes episode after episode until none is left.
 class RandomEpisodes {
@@ -117,35 +112,8 @@ void collect_random(const Task& task, const EpisodeBuffers& buffers, std::uint64
   check_and_clear(task, buffers);
   RandomEpisodes episodes(task, buffers, seed, first_episode, nthread);
 
-  // the episodes run on threads of their own, so that progress is reported on time however long a step takes
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool done = false, stopped = false;
-  std::thread runner([&] {
-    episodes.run();
-    std::lock_guard<std::mutex> lock(mutex);
-    done = true;
-    changed.notify_one();
-  });
-  std::exception_ptr thrown;
-  {
-    std::unique_lock<std::mutex> lock(mutex);
-    while (!changed.wait_for(lock, kProgressInterval, [&] { return done; })) {
-      if (!progress || stopped) continue;
-      lock.unlock();
-      try {
-        stopped = !progress(episodes.steps_done());
-      } catch (...) {
-        thrown = std::current_exception();
-        stopped = true;
-      }
-      if (stopped) episodes.stop();
-      lock.lock();
-    }
-  }
-  runner.join();
-  if (thrown) std::rethrow_exception(thrown);
-  if (stopped || (progress && !progress(episodes.steps_done()))) throw Error("the collection was stopped");
+  run_watched([&] { episodes.run(); }, [&] { return episodes.steps_done(); }, [&] { episodes.stop(); },
+              progress);
 }
 
 }  // namespace mbmf

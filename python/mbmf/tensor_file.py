@@ -34,7 +34,7 @@ def read(
     """Header and tensors of a file of `write`.
 
     Args:
-        kind: what the file is called in messages, such as "policy".
+        kind: what the file holds, in messages: "policy".
         file_format, format_version: what the header's entries of these names ("format") must be.
         fields: the header's other entries and their types.
 

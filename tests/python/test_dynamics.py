@@ -339,14 +339,14 @@ def test_a_truncated_missing_or_foreign_model_file_is_named(
     tmp_path: Path, task: mbmf.Task, model: DynamicsModel
 ) -> None:
     path = tmp_path / "model.safetensors"
-    with pytest.raises(DataError, match=r"model\.safetensors: model file must exist, got none"):
+    with pytest.raises(DataError, match=r"model\.safetensors: dynamics model file must exist, got none"):
         DynamicsModel.load(path, task)
     model.save(path)
     whole = path.read_bytes()
     for contents in (whole[:-1], whole[:100], b"", b"not a model at all"):
         path.write_bytes(contents)
         with pytest.raises(
-            DataError, match=r"model\.safetensors: model file must be a whole safetensors file"
+            DataError, match=r"model\.safetensors: dynamics model file must be a whole safetensors file"
         ):
             DynamicsModel.load(path, task)
 
