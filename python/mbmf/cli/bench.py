@@ -29,7 +29,10 @@ BATCH_SIZE = 512
 
 @dataclass(frozen=True)
 class Options:
-    """Measure simulator, planner and training on this machine, against what they can be compared with."""
+    """Measure simulator, planner and training on this machine, against what they can be compared with.
+
+    `mbmf bench planner` measures the planner in depth.
+    """
 
     nthread: int = 0
     """Threads for simulation and planning, 0: one per CPU. Training takes one."""

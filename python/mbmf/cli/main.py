@@ -17,6 +17,8 @@ COMMANDS = {
     "demo": "see it work in three minutes: the swimmer, with small settings",
     "bench": "measure simulator, planner and training on this machine",
 }
+# "bench planner" is the module bench_planner
+SUBCOMMANDS = {"bench planner": "measure the planner in depth: share of the peak, ratios, latency, memory"}
 
 USAGE = """usage: mbmf <command> [options]
 
@@ -42,7 +44,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if args is None else args)
     if not given or given[0] in ("-h", "--help", "help"):
-        print(USAGE.format(commands="\n".join(f"  {name:11} {text}" for name, text in COMMANDS.items())))
+        lines = [f"  {name:13} {text}" for name, text in (COMMANDS | SUBCOMMANDS).items()]
+        print(USAGE.format(commands="\n".join(lines)))
         return 0 if given else EXIT_BAD_INPUT
     if given[0] == "--version":
         from mbmf import _core
@@ -54,6 +57,8 @@ def main(args: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return _fail(f"command must be one of {', '.join(COMMANDS)}, got {command!r}{hint}")
+    if rest and f"{command} {rest[0]}" in SUBCOMMANDS:
+        command = f"{command} {rest.pop(0)}"
     try:
         _run(command, rest)
     except KeyboardInterrupt:
@@ -74,7 +79,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(command: str, args: list[str]) -> None:
     import tyro
 
-    module = importlib.import_module(f"mbmf.cli.{command}")
+    module = importlib.import_module(f"mbmf.cli.{command.replace(' ', '_')}")
     options = tyro.cli(module.Options, prog=f"mbmf {command}", args=args)
     module.run(options)
 
