@@ -4,7 +4,7 @@
                    metrics.jsonl    a line per finished iteration (JSON; infinite or missing numbers are null)
                    summary.json     of the finished run
                    tb/              the same numbers as TensorBoard events, rebuilt from metrics.jsonl
-                   data/ models/ rollouts/ plots/ videos/
+                   data/ models/ rollouts/ policy/ plots/ videos/
 
 Files are whole or absent, at any moment (`mbmf.files.atomic_write`). A run holds a lock on its directory.
 """
@@ -36,7 +36,7 @@ _CONFIG, _METRICS, _SUMMARY, _BOARD, _LOCK = "config.yaml", "metrics.jsonl", "su
 # policies are those of the commands that start from a run's rollouts
 _CONTENTS = (*FOLDERS, _METRICS, _SUMMARY, _BOARD, "policy")
 # what may differ between a run and its continuation
-_INCIDENTAL = ("nthread", "versions")
+_INCIDENTAL = ("nthread", "limits", "versions")
 
 
 class Run:
@@ -46,6 +46,7 @@ class Run:
         self.path = path
         self._lock: IO[bytes] | None = None
         self._board: Any = None
+        self._lines: list[str] | None = None  # of the metrics, once one was added
 
     @classmethod
     def create(
@@ -129,6 +130,9 @@ class Run:
     def video(self, name: str) -> Path:
         return self.path / "videos" / f"{name}.mp4"
 
+    def policy(self, name: str) -> Path:
+        return self.path / "policy" / f"{name}.safetensors"
+
     def latest_model(self) -> Path | None:
         """The model of the last iteration that has one."""
         found = [
@@ -181,9 +185,11 @@ class Run:
 
     def append_metrics(self, record: Record) -> None:
         """Adds the record of a finished iteration, on the disk when this returns."""
-        records = [*self.metrics(), record]
-        text = "".join(json.dumps(_finite(r), allow_nan=False) + "\n" for r in records)
-        self._write(_METRICS, text)
+        if self._lines is None:
+            self._lines = [_line(each) for each in self.metrics()]
+        lines = [*self._lines, _line(record)]
+        self._write(_METRICS, "".join(lines))
+        self._lines = lines
         self._log(record)
 
     def summary(self) -> Record | None:
@@ -315,6 +321,10 @@ def _difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | Non
                 return found
         return None
     return None if old == new else (key, old, new)
+
+
+def _line(record: Record) -> str:
+    return json.dumps(_finite(record), allow_nan=False) + "\n"
 
 
 def _finite(value: Any) -> Any:

@@ -36,15 +36,9 @@ class EpisodeSums:
             here, after = self._ends[t] - self._alive[t], self._ends[t]
             n = self._alive[t + 1]
             sums[here : here + n] += factor * sums[after : after + n]
-        result = np.empty_like(sums)
+        result: Floats = np.empty_like(sums)
         result[self._order] = sums
         return result
-
-
-def time_steps(lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """(N) the step of each row within its episode: 0, 1, ..."""
-    starts = np.cumsum(lengths) - lengths
-    return np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
 
 
 def generalized_advantages(
@@ -68,7 +62,9 @@ def generalized_advantages(
 
 def standardized(advantages: Floats) -> Floats:
     """Centred, and scaled to deviation 1; all 0 if they are all equal."""
-    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)  # type: ignore[no-any-return]
+    scale = 1.0 / (float(advantages.std()) + 1e-8)
+    scaled: Floats = (advantages - advantages.mean()) * scale
+    return scaled
 
 
 def explained_variance(predicted: Floats, actual: Floats) -> float:

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mbmf.algorithms.advantages import time_steps
 from mbmf.algorithms.network_passes import Workers, chunks
 
 Floats = NDArray[np.float64]
@@ -50,16 +48,14 @@ class Baseline:
 class BaselineData:
     """The features of a batch: what a baseline predicts for it, and the baseline that is fitted to it.
 
-    observations (N, nobservation) float32, episode after episode; lengths (E).
+    observations (N, nobservation) float32, times (N): the step of each within its episode.
     """
 
-    def __init__(
-        self, observations: NDArray[np.float32], lengths: NDArray[np.integer[Any]], workers: Workers
-    ) -> None:
-        rows, times = torch.from_numpy(observations), torch.from_numpy(time_steps(lengths))
+    def __init__(self, observations: NDArray[np.float32], times: NDArray[np.int64], workers: Workers) -> None:
+        rows, steps = torch.from_numpy(observations), torch.from_numpy(times)
         self._slices = chunks(len(rows))
         self._workers = workers
-        self._features = workers.map(lambda part: features(rows[part], times[part]), self._slices)
+        self._features = workers.map(lambda part: features(rows[part], steps[part]), self._slices)
 
     def predict(self, baseline: Baseline) -> Floats:
         """(N) what is expected from each step on."""

@@ -23,6 +23,7 @@ from mbmf.episodes import Episodes
 from mbmf.errors import ConfigError, DataError
 from mbmf.planner import RandomShooting
 from mbmf.run import Record, Run, versions
+from mbmf.seeds import derive_seed
 from mbmf.task import Task
 from mbmf.task_schema import ModelBasedConfig
 
@@ -393,7 +394,4 @@ def _check_existing(run: Run, task: Task, options: Options) -> None:
 
 
 def _seed(options: Options, stage: int, iteration: int = 0) -> int:
-    """The seed of a stage: 63 bits that no other stage, iteration or seed shares, for all practical
-    purposes."""
-    sequence = np.random.SeedSequence((options.seed, stage, iteration))
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return derive_seed(options.seed, stage, iteration)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import shlex
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -120,3 +122,14 @@ def iteration_table(record: Record, iterations: int, previous: Record | None = N
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
+
+
+def resume_command(name: str, options: Any, defaults: Any) -> str:
+    """The command line of these options, with --resume; what equals ``defaults`` is left out."""
+    words = ["mbmf", name]
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.name in ("resume", "overwrite") or value == getattr(defaults, field.name):
+            continue
+        words.append(f"--{field.name}" if value is True else f"--{field.name}={shlex.quote(str(value))}")
+    return " ".join([*words, "--resume"])

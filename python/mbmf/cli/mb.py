@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +72,7 @@ def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     _check(options)
     from mbmf.algorithms import model_based
-    from mbmf.cli.console import ConsoleObserver
+    from mbmf.cli.console import ConsoleObserver, resume_command
     from mbmf.task import load_task
 
     task = load_task(options.yaml_file)
@@ -103,7 +102,10 @@ def run(options: Options) -> None:
         try:
             summary = model_based.model_based(task, directory, run_options, observer)
         except KeyboardInterrupt:
-            print(f"\nInterrupted. To continue:\n  {_resume_command(options)}", file=sys.stderr)
+            print(
+                f"\nInterrupted. To continue:\n  {resume_command('mb', options, Options(yaml_file=''))}",
+                file=sys.stderr,
+            )
             raise
         _conclude(path, summary, observer)
 
@@ -171,15 +173,3 @@ def _conclude(path: Path, summary: Record, observer: ConsoleObserver) -> None:
     if saved:
         text += f", reward {summary['reward_mean']:.2f} ± {summary['reward_std']:.2f}"
     observer.console.print(f"{text}. Everything is in {path}", soft_wrap=True, markup=False)
-
-
-def _resume_command(options: Options) -> str:
-    """The command line of these options, with --resume."""
-    defaults = Options(yaml_file="")
-    words = ["mbmf", "mb"]
-    for name in options.__dataclass_fields__:
-        value = getattr(options, name)
-        if name in ("resume", "overwrite") or value == getattr(defaults, name):
-            continue
-        words.append(f"--{name}" if value is True else f"--{name}={shlex.quote(str(value))}")
-    return " ".join([*words, "--resume"])

@@ -1,0 +1,113 @@
+"""``mbmf mf``: model-free learning of a task from scratch, to compare with."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mbmf.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Learn to drive the robot by trial and error alone: trust region policy optimisation from scratch."""
+
+    which_agent: str
+    """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name; or a preset's name
+    or the path of a YAML file with a section model_free (docs/tasks.md)."""
+
+    seed: int = 0
+    """Seed of everything random: the policy's first weights, starts, actions."""
+
+    save_trpo_run_num: int = 1
+    """Number of the run: files are in <runs_dir>/mf_<agent>_<save_trpo_run_num>."""
+
+    num_workers_trpo: int = 0
+    """Threads, 0: one per CPU. The numbers do not depend on it."""
+
+    num_trpo_iters: int | None = None
+    """Iterations to run in all (default: the task's, 500 for the swimmer, 2000 or 2500 for the others)."""
+
+    steps_per_rollout: int | None = None
+    """Control steps of an episode at most (default: the task's, 333 for the swimmer, 1000 for the others)."""
+
+    batch_size: int | None = None
+    """Control steps of an iteration at least, in whole episodes (default: the task's, 50000)."""
+
+    std: float | None = None
+    """Standard deviation of the first policy's actions (default: the task's, 1)."""
+
+    max_steps: int | None = None
+    """Stop once so many control steps were taken in all."""
+
+    stop_at_reward: float | None = None
+    """Stop once the mean return of an iteration's episodes is so high."""
+
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
+
+    resume: bool = False
+    """Continue the run after an interruption, or with other limits; the numbers are those of one run."""
+
+    overwrite: bool = False
+    """Replace the run if there is one."""
+
+    print_minimal: bool = False
+    """Print a line per iteration, no progress."""
+
+
+def run(options: Options) -> None:
+    """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    _check(options)
+    from mbmf.agents import load_agent
+    from mbmf.algorithms import model_free
+    from mbmf.cli.console import resume_command
+    from mbmf.cli.policy_console import PolicyConsole
+
+    name, task = load_agent(options.which_agent)
+    settings = model_free.settings_of(
+        task,
+        batch_size=options.batch_size,
+        steps_per_rollout=options.steps_per_rollout,
+        initial_std=options.std,
+        iterations=options.num_trpo_iters,
+    )
+    limits = model_free.Limits(settings.iterations, options.max_steps, options.stop_at_reward)
+    path = options.runs_dir / f"mf_{name}_{options.save_trpo_run_num}"
+    with model_free.open_run(
+        path,
+        task,
+        settings,
+        limits,
+        seed=options.seed,
+        nthread=options.num_workers_trpo,
+        resume=options.resume,
+        overwrite=options.overwrite,
+    ) as directory:
+        done = directory.metrics()
+        with PolicyConsole(limits, settings.batch_size, done=done, minimal=options.print_minimal) as console:
+            try:
+                summary = model_free.model_free(
+                    task,
+                    directory,
+                    settings,
+                    limits,
+                    seed=options.seed,
+                    nthread=options.num_workers_trpo,
+                    observer=console,
+                )
+            except KeyboardInterrupt:
+                command = resume_command("mf", options, Options(which_agent=""))
+                print(f"\nInterrupted. To continue:\n  {command}", file=sys.stderr)
+                raise
+        console.conclude(summary, path)
+
+
+def _check(options: Options) -> None:
+    for name, least in (("seed", 0), ("save_trpo_run_num", 0), ("num_workers_trpo", 0), ("max_steps", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} must be at least {least}, got {value}")
+    if options.stop_at_reward is not None and options.stop_at_reward != options.stop_at_reward:
+        raise ConfigError(f"--stop_at_reward must be a number, got {options.stop_at_reward}")

@@ -1,0 +1,150 @@
+"""What policy optimisation shows in the terminal: a line per iteration, and progress with the time left."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mbmf.run import Record
+
+if TYPE_CHECKING:
+    from mbmf.algorithms.model_free import Limits
+
+# iterations whose mean duration the estimate of the time left is made of
+_RECENT = 20
+
+
+class PolicyConsole:
+    """An observer of `mbmf.algorithms.model_free`; a context manager.
+
+    Args:
+        limits: when the run stops.
+        batch_size: control steps of an iteration.
+        done: the records of the iterations that are over already.
+        minimal: a line per iteration, nothing else.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        batch_size: int,
+        *,
+        done: Sequence[Record] = (),
+        minimal: bool = False,
+        console: Console | None = None,
+    ) -> None:
+        self.console = console or Console(highlight=False)
+        self._limits, self._batch_size = limits, batch_size
+        self._last = done[-1] if done else None
+        self._recent: deque[float] = deque(
+            (each["seconds_sampling"] + each["seconds_update"] for each in done[-_RECENT:]), _RECENT
+        )
+        self._begin = time.perf_counter()
+        self._progress: Progress | None = None
+        if self.console.is_terminal and not minimal:
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            self._progress = Progress(*columns, console=self.console, transient=True)
+            self._bar = self._progress.add_task("", total=self._expected())
+            self._show(0)
+
+    def sampling(self, steps: int) -> None:
+        self._show(steps)
+
+    def iteration(self, record: Record) -> None:
+        now = time.perf_counter()
+        self._recent.append(now - self._begin)
+        self._begin, self._last = now, record
+        line = iteration_line(record, self._limits.iterations, self.time_left())
+        self.console.print(line, soft_wrap=True, markup=False)
+        self._show(0)
+
+    def note(self, text: str) -> None:
+        self.console.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
+
+    def conclude(self, summary: Record, path: Path) -> None:
+        """Says how the run ended."""
+        text = f"Stopped after {summary['iterations']} iterations: {summary['stopped']}."
+        if summary["best_reward_mean"] is not None:
+            text += f" Reward {summary['reward_mean']:.2f}, best {summary['best_reward_mean']:.2f}"
+            text += f" (iteration {summary['best_iteration']})."
+        if summary["skipped"]:
+            text += f" {summary['skipped']} updates were skipped."
+        self.console.print(f"{text} Everything is in {path}", soft_wrap=True, markup=False)
+
+    def time_left(self) -> float | None:
+        """Seconds until a limit of iterations or steps is reached, as the last iterations went."""
+        if not self._recent:
+            return None
+        done = self._last["iteration"] if self._last else 0
+        return (self._expected() - done) * sum(self._recent) / len(self._recent)
+
+    def __enter__(self) -> PolicyConsole:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _expected(self) -> float:
+        """How many iterations there will be, unless the reward is reached before."""
+        expected = float(self._limits.iterations)
+        if self._limits.max_steps is not None:
+            done, steps = (self._last["iteration"], self._last["steps_total"]) if self._last else (0, 0)
+            left = max(0, self._limits.max_steps - steps)
+            expected = min(expected, done + -(-left // self._batch_size))
+        return expected
+
+    def _show(self, steps: int) -> None:
+        if self._progress is None:
+            return
+        done = self._last["iteration"] if self._last else 0
+        total = self._expected()
+        words = [f"iteration {done + 1} of {total:.0f}"]
+        if self._last is not None and self._last["reward_mean"] is not None:
+            words.append(f"reward {self._last['reward_mean']:.2f}")
+        left = self.time_left()
+        if left is not None:
+            words.append(f"{duration(left)} left")
+        share = min(1.0, steps / self._batch_size)
+        self._progress.update(self._bar, description="  ".join(words), completed=done + share, total=total)
+
+
+def iteration_line(record: Record, iterations: int, left: float | None) -> str:
+    """The numbers of an iteration, in one line of fixed columns."""
+
+    def number(name: str, form: str) -> str:
+        value = record[name]
+        return "–".rjust(int(form.split(".")[0])) if value is None else f"{value:{form}f}"
+
+    words = [
+        f"{record['iteration']:5d} of {iterations}",
+        f"steps {record['steps_total']:11,d}",
+        f"reward {number('reward_mean', '8.2')} ± {number('reward_std', '6.2')}",
+        f"length {record['episode_length_mean']:4.0f}",
+        f"KL {number('kl', '6.4')}",
+        f"std {record['policy_std']:5.3f}",
+        f"explained {number('explained_variance', '5.2')}",
+        f"{record['seconds_sampling']:5.2f} + {record['seconds_update']:4.2f} s",
+    ]
+    if left is not None:
+        words.append(f"{duration(left)} left")
+    return "  ".join(words)
+
+
+def duration(seconds: float) -> str:
+    """Whole hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
