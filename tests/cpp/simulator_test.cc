@@ -222,7 +222,16 @@ std::shared_ptr<const Task> cramped_task() {
   return fixture::load(mjb, fixture::plain_spec(mjb));
 }
 
+// An error leaves a simulation by longjmp, past what tells the thread sanitizer that its call has ended
+// (src/batch.h): what the call wrote would look unordered.
+#ifdef __SANITIZE_THREAD__
+#define MBMF_SKIP_WITHOUT_ORDER GTEST_SKIP() << "the thread sanitizer does not see how an error ends a call"
+#else
+#define MBMF_SKIP_WITHOUT_ORDER static_cast<void>(0)
+#endif
+
 TEST(SimulatorTest, AnErrorInMuJoCoIsContained) {
+  MBMF_SKIP_WITHOUT_ORDER;
   Simulator simulator(cramped_task(), 3, 2, 0);
   const std::vector<double> before = rows(simulator);
   const double actions[] = {0, 0, 0};
@@ -356,6 +365,7 @@ TEST(CollectRandomTest, ADivergedEpisodeEndsBeforeTheFailingStep) {
 }
 
 TEST(CollectRandomTest, AnErrorInMuJoCoEndsItsEpisodeOnly) {
+  MBMF_SKIP_WITHOUT_ORDER;
   const auto task = cramped_task();
   Buffers buffers(*task, 7, 5);
   collect_random(*task, buffers.view, 0, 0, 3, nullptr);
