@@ -52,7 +52,7 @@ def test_demo_is_reproducible_and_replaces_an_earlier_one(
 ) -> None:
     monkeypatch.setattr("mbmf.cli.demo._show", lambda *args: [])
     rewards = []
-    for arguments in (["--nthread=1"], ["--nthread=3"], ["--seed=1"]):
+    for arguments in (["--nthread=1"], ["--nthread=2"], ["--seed=1"]):
         assert cli.main(["demo", *SMALL, *arguments, f"--output={tmp_path}"]) == 0
         rewards.append(re.findall(r"reward .*", capsys.readouterr().out))
     assert rewards[0] == rewards[1] != rewards[2]
