@@ -13,7 +13,7 @@ import yaml
 
 from mbmf.errors import ConfigError
 from mbmf.task import Task, load_task
-from mbmf.task_schema import ModelBasedConfig, Source, TaskConfig
+from mbmf.task_schema import ModelBasedConfig, ModelFreeConfig, Source, TaskConfig
 
 
 def asset(name: str) -> Path:
@@ -211,5 +211,21 @@ def test_the_table_of_presets_is_right():
                 assert row[column] == f"{value['episodes']} × {value['steps']}"
             else:
                 assert float(row[column]) == value, (name, row)
-    described = {line.split("`")[1] for line in lines if line.startswith("| `")}
+    section = lines.index("## Model-free learning")
+    described = {line.split("`")[1] for line in lines[:section] if line.startswith("| `")}
     assert described == set(ModelBasedConfig.model_fields)
+
+
+def test_the_page_describes_model_free_settings_and_metrics():
+    section = (DOCS / "presets.md").read_text(encoding="utf-8").split("## Model-free learning")[1]
+    settings, metrics = section.split("| key | meaning |\n")[0], section.split("| key | meaning |\n")[1]
+    rows = [line.strip("|").split("|") for line in settings.splitlines() if line.startswith("| `")]
+    assert {row[0].strip(" `") for row in rows} == set(ModelFreeConfig.model_fields)
+    for name in ("swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"):
+        values = load_task(name).model_free.model_dump()
+        for row in rows:
+            default = row[-1].strip()
+            if default != "required":
+                assert yaml.safe_load(default) == pytest.approx(values[row[0].strip(" `")])
+    for key in ("steps_total", "reward_mean", "kl", "explained_variance", "seconds_update"):
+        assert f"`{key}`" in metrics
