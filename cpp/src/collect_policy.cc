@@ -123,20 +123,28 @@ class PolicyEpisodes {
       for (int sim = 0; failed > 0 && sim < mjb_nsim(batch_.get()); ++sim) {
         if (mjb_status(batch_.get())[sim] == 0) continue;
         Runner& runner = runners_[static_cast<std::size_t>(sim)];
-        if (!runner.busy) throw Error(std::string("MuJoCo failed: ") + mjb_error(batch_.get(), sim));
+        if (!runner.busy) {
+          fail(std::make_exception_ptr(Error(std::string("MuJoCo failed: ") + mjb_error(batch_.get(), sim))));
+          return;
+        }
         runner.episode.diverged.push_back(1);
         finish(&runner);
       }
     }
-    if (thrown_) std::rethrow_exception(thrown_);
   }
 
   void stop() { stop_ = true; }
+
   // Without what was done ahead.
   std::int64_t steps_done() const {
     return options_.steps > 0 ? std::min<std::int64_t>(steps_done_, options_.steps) : steps_done_.load();
   }
-  PolicyBatch take() { return std::move(result_); }
+
+  // The result once all have run. Throws what went wrong.
+  PolicyBatch take() {
+    if (thrown_) std::rethrow_exception(thrown_);
+    return std::move(result_);
+  }
 
  private:
   // What a simulation works on.
@@ -184,7 +192,7 @@ class PolicyEpisodes {
       try {
         if (self.run_episode(d, &runner)) self.finish(&runner);
       } catch (...) {
-        self.fail();
+        self.fail(std::current_exception());
       }
       runner.busy = false;
     }
@@ -291,14 +299,14 @@ class PolicyEpisodes {
         waiting_.erase(next);
       }
     } catch (...) {
-      fail();
+      fail(std::current_exception());
     }
   }
 
-  // Stops everything for the exception that is being handled: none may leave through MuJoCo.
-  void fail() noexcept {
+  // Stops everything; `take` throws the exception, which must not leave through MuJoCo.
+  void fail(std::exception_ptr exception) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
-    thrown_ = std::current_exception();
+    thrown_ = std::move(exception);
     stop_ = true;
   }
 
@@ -309,8 +317,10 @@ class PolicyEpisodes {
     stop_ = options_.steps > 0 ? result_.nsteps() >= options_.steps : ndone_ == options_.episodes;
     nempty_ = episode.nsteps() > 0 ? 0 : nempty_ + 1;
     if (options_.steps > 0 && nempty_ == kMostEmptyEpisodes) {
-      throw Error("the simulation diverges in the first step: " + std::to_string(nempty_) +
-                  " episodes in a row have no steps");
+      // kept, not thrown: this runs inside mjb_apply
+      thrown_ = std::make_exception_ptr(Error("the simulation diverges in the first step: " +
+                                              std::to_string(nempty_) + " episodes in a row have no steps"));
+      stop_ = true;
     }
   }
 

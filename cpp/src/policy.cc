@@ -69,6 +69,7 @@ void GaussianPolicy::mean(const float* observations, std::int64_t n, float* mean
   const std::int64_t blocks = (n + kRowsAtOnce - 1) / kRowsAtOnce;
   ThreadPool pool(static_cast<int>(std::clamp<std::int64_t>(blocks, 1, resolve_nthread(nthread))));
   std::vector<PolicyEvaluator> evaluators;
+  evaluators.reserve(static_cast<std::size_t>(pool.nthread()));
   for (int i = 0; i < pool.nthread(); ++i) evaluators.emplace_back(*this);
   const std::int64_t nobs = nobservation(), na = naction();
   pool.parallel_for(blocks, [&](std::int64_t block, int thread) {

@@ -21,13 +21,9 @@ void run_watched(const std::function<void()>& work, const std::function<std::int
   std::mutex mutex;
   std::condition_variable changed;
   bool done = false, stopped = false;
-  std::exception_ptr work_threw, progress_threw;
+  std::exception_ptr thrown;
   std::thread runner([&] {
-    try {
-      work();
-    } catch (...) {
-      work_threw = std::current_exception();
-    }
+    work();
     std::lock_guard<std::mutex> lock(mutex);
     done = true;
     changed.notify_one();
@@ -40,7 +36,7 @@ void run_watched(const std::function<void()>& work, const std::function<std::int
       try {
         stopped = !progress(steps_done());
       } catch (...) {
-        progress_threw = std::current_exception();
+        thrown = std::current_exception();
         stopped = true;
       }
       if (stopped) stop();
@@ -48,8 +44,7 @@ void run_watched(const std::function<void()>& work, const std::function<std::int
     }
   }
   runner.join();
-  if (progress_threw) std::rethrow_exception(progress_threw);
-  if (work_threw) std::rethrow_exception(work_threw);
+  if (thrown) std::rethrow_exception(thrown);
   if (stopped || (progress && !progress(steps_done()))) throw Error("the collection was stopped");
 }
 

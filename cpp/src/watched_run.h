@@ -10,10 +10,10 @@
 
 namespace mbmf {
 
-// Runs `work` on a thread of its own, so that progress is reported on time however long a step takes. Calls
-// progress(steps_done()) from the caller's thread about ten times a second and once at the end; once it
-// returns false or throws, calls stop(), after which work must return soon. Throws what work or progress
-// threw, and mbmf::Error if progress returned false.
+// Runs `work`, which must not throw, on a thread of its own, so that progress is reported on time however
+// long a step takes. Calls progress(steps_done()) from the caller's thread about ten times a second and once
+// at the end; once it returns false or throws, calls stop(), after which work must return soon. Throws what
+// progress threw, and mbmf::Error if it returned false.
 void run_watched(const std::function<void()>& work, const std::function<std::int64_t()>& steps_done,
                  const std::function<void()>& stop, const Progress& progress);
 

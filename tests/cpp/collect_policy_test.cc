@@ -282,7 +282,10 @@ TEST(CollectPolicyTest, DivergedEpisodesEndBeforeTheFailingStep) {
 }
 
 // An error in MuJoCo leaves the step by a jump.
-TEST(CollectPolicyTest, AnErrorInMujocoEndsItsEpisodeOnly) {
+TEST(CollectPolicyTest, AnErrorInMuJoCoEndsItsEpisodeOnly) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "the thread sanitizer does not see how an error ends a call";
+#endif
   const auto task = ball_task("ctrlrange='-1 1' ctrllimited='true'");
   const GaussianPolicy policy = make_policy(task->nobservation(), 1, 0.1f, -1.0f);
   mjcb_control = [](const mjModel*, mjData* d) {
