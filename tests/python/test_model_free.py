@@ -287,6 +287,17 @@ def test_command_shows_each_iteration(
     assert config["limits"]["iterations"] == 2
 
 
+def test_command_says_how_to_continue(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mf, "trpo_step", interrupt)
+    assert mf_command(folder, "--seed=3") == 130
+    flags = f"--which_agent={folder / 'small.yaml'} --seed=3 --runs_dir={folder / 'runs'} --resume"
+    assert f"Interrupted. To continue:\n  mbmf mf {flags}" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert mf_command(folder, "--seed=3", "--resume", "--print_minimal") == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
