@@ -155,7 +155,8 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
     }
     if (time == work.horizon) break;
 
-    // the dead leave: the last live candidate takes a dead one's lane
+    // the dead leave: the last live candidate takes a dead one's lane. A hopper's plan with a trained model,
+    // of whose points a fifth are alive, takes 0.27 of the time of one in which nobody dies.
     if (work.nalive > 0) {
       for (int lane = 0; lane < live;) {
         if (!s.gone[lane]) {
@@ -173,8 +174,11 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
       }
     }
 
-    // at t = 0 the state's part of the first layer is everyone's; the last point needs only what the cost
-    // reads
+    // at t = 0 the state's part of the first layer is everyone's: without this a plan takes 5 % longer (ant),
+    // 6 % (hopper), 2 % (swimmer), 1 % (half cheetah). The last point needs only what the cost reads: without
+    // this 7 % (ant), 6 % (half cheetah), less than the noise of 3 % (swimmer, hopper).
+    // Not worth it: leaving out hidden units that no lane activates. With trained models these are 2 % (half
+    // cheetah) to 10 % (ant) of a plan's units, less than what finding them costs.
     const bool is_last = time == work.horizon - 1;
     const PackedLayer& layer = is_last ? *net.last : output;
     for (int tile = 0; tile * kTile < live; ++tile) {
