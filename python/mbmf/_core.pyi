@@ -1,0 +1,630 @@
+"""
+The C++ core of mbmf: tasks, batched MuJoCo simulation, learned dynamics and planning.
+"""
+
+from __future__ import annotations
+import collections.abc
+import enum
+import numpy
+import numpy.typing
+import typing
+
+__all__: list[str] = [
+    "Bounds",
+    "Channel",
+    "ChannelBound",
+    "Dynamics",
+    "Error",
+    "GaussianPolicy",
+    "Noise",
+    "NoiseKind",
+    "Planner",
+    "RandomShooting",
+    "Reset",
+    "ResetKind",
+    "ResetSet",
+    "Simulator",
+    "SimulatorShooting",
+    "Source",
+    "StateBound",
+    "Task",
+    "TaskSpec",
+    "Term",
+    "TermKind",
+    "Transform",
+    "action_noise",
+    "available_isas",
+    "collect_mpc",
+    "collect_policy",
+    "collect_random",
+    "isa",
+    "mujoco_version",
+    "mujoco_version_loaded",
+    "multiply_add_peak",
+    "philox",
+]
+
+class Error(RuntimeError):
+    pass
+
+class Source(enum.IntEnum):
+    """Where a number comes from in mjData."""
+
+    TIME = 0
+    QPOS = 1
+    QVEL = 2
+    ACT = 3
+    SENSOR = 4
+    BODY_POS = 5
+    BODY_ROTATION = 6
+    SITE_POS = 7
+    SUBTREE_COM = 8
+    SUBTREE_LINVEL = 9
+    BODY_EULER = 10
+
+class Transform(enum.IntEnum):
+    """What is done to a number that was read."""
+
+    IDENTITY = 0
+    COS = 1
+    SIN = 2
+
+class TermKind(enum.IntEnum):
+    """The kinds of reward and cost terms."""
+
+    CONSTANT = 0
+    LINEAR = 1
+    QUADRATIC = 2
+    ABSOLUTE = 3
+    DISTANCE = 4
+    OUTSIDE = 5
+    ACTION = 6
+
+class NoiseKind(enum.IntEnum):
+    """The kinds of noise on a start state."""
+
+    NONE = 0
+    NORMAL = 1
+    UNIFORM = 2
+
+class ResetKind(enum.IntEnum):
+    """How an episode starts."""
+
+    DEFAULT = 0
+    RANDOM = 1
+    CONTROL = 2
+
+class Bounds:
+    """
+    An interval; NaN is outside.
+    """
+
+    high_open: bool
+    low_open: bool
+    def __init__(
+        self,
+        low: typing.SupportsFloat | typing.SupportsIndex,
+        high: typing.SupportsFloat | typing.SupportsIndex,
+        low_open: bool = False,
+        high_open: bool = False,
+    ) -> None: ...
+    @property
+    def high(self) -> float: ...
+    @high.setter
+    def high(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def low(self) -> float: ...
+    @low.setter
+    def low(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class Channel:
+    """
+    One dimension of a state: a source, transformed, then clipped.
+    """
+
+    source: Source
+    transform: Transform
+    def __init__(
+        self,
+        source: Source,
+        address: typing.SupportsInt | typing.SupportsIndex = 0,
+        transform: Transform = Transform.IDENTITY,
+        low: typing.SupportsFloat | typing.SupportsIndex = ...,
+        high: typing.SupportsFloat | typing.SupportsIndex = ...,
+    ) -> None: ...
+    @property
+    def address(self) -> int: ...
+    @address.setter
+    def address(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def high(self) -> float: ...
+    @high.setter
+    def high(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def low(self) -> float: ...
+    @low.setter
+    def low(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class ChannelBound:
+    """
+    A number of mjData that must stay within bounds.
+    """
+
+    bounds: Bounds
+    channel: Channel
+    def __init__(self, channel: Channel, bounds: Bounds) -> None: ...
+
+class StateBound:
+    """
+    A state dimension that must stay within bounds.
+    """
+
+    bounds: Bounds
+    def __init__(self, index: typing.SupportsInt | typing.SupportsIndex, bounds: Bounds) -> None: ...
+    @property
+    def index(self) -> int: ...
+    @index.setter
+    def index(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+class Term:
+    """
+    One term of a reward or a cost.
+    """
+
+    bounds: Bounds
+    kind: TermKind
+    def __init__(
+        self,
+        kind: TermKind,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        index: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
+        target: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
+        target_index: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
+        bounds: Bounds = ...,
+    ) -> None: ...
+    @property
+    def index(self) -> list[int]: ...
+    @index.setter
+    def index(self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None: ...
+    @property
+    def target(self) -> list[float]: ...
+    @target.setter
+    def target(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None: ...
+    @property
+    def target_index(self) -> list[int]: ...
+    @target_index.setter
+    def target_index(
+        self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+    ) -> None: ...
+    @property
+    def weight(self) -> float: ...
+    @weight.setter
+    def weight(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class Noise:
+    """
+    Noise on a start vector: scale * N(0, 1), or uniform in [-scale, scale).
+    """
+
+    kind: NoiseKind
+    def __init__(
+        self, kind: NoiseKind = NoiseKind.NONE, scale: typing.SupportsFloat | typing.SupportsIndex = 0.0
+    ) -> None: ...
+    @property
+    def scale(self) -> float: ...
+    @scale.setter
+    def scale(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class ResetSet:
+    """
+    A start qpos that is set to a value uniform in [low, high).
+    """
+    def __init__(
+        self,
+        index: typing.SupportsInt | typing.SupportsIndex,
+        low: typing.SupportsFloat | typing.SupportsIndex,
+        high: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    @property
+    def high(self) -> float: ...
+    @high.setter
+    def high(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def index(self) -> int: ...
+    @index.setter
+    def index(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def low(self) -> float: ...
+    @low.setter
+    def low(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class Reset:
+    """
+    How an episode starts: noise on qpos and qvel, then some qpos set.
+    """
+
+    qpos: Noise
+    qvel: Noise
+    def __init__(
+        self, qpos: Noise = ..., qvel: Noise = ..., set_qpos: collections.abc.Sequence[ResetSet] = []
+    ) -> None: ...
+    @property
+    def set_qpos(self) -> list[ResetSet]: ...
+    @set_qpos.setter
+    def set_qpos(self, arg0: collections.abc.Sequence[ResetSet]) -> None: ...
+
+class TaskSpec:
+    """
+    What a task is. Lists are copied when read: assign a whole list to change one.
+    """
+
+    name: str
+    def __init__(self) -> None: ...
+    @property
+    def alive(self) -> list[StateBound]: ...
+    @alive.setter
+    def alive(self, arg0: collections.abc.Sequence[StateBound]) -> None: ...
+    @property
+    def cost(self) -> list[Term]: ...
+    @cost.setter
+    def cost(self, arg0: collections.abc.Sequence[Term]) -> None: ...
+    @property
+    def healthy(self) -> list[ChannelBound]: ...
+    @healthy.setter
+    def healthy(self, arg0: collections.abc.Sequence[ChannelBound]) -> None: ...
+    @property
+    def observation(self) -> list[Channel]: ...
+    @observation.setter
+    def observation(self, arg0: collections.abc.Sequence[Channel]) -> None: ...
+    @property
+    def physics_steps(self) -> int: ...
+    @physics_steps.setter
+    def physics_steps(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def reset(self) -> typing.Annotated[list[Reset], "FixedSize(3)"]:
+        """
+        Three resets, by ResetKind.
+        """
+    @reset.setter
+    def reset(self, arg1: typing.Annotated[collections.abc.Sequence[Reset], "FixedSize(3)"]) -> None: ...
+    @property
+    def reward(self) -> list[Term]: ...
+    @reward.setter
+    def reward(self, arg0: collections.abc.Sequence[Term]) -> None: ...
+    @property
+    def start_qpos(self) -> list[float]: ...
+    @start_qpos.setter
+    def start_qpos(
+        self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
+    ) -> None: ...
+    @property
+    def start_qvel(self) -> list[float]: ...
+    @start_qvel.setter
+    def start_qvel(
+        self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
+    ) -> None: ...
+    @property
+    def state(self) -> list[Channel]: ...
+    @state.setter
+    def state(self, arg0: collections.abc.Sequence[Channel]) -> None: ...
+
+class Task:
+    """
+    A compiled task. Immutable; may be used from several threads.
+    """
+    def __init__(self, mjb: bytes, spec: TaskSpec) -> None: ...
+    def cost(self, states: numpy.ndarray, actions: numpy.ndarray) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Planning cost of K candidates: states float32 (K, H + 1, nstate), actions float32 (K, H, naction) -> float64 (K,).
+        """
+    @property
+    def dt(self) -> float:
+        """
+        Seconds of one control step.
+        """
+    @property
+    def is_sparse(self) -> bool:
+        """
+        Whether MuJoCo would use sparse constraint Jacobians.
+        """
+    @property
+    def naction(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def nobservation(self) -> int: ...
+    @property
+    def nstate(self) -> int: ...
+    @property
+    def observes_state(self) -> bool:
+        """
+        Whether the observation is the state, channel by channel.
+        """
+    @property
+    def spec(self) -> TaskSpec:
+        """
+        A copy of the specification.
+        """
+
+class Simulator:
+    """
+    Many MuJoCo simulations of one task. Not to be used from several threads at once.
+    """
+    def __init__(
+        self,
+        task: Task,
+        nsim: typing.SupportsInt | typing.SupportsIndex,
+        nthread: typing.SupportsInt | typing.SupportsIndex,
+        seed: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def error(self, sim: typing.SupportsInt | typing.SupportsIndex) -> str: ...
+    def get_state(self, ids: typing.Any) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        float64 (nid, state_size).
+        """
+    def reseed(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def reset(self, ids: typing.Any, kind: ResetKind) -> None: ...
+    def set_state(self, ids: typing.Any, rows: numpy.ndarray) -> None: ...
+    def start(self, ids: typing.Any, kind: ResetKind, episodes: numpy.ndarray) -> None:
+        """
+        Starts simulations as the episodes of these numbers: uint64 (nid,).
+        """
+    def step(self, ids: typing.Any, actions: numpy.ndarray) -> None:
+        """
+        actions: float64 (nid, naction).
+        """
+    @property
+    def diverged(self) -> numpy.ndarray: ...
+    @property
+    def nsim(self) -> int: ...
+    @property
+    def nthread(self) -> int: ...
+    @property
+    def observations(self) -> numpy.ndarray: ...
+    @property
+    def rewards(self) -> numpy.ndarray: ...
+    @property
+    def state_size(self) -> int: ...
+    @property
+    def states(self) -> numpy.ndarray: ...
+    @property
+    def terminated(self) -> numpy.ndarray: ...
+
+class Dynamics:
+    """
+    A learned dynamics model in the C++ core.
+
+    next state = state + de-normalised MLP of the normalised state and action, in float32. The normalisation is folded into
+    the first and the last layer. Immutable.
+    """
+    def __init__(
+        self,
+        nstate: typing.SupportsInt | typing.SupportsIndex,
+        naction: typing.SupportsInt | typing.SupportsIndex,
+        weights: collections.abc.Sequence[numpy.ndarray],
+        biases: collections.abc.Sequence[numpy.ndarray],
+        activation: str,
+        state_mean: numpy.ndarray,
+        state_std: numpy.ndarray,
+        action_mean: numpy.ndarray,
+        action_std: numpy.ndarray,
+        delta_mean: numpy.ndarray,
+        delta_std: numpy.ndarray,
+    ) -> None: ...
+    def open_loop(
+        self,
+        states: numpy.ndarray,
+        actions: numpy.ndarray,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        states float32 (N, nstate), actions float32 (N, H, naction) -> states float32 (N, H + 1, nstate), the first row being the start.
+        """
+    def predict(
+        self,
+        states: numpy.ndarray,
+        actions: numpy.ndarray,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        states float32 (N, nstate), actions float32 (N, naction) -> next states float32 (N, nstate).
+        """
+    @property
+    def naction(self) -> int: ...
+    @property
+    def nstate(self) -> int: ...
+
+class Planner:
+    """
+    A search over random candidates; a plan is a pure function of (model, task, start, seed, episode, step).
+    """
+    def costs(
+        self,
+        state: numpy.ndarray,
+        episode: typing.SupportsInt | typing.SupportsIndex,
+        step: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        The costs of all candidates: float64 (K,).
+        """
+    def plan(
+        self,
+        state: numpy.ndarray,
+        episode: typing.SupportsInt | typing.SupportsIndex,
+        step: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[int, float, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]:
+        """
+        state float64 (start_size,) -> (candidate, cost, actions float32 (H, naction), states float32 (H + 1, nstate)).
+        """
+    def plan_batch(
+        self, states: numpy.ndarray, episodes: numpy.ndarray, steps: numpy.ndarray
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float64]]:
+        """
+        states float64 (n, start_size), episodes and steps uint64 (n,) -> first actions float32 (n, naction) and costs float64 (n,).
+        """
+    def sample(
+        self,
+        episode: typing.SupportsInt | typing.SupportsIndex,
+        step: typing.SupportsInt | typing.SupportsIndex,
+        first: typing.SupportsInt | typing.SupportsIndex,
+        count: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The actions of some candidates: float32 (count, H, naction).
+        """
+    @property
+    def start_size(self) -> int: ...
+
+class RandomShooting(Planner):
+    """
+    Rolls candidates through a learned model; a start is a state (nstate,).
+    """
+    def __init__(
+        self,
+        task: Task,
+        dynamics: Dynamics,
+        horizon: typing.SupportsInt | typing.SupportsIndex,
+        candidates: typing.SupportsInt | typing.SupportsIndex,
+        seed: typing.SupportsInt | typing.SupportsIndex = 0,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    @property
+    def scratch_bytes(self) -> int:
+        """
+        Bytes of working memory of a thread, with all that the threads share.
+        """
+
+class SimulatorShooting(Planner):
+    """
+    Rolls candidates through MuJoCo itself; a start is an integration-state row (state_size,).
+    """
+    def __init__(
+        self,
+        task: Task,
+        horizon: typing.SupportsInt | typing.SupportsIndex,
+        candidates: typing.SupportsInt | typing.SupportsIndex,
+        seed: typing.SupportsInt | typing.SupportsIndex = 0,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+
+class GaussianPolicy:
+    """
+    A Gaussian policy in the C++ core.
+
+    The mean of the action is an MLP of the observation, with tanh between the layers, in float32; the logarithms of the
+    standard deviations are numbers of their own. Immutable.
+    """
+    def __init__(
+        self,
+        weights: collections.abc.Sequence[numpy.ndarray],
+        biases: collections.abc.Sequence[numpy.ndarray],
+        log_std: numpy.ndarray,
+    ) -> None:
+        """
+        weights float32 (rows, cols) and biases float32 (rows,) of each layer, log_std float32 (naction,).
+        """
+    def mean(
+        self, observations: numpy.ndarray, nthread: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        observations float32 (N, nobservation) -> mean actions float32 (N, naction).
+        """
+    @property
+    def naction(self) -> int: ...
+    @property
+    def nobservation(self) -> int: ...
+
+def action_noise(
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    episode: typing.SupportsInt | typing.SupportsIndex,
+    step: typing.SupportsInt | typing.SupportsIndex,
+    naction: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    The N(0, 1) that collect_mpc scales and adds to the action of a step: float64 (naction,).
+    """
+
+def available_isas() -> list[str]:
+    """
+    Instruction sets that this machine can run, best first.
+    """
+
+def collect_mpc(
+    planner: Planner,
+    episodes: typing.SupportsInt | typing.SupportsIndex,
+    steps: typing.SupportsInt | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    first_episode: typing.SupportsInt | typing.SupportsIndex,
+    action_noise: typing.SupportsFloat | typing.SupportsIndex,
+    progress: typing.Any,
+) -> dict[str, typing.Any]:
+    """
+    Episodes of the planner's actions, as a dictionary of arrays.
+    """
+
+def collect_policy(
+    task: Task,
+    policy: GaussianPolicy,
+    steps: typing.SupportsInt | typing.SupportsIndex,
+    episodes: typing.SupportsInt | typing.SupportsIndex,
+    max_steps: typing.SupportsInt | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    first_episode: typing.SupportsInt | typing.SupportsIndex,
+    nthread: typing.SupportsInt | typing.SupportsIndex,
+    start: ResetKind,
+    noise_std: typing.SupportsFloat | typing.SupportsIndex | None,
+    keep_hidden: bool,
+    keep_states: bool,
+    progress: typing.Any,
+) -> dict[str, typing.Any]:
+    """
+    Episodes of a policy's actions, end to end, as a dictionary of arrays.
+    """
+
+def collect_random(
+    task: Task,
+    episodes: typing.SupportsInt | typing.SupportsIndex,
+    steps: typing.SupportsInt | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    first_episode: typing.SupportsInt | typing.SupportsIndex,
+    nthread: typing.SupportsInt | typing.SupportsIndex,
+    progress: typing.Any,
+) -> dict[str, typing.Any]:
+    """
+    Episodes of random actions, as a dictionary of arrays.
+    """
+
+def isa() -> str:
+    """
+    The instruction set that a planner made now would use.
+    """
+
+def mujoco_version() -> str:
+    """
+    The MuJoCo release this was built for.
+    """
+
+def mujoco_version_loaded() -> str:
+    """
+    The MuJoCo release in this process.
+    """
+
+def multiply_add_peak(
+    nthread: typing.SupportsInt | typing.SupportsIndex = 1,
+    seconds: typing.SupportsFloat | typing.SupportsIndex = 0.2,
+) -> float:
+    """
+    Multiply-add peak in GFLOP/s: a register-only loop on each of nthread threads.
+    """
+
+def philox(
+    key: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"
+    ],
+    counter: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"
+    ],
+) -> typing.Annotated[list[int], "FixedSize(4)"]:
+    """
+    One Philox4x32-10 block of 32-bit words.
+    """
