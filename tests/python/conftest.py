@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import mujoco
 import pytest
+
+# a shell's background job ignores Ctrl-C and hands that on to what it starts; tests that press it need it heard
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
