@@ -8,7 +8,7 @@ import signal
 import mujoco
 import pytest
 
-# a shell's background job ignores Ctrl-C and hands that on to what it starts; tests that press it need it heard
+# a background job of a shell ignores Ctrl-C and passes that on; tests that press it need it heard
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
