@@ -10,25 +10,13 @@
 
 #include "cpu.h"
 #include "mbmf/random.h"
+#include "mlp_fixture.h"
 #include "packed_mlp.h"
 
 namespace mbmf {
 namespace {
 
-std::vector<Layer> random_layers(const std::vector<int>& widths, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<Layer> layers;
-  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
-    Layer layer{widths[i + 1], widths[i], {}, {}};
-    for (int k = 0; k < layer.rows * layer.cols; ++k) {
-      layer.weight.push_back(normal(generator) / std::sqrt(static_cast<float>(layer.cols)));
-    }
-    for (int k = 0; k < layer.rows; ++k) layer.bias.push_back(0.1f * normal(generator));
-    layers.push_back(layer);
-  }
-  return layers;
-}
+using fixture::random_layers;
 
 std::vector<double> oracle(const Mlp& mlp, const float* in) {
   std::vector<double> x(in, in + mlp.ninput());

@@ -3,8 +3,6 @@
 #ifndef MBMF_TESTS_PLANNER_FIXTURE_H_
 #define MBMF_TESTS_PLANNER_FIXTURE_H_
 
-#include <mujoco/mujoco.h>
-
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -14,6 +12,7 @@
 
 #include "mbmf/dynamics.h"
 #include "mbmf/task.h"
+#include "task_fixture.h"
 
 namespace mbmf::fixture {
 
@@ -24,16 +23,7 @@ inline std::shared_ptr<const Task> make_task(int nstate, int naction, std::vecto
       "<mujoco><worldbody><body><joint name='j' type='slide'/><geom size='.1'/></body></worldbody><actuator>";
   for (int i = 0; i < naction; ++i) xml += "<motor joint='j' ctrlrange='-1 1' ctrllimited='true'/>";
   xml += "</actuator></mujoco>";
-  mjVFS vfs;
-  mj_defaultVFS(&vfs);
-  mj_addBufferVFS(&vfs, "model.xml", xml.data(), static_cast<int>(xml.size()));
-  char error[500] = "";
-  mjModel* model = mj_loadXML("model.xml", &vfs, error, sizeof(error));
-  mj_deleteVFS(&vfs);
-  if (model == nullptr) throw std::runtime_error(error);
-  std::vector<char> mjb(static_cast<std::size_t>(mj_sizeModel(model)));
-  mj_saveModel(model, nullptr, mjb.data(), static_cast<int>(mjb.size()));
-  mj_deleteModel(model);
+  const std::vector<char> mjb = compile(xml);
 
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   TaskSpec spec;

@@ -16,24 +16,12 @@
 
 #include "allocation_counter.h"
 #include "mbmf/isa.h"
+#include "mlp_fixture.h"
 
 namespace mbmf {
 namespace {
 
-std::vector<Layer> random_layers(const std::vector<int>& widths, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<Layer> layers;
-  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
-    Layer layer{widths[i + 1], widths[i], {}, {}};
-    for (int k = 0; k < layer.rows * layer.cols; ++k) {
-      layer.weight.push_back(normal(generator) / std::sqrt(static_cast<float>(layer.cols)));
-    }
-    for (int k = 0; k < layer.rows; ++k) layer.bias.push_back(0.1f * normal(generator));
-    layers.push_back(std::move(layer));
-  }
-  return layers;
-}
+using fixture::random_layers;
 
 GaussianPolicy random_policy(const std::vector<int>& widths, unsigned seed = 1) {
   return {random_layers(widths, seed), std::vector<float>(static_cast<std::size_t>(widths.back()), -0.5f)};

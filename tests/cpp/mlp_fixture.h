@@ -1,0 +1,33 @@
+// Random networks for the tests of kernels and policies.
+
+#ifndef MBMF_TESTS_MLP_FIXTURE_H_
+#define MBMF_TESTS_MLP_FIXTURE_H_
+
+#include <cmath>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "mbmf/mlp.h"
+
+namespace mbmf::fixture {
+
+// Layers of these widths, input first, whose outputs are of the size of their inputs.
+inline std::vector<Layer> random_layers(const std::vector<int>& widths, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<Layer> layers;
+  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
+    Layer layer{widths[i + 1], widths[i], {}, {}};
+    for (int k = 0; k < layer.rows * layer.cols; ++k) {
+      layer.weight.push_back(normal(generator) / std::sqrt(static_cast<float>(layer.cols)));
+    }
+    for (int k = 0; k < layer.rows; ++k) layer.bias.push_back(0.1f * normal(generator));
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+}  // namespace mbmf::fixture
+
+#endif  // MBMF_TESTS_MLP_FIXTURE_H_
