@@ -72,4 +72,28 @@ PackedMlp::PackedMlp(const Mlp& mlp, const kernel::Table& table, std::vector<int
           mlp.activation() == Activation::kTanh, widest};
 }
 
+RowMlp::RowMlp(const Mlp& mlp) {
+  for (const Layer& layer : mlp.layers()) {
+    const int rows = (layer.rows + kernel::kRowPad - 1) / kernel::kRowPad * kernel::kRowPad;
+    AlignedFloats weight(static_cast<std::size_t>(rows) * layer.cols), bias(static_cast<std::size_t>(rows));
+    for (int k = 0; k < layer.cols; ++k) {
+      for (int r = 0; r < layer.rows; ++r) {
+        weight.data()[static_cast<std::size_t>(k) * rows + r] =
+            layer.weight[static_cast<std::size_t>(r) * layer.cols + k];
+      }
+    }
+    std::copy(layer.bias.begin(), layer.bias.end(), bias.data());
+    layers_.push_back({rows, layer.cols, weight.data(), bias.data()});
+    storage_.push_back(std::move(weight));
+    storage_.push_back(std::move(bias));
+  }
+}
+
+RowValues::RowValues(const RowMlp& mlp) {
+  for (const kernel::RowLayer& layer : mlp.layers()) {
+    storage_.emplace_back(static_cast<std::size_t>(layer.rows));
+    of_layer_.push_back(storage_.back().data());
+  }
+}
+
 }  // namespace mbmf

@@ -51,6 +51,32 @@ class PackedMlp {
   kernel::Net net_{};
 };
 
+// An Mlp packed for one input at a time, the vectors running along the rows. Immutable, shared by threads;
+// each needs a RowValues of its own.
+class RowMlp {
+ public:
+  explicit RowMlp(const Mlp& mlp);
+
+  const std::vector<kernel::RowLayer>& layers() const { return layers_; }
+  int nlayer() const { return static_cast<int>(layers_.size()); }
+
+ private:
+  std::vector<AlignedFloats> storage_;
+  std::vector<kernel::RowLayer> layers_;
+};
+
+// What the layers of a RowMlp give for an input.
+class RowValues {
+ public:
+  explicit RowValues(const RowMlp& mlp);
+
+  float* const* of_layers() const { return of_layer_.data(); }
+
+ private:
+  std::vector<AlignedFloats> storage_;
+  std::vector<float*> of_layer_;
+};
+
 }  // namespace mbmf
 
 #endif  // MBMF_PACKED_MLP_H_

@@ -27,6 +27,9 @@ struct RandomShooting::Impl {
   const kernel::Table& table;
   PlannerCost cost;
   PackedMlp packed;
+  RowMlp rows;  // the same network, for the best candidate alone
+  RowValues row_values;
+  AlignedFloats row_input;
   ThreadPool pool;
 
   int chunk;                                       // candidates of one kernel call
@@ -47,6 +50,9 @@ struct RandomShooting::Impl {
         table(select_kernels()),
         cost(task->spec().cost, task->spec().alive),
         packed(dynamics->mlp(), table, cost.rows()),
+        rows(dynamics->mlp()),
+        row_values(rows),
+        row_input(static_cast<std::size_t>(task->nstate() + task->naction())),
         pool(options.nthread) {
     // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
     chunk = cost.alive().empty() ? table.tile : table.group;
@@ -165,9 +171,9 @@ void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint6
   plan->actions.resize(horizon * static_cast<std::size_t>(m.task->naction()));
   plan->states.resize((horizon + 1) * static_cast<std::size_t>(m.task->nstate()));
   m.sample(m.key.front(), step, plan->candidate, 1, plan->actions.data());
-  m.table.open_loop(&m.packed.net(), m.task->nstate(), m.task->naction(), m.start.data(),
-                    plan->actions.data(), 1, m.options.horizon, plan->states.data(),
-                    m.scratch.front().data());
+  m.table.follow(m.rows.layers().data(), m.rows.nlayer(), m.packed.net().tanh, m.task->nstate(),
+                 m.task->naction(), m.start.data(), plan->actions.data(), m.options.horizon,
+                 plan->states.data(), m.row_input.data(), m.row_values.of_layers());
 }
 
 void RandomShooting::plan_batch(const double* states, const std::uint64_t* episodes,

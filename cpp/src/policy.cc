@@ -17,37 +17,17 @@ namespace {
 constexpr float kMaxLogStd = 80;           // exp(-80) is still a normal float32
 constexpr std::int64_t kRowsAtOnce = 256;  // observations that a thread takes together
 
-int padded(int rows) { return (rows + kernel::kRowPad - 1) / kernel::kRowPad * kernel::kRowPad; }
-
 }  // namespace
 
-// The network for one instruction set's kernel.
 struct GaussianPolicy::Packed {
-  explicit Packed(const Mlp& mlp) : table(select_kernels()) {
-    for (const Layer& layer : mlp.layers()) {
-      const int rows = padded(layer.rows);
-      AlignedFloats weight(static_cast<std::size_t>(rows) * layer.cols), bias(static_cast<std::size_t>(rows));
-      for (int k = 0; k < layer.cols; ++k) {
-        for (int r = 0; r < layer.rows; ++r) {
-          weight.data()[static_cast<std::size_t>(k) * rows + r] =
-              layer.weight[static_cast<std::size_t>(r) * layer.cols + k];
-        }
-      }
-      std::copy(layer.bias.begin(), layer.bias.end(), bias.data());
-      layers.push_back({rows, layer.cols, weight.data(), bias.data()});
-      storage.push_back(std::move(weight));
-      storage.push_back(std::move(bias));
-    }
-  }
+  explicit Packed(const Mlp& mlp) : table(select_kernels()), net(mlp) {}
 
   const kernel::Table& table;
-  std::vector<AlignedFloats> storage;
-  std::vector<kernel::RowLayer> layers;
+  RowMlp net;
 };
 
 struct PolicyEvaluator::Values {
-  std::vector<AlignedFloats> storage;
-  std::vector<float*> of_layer;
+  RowValues rows;
 };
 
 GaussianPolicy::GaussianPolicy(std::vector<Layer> layers, std::vector<float> log_std)
@@ -82,23 +62,19 @@ void GaussianPolicy::mean(const float* observations, std::int64_t n, float* mean
 }
 
 PolicyEvaluator::PolicyEvaluator(const GaussianPolicy& policy)
-    : packed_(policy.packed_), values_(std::make_unique<Values>()) {
-  for (const kernel::RowLayer& layer : packed_->layers) {
-    values_->storage.emplace_back(static_cast<std::size_t>(layer.rows));
-    values_->of_layer.push_back(values_->storage.back().data());
-  }
-}
+    : packed_(policy.packed_), values_(std::make_unique<Values>(RowValues(packed_->net))) {}
 
 PolicyEvaluator::~PolicyEvaluator() = default;
 PolicyEvaluator::PolicyEvaluator(PolicyEvaluator&&) noexcept = default;
 PolicyEvaluator& PolicyEvaluator::operator=(PolicyEvaluator&&) noexcept = default;
 
 const float* PolicyEvaluator::mean(const float* observation) {
-  packed_->table.policy(packed_->layers.data(), static_cast<int>(packed_->layers.size()), observation,
-                        values_->of_layer.data());
-  return values_->of_layer.back();
+  const RowMlp& net = packed_->net;
+  float* const* values = values_->rows.of_layers();
+  packed_->table.policy(net.layers().data(), net.nlayer(), observation, values);
+  return values[net.nlayer() - 1];
 }
 
-const float* PolicyEvaluator::hidden(int i) const { return values_->of_layer[static_cast<std::size_t>(i)]; }
+const float* PolicyEvaluator::hidden(int i) const { return values_->rows.of_layers()[i]; }
 
 }  // namespace mbmf

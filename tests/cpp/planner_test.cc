@@ -204,19 +204,23 @@ TEST_P(PlannerOn, BatchEqualsOneByOne) {
   }
 }
 
-// the predicted states are those of an open-loop prediction with the plan's actions
+// the predicted states are those of an open-loop prediction with the plan's actions, bit for bit
 TEST_P(PlannerOn, PredictedStatesAreTheModels) {
   const fixture::Preset preset = fixture::presets()[0];
   const auto task = fixture::make_task(preset.nstate, preset.naction, preset.cost);
-  const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, {64}, 0.1);
-  RandomShooting planner(task, dynamics, {10, 100, 5, 1});
-  const std::vector<double> start = middle(preset);
-  Plan plan;
-  planner.plan(start.data(), 0, 0, &plan);
-  const std::vector<float> first(start.begin(), start.end());
-  std::vector<float> want(plan.states.size());
-  dynamics->open_loop(first.data(), plan.actions.data(), 1, 10, want.data(), 1);
-  EXPECT_EQ(plan.states, want);
+  for (const std::vector<int>& hidden : {std::vector<int>{}, {64}, {500}, {9, 530}}) {
+    for (const Activation activation : {Activation::kRelu, Activation::kTanh}) {
+      const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, hidden, 0.1, 1, activation);
+      RandomShooting planner(task, dynamics, {10, 100, 5, 1});
+      const std::vector<double> start = middle(preset);
+      Plan plan;
+      planner.plan(start.data(), 0, 0, &plan);
+      const std::vector<float> first(start.begin(), start.end());
+      std::vector<float> want(plan.states.size());
+      dynamics->open_loop(first.data(), plan.actions.data(), 1, 10, want.data(), 1);
+      EXPECT_EQ(plan.states, want);
+    }
+  }
 }
 
 // 1.5 MB would be needed for the states of one candidate in eight at K = 15000; and a horizon of 200 needs no

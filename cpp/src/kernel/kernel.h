@@ -104,6 +104,10 @@ struct Table {
   // one input through layers with tanh between them: out[i] (rows of layer i, 64-byte aligned) gets what
   // layer i gives, the last one without tanh
   void (*policy)(const RowLayer* layer, int nlayer, const float* in, float* const* out);
+  // the states along the actions (horizon, naction) of one candidate: states (horizon + 1, nstate), the same
+  // bits as open_loop's. input (nstate + naction) and out, as of `policy`, are scratch
+  void (*follow)(const RowLayer* layer, int nlayer, int is_tanh, int nstate, int naction, const float* state,
+                 const float* actions, int horizon, float* states, float* input, float* const* out);
   void (*tanh)(float* x, int n);            // in place, n a multiple of tile; for tests
   double (*peak)(std::int64_t iterations);  // register-only multiply-adds; returns how many were done
 };

@@ -125,7 +125,7 @@ double peak(std::int64_t iterations) {
 }
 
 constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,   kRowBlock, kGroup, scratch_size, layer_base, rollout,
-                          open_loop,        forward, sample,    policy, tanh_rows,    peak};
+                          open_loop,        forward, sample,    policy, follow,       tanh_rows,  peak};
 
 }  // namespace
 
