@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from mbmf.episodes import Episodes
+    from mbmf.task import Task
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
@@ -78,6 +83,40 @@ class PolicyBatch:
         returns = np.zeros(len(self))
         np.add.at(returns, np.repeat(np.arange(len(self)), self.lengths), self.rewards)
         return returns
+
+    def to_episodes(self, task: Task) -> Episodes:
+        """The same as `mbmf.Episodes`, padded to the longest, with the executed actions, those in [-1, 1].
+
+        Raises ValueError if the states were not kept.
+        """
+        from mbmf.episodes import Episodes
+
+        if self.states is None or self.final_states is None:
+            raise ValueError("states must be kept (keep_states=True) to make episodes, got none")
+        longest = int(self.lengths.max(initial=0))
+        episode, step = np.repeat(np.arange(len(self)), self.lengths), self.times
+
+        def padded(rows: NDArray[Any], final: NDArray[Any] | None = None) -> NDArray[Any]:
+            points = longest if final is None else longest + 1
+            array = np.zeros((len(self), points, *rows.shape[1:]), rows.dtype)
+            array[episode, step] = rows
+            if final is not None:
+                array[np.arange(len(self)), self.lengths] = final
+            return array
+
+        observations = None
+        if not task.core.observes_state:
+            observations = padded(self.observations, self.final_observations).astype(np.float64)
+        return Episodes(
+            states=padded(self.states, self.final_states),
+            actions=padded(np.clip(self.actions, -1.0, 1.0)),
+            rewards=padded(self.rewards),
+            lengths=self.lengths.copy(),
+            terminated=self.terminated.copy(),
+            diverged=self.diverged.copy(),
+            observations=observations,
+            task=self.task,
+        )
 
     def __len__(self) -> int:
         return len(self.lengths)

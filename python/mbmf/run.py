@@ -5,6 +5,7 @@
                    summary.json     of the finished run
                    tb/              the same numbers as TensorBoard events, rebuilt from metrics.jsonl
                    data/ models/ rollouts/ policy/ plots/ videos/
+                   imitation/ mbmf_std<deviation>_<number>/    run directories of what starts from this run
 
 Files are whole or absent, at any moment (`mbmf.files.atomic_write`). A run holds a lock on its directory.
 """
@@ -28,19 +29,20 @@ import yaml
 
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
+from mbmf.task_record import comparable_task
 
 Record = dict[str, Any]
 
 FOLDERS = ("data", "models", "rollouts", "plots", "videos")
 _CONFIG, _METRICS, _SUMMARY, _BOARD, _LOCK = "config.yaml", "metrics.jsonl", "summary.json", "tb", ".lock"
 # policies are those of the commands that start from a run's rollouts
-_CONTENTS = (*FOLDERS, _METRICS, _SUMMARY, _BOARD, "policy")
+_CONTENTS = (*FOLDERS, _METRICS, _SUMMARY, _BOARD, "policy", "imitation", "mbmf_std*")
 # what may differ between a run and its continuation
 _INCIDENTAL = ("nthread", "limits", "versions")
 
 
 class Run:
-    """An open run directory, locked until `close`. Make it with `create`, `resume` or `reuse`."""
+    """An open run directory, locked until `close`. Make it with `create`, `resume`, `reuse` or `read`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,15 +73,19 @@ class Run:
         return run
 
     @classmethod
-    def resume(cls, path: str | os.PathLike[str], config: Mapping[str, Any]) -> Run:
+    def resume(
+        cls, path: str | os.PathLike[str], config: Mapping[str, Any], *, sections: tuple[str, ...] = ()
+    ) -> Run:
         """The run at ``path``, to be continued with the same configuration.
+
+        Of the task's learning sections only those in ``sections`` are compared: what the algorithm uses.
 
         Raises DataError if there is none, if its configuration differs (the message names the first key that
         does), if it is in use, or if the directory cannot be written.
         """
         run = cls(Path(path))
         found = run.config()
-        difference = _difference(_comparable(found), _comparable(config))
+        difference = first_difference(_comparable(found, sections), _comparable(config, sections))
         if difference is not None:
             key, old, new = difference
             raise DataError(
@@ -106,6 +112,17 @@ class Run:
         with run._opening():
             run._remove_contents(keep=keep)
             run._write_config(config)
+        return run
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Run:
+        """The run at ``path``, to take things from: nobody may change it meanwhile, others may read it too.
+
+        Raises DataError if there is none, or if it is being written.
+        """
+        run = cls(Path(path))
+        run.config()
+        run._take_lock(fcntl.LOCK_SH)
         return run
 
     # where things are
@@ -239,18 +256,7 @@ class Run:
     def _opening(self) -> Iterator[None]:
         """Takes the lock, and clears away what a killed run left half written."""
         try:
-            with self.writing(self.path / _LOCK) as path:
-                lock = open(path, "ab")  # noqa: SIM115 - kept for the run's life
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    lock.close()
-                    if error.errno not in (errno.EAGAIN, errno.EACCES):
-                        raise
-                    raise DataError(
-                        f"{self.path}: run must not be in use, got one of another process"
-                    ) from None
-            self._lock = lock
+            self._take_lock(fcntl.LOCK_EX)
             for unfinished in self.path.glob("**/.*.tmp"):
                 unfinished.unlink(missing_ok=True)
             with self.writing(self.path):
@@ -261,14 +267,25 @@ class Run:
             self.close()
             raise
 
+    def _take_lock(self, kind: int) -> None:
+        with self.writing(self.path / _LOCK) as path:
+            lock = open(path, "ab")  # noqa: SIM115 - kept for the run's life
+            try:
+                fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.close()
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+                raise DataError(f"{self.path}: run must not be in use, got one of another process") from None
+        self._lock = lock
+
     def _foreign(self) -> bool:
         return any(entry.name != _LOCK for entry in self.path.iterdir())
 
     def _remove_contents(self, keep: tuple[str, ...]) -> None:
         """Removes what a run wrote, and nothing else."""
-        for name in _CONTENTS:
-            entry = self.path / name
-            if name in keep or not entry.exists():
+        for entry in [entry for name in _CONTENTS for entry in self.path.glob(name)]:
+            if entry.name in keep:
                 continue
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -307,19 +324,26 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in _INCIDENTAL}
+def _comparable(config: Mapping[str, Any], sections: tuple[str, ...]) -> dict[str, Any]:
+    kept = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+    if isinstance(kept.get("task"), Mapping):
+        kept["task"] = comparable_task(kept["task"], sections)
+    return kept
 
 
-def _difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
+def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
     """The first key at which two configurations differ, and both values."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*old, *(name for name in new if name not in old)]:
             inner = f"{key}.{name}" if key else str(name)
-            found = _difference(old.get(name), new.get(name), inner)
+            found = first_difference(old.get(name), new.get(name), inner)
             if found is not None:
                 return found
         return None
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        differences = (first_difference(a, b, f"{key}[{i}]") for i, (a, b) in pairs)
+        return next((found for found in differences if found is not None), None)
     return None if old == new else (key, old, new)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import mujoco
 
     from mbmf import _core
+    from mbmf.learning_schema import FineTuneConfig, ImitationConfig
     from mbmf.task_schema import ModelBasedConfig, ModelFreeConfig, TaskConfig
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -179,6 +180,16 @@ class Task:
     def model_free(self) -> ModelFreeConfig | None:
         """The settings of model-free learning, or None where the file has none."""
         return self.config.model_free
+
+    @property
+    def imitation(self) -> ImitationConfig | None:
+        """The settings of imitation, or None where the file has none."""
+        return self.config.imitation
+
+    @property
+    def fine_tune(self) -> FineTuneConfig | None:
+        """The settings of fine-tuning, or None where the file has none."""
+        return self.config.fine_tune
 
     def cost(
         self, states: npt.ArrayLike, actions: npt.ArrayLike, segment: int = 0

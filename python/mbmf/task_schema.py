@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mbmf.learning_schema import FineTuneConfig, ImitationConfig
 from mbmf.task_fields import (
     AttributeMap,
     Count,
@@ -41,6 +42,8 @@ Source = Literal[
     "subtree_linvel",
     "body_euler",
 ]
+# sections that do not say what the robot has to do, but how it may learn that
+LEARNING_SECTIONS = ("agent", "model_based", "model_free", "imitation", "fine_tune")
 OBJECT_KEYS = ("joint", "joints", "actuator", "sensor", "body", "site")
 
 
@@ -356,3 +359,5 @@ class TaskConfig(Part):
     agent: AgentConfig | None = None
     model_based: ModelBasedConfig | None = None
     model_free: ModelFreeConfig | None = None
+    imitation: ImitationConfig | None = None
+    fine_tune: FineTuneConfig | None = None

@@ -112,7 +112,7 @@ def open_run(
         "versions": versions(),
     }
     if resume:
-        return Run.resume(path, config)
+        return Run.resume(path, config, sections=("model_based",))
     if not reuses:
         return Run.create(path, config, overwrite=overwrite)
     _check_existing(Run(path), task, options)

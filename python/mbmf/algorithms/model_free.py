@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -94,8 +95,11 @@ class Silent:
         pass
 
 
-def settings_of(task: Task, **changes: Any) -> ModelFreeConfig:
-    """The task's settings for this algorithm, with changes that are not None. Raises ConfigError."""
+def settings_of(task: Task, section: str = "model_free", **changes: Any) -> ModelFreeConfig:
+    """The task's settings for this algorithm, with changes that are not None.
+
+    Raises ConfigError, which names the key in ``section``.
+    """
     if task.model_free is None:
         raise ConfigError(f"task {task.name}: model_free must be given for model-free learning, got nothing")
     given = {name: value for name, value in changes.items() if value is not None}
@@ -104,10 +108,10 @@ def settings_of(task: Task, **changes: Any) -> ModelFreeConfig:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         name, value = ".".join(map(str, problem["loc"])), problem["input"]
-        raise ConfigError(f"model_free.{name} must be {problem['ctx']['error']}, got {value}") from None
+        raise ConfigError(f"{section}.{name} must be {problem['ctx']['error']}, got {value}") from None
     if settings.batch_size < settings.steps_per_rollout:
         raise ConfigError(
-            f"model_free.batch_size must be at least one episode, steps_per_rollout = "
+            f"{section}.batch_size must be at least one episode, steps_per_rollout = "
             f"{settings.steps_per_rollout}, got {settings.batch_size}"
         )
     return settings
@@ -123,26 +127,28 @@ def open_run(
     nthread: int = 0,
     resume: bool = False,
     overwrite: bool = False,
+    algorithm: str = "model_free",
+    start: Mapping[str, Any] | None = None,
 ) -> Run:
     """The run directory for these options; see `mbmf.run.Run` for what is refused.
 
     A run may be continued with other limits and another number of threads, and with nothing else.
+    ``start``: what the run starts from, to be recorded, if not from scratch.
     """
     if overwrite and resume:
         raise ConfigError("overwrite must not be given together with resume: one replaces the run")
     limit = dataclasses.asdict(limits)
     config = {
-        "algorithm": "model_free",
+        "algorithm": algorithm,
         "task": yaml.safe_load(task.to_yaml()),
+        # iterations are a limit, and none of what a run is
         "settings": yaml.safe_load(settings.model_dump_json(exclude={"iterations"})),
         "seed": seed,
+        **(start or {}),
         "limits": limit,
         "nthread": nthread,
         "versions": versions(),
     }
-    # iterations are a limit, and none of what a run is
-    if isinstance(config["task"].get("model_free"), dict):
-        config["task"]["model_free"].pop("iterations", None)
     if resume:
         return Run.resume(path, config)
     return Run.create(path, config, overwrite=overwrite)

@@ -14,6 +14,7 @@ from mbmf.errors import CoreError, MbmfError
 # each is a module of this package with a frozen dataclass Options and a function run(options)
 COMMANDS = {
     "mb": "learn the dynamics from random data and drive the robot with them (model-based RL)",
+    "mbmf": "teach a policy to act as mb's controller does, then improve it by trial and error",
     "mf": "learn a policy by trial and error alone, to compare with (TRPO)",
     "demo": "see it work in three minutes: the swimmer, with small settings",
     "bench": "measure simulator, planner and training on this machine",

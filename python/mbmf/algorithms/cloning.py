@@ -1,0 +1,122 @@
+"""Behaviour cloning: the mean of a Gaussian policy, fitted to recorded actions (paper, section V-A).
+
+The policy's first layer sees raw observations. Training sees them at mean 0 and deviation 1, by the
+statistics of the first data, and what it finds is folded into the first layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mbmf import training
+from mbmf.errors import DataError
+from mbmf.mlp_state import MlpState
+from mbmf.normalization import Statistics
+from mbmf.policy import GaussianPolicy
+
+Floats32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What was seen, float32 (n, nobservation), and what to do then, float32 (n, naction)."""
+
+    observations: Floats32
+    actions: Floats32
+
+    def __post_init__(self) -> None:
+        if len(self.observations) != len(self.actions):
+            raise DataError(
+                f"observations and actions must be of one length, got {len(self.observations)} and "
+                f"{len(self.actions)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def split(self, count: int, rng: np.random.Generator) -> tuple[Examples, Examples]:
+        """Without ``count`` examples drawn at random, and these."""
+        order = rng.permutation(len(self))
+        return self._rows(np.sort(order[count:])), self._rows(np.sort(order[:count]))
+
+    def and_then(self, other: Examples) -> Examples:
+        """These, followed by others."""
+        return Examples(
+            np.concatenate([self.observations, other.observations]),
+            np.concatenate([self.actions, other.actions]),
+        )
+
+    def _rows(self, index: NDArray[np.int64]) -> Examples:
+        return Examples(self.observations[index], self.actions[index])
+
+
+@dataclass(frozen=True)
+class Cloning:
+    """A policy's mean in training: its network over normalised observations, with Adam's moments."""
+
+    statistics: Statistics
+    mlp: MlpState
+
+    @classmethod
+    def start(cls, policy: GaussianPolicy, examples: Examples) -> Cloning:
+        """From the policy's weights, for observations like those of ``examples``."""
+        arrays = policy.arrays()[:-1]
+        layers = [
+            np.concatenate([weight, bias[:, None]], axis=1)
+            for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)
+        ]
+        return cls(Statistics.of(examples.observations), MlpState(layers))
+
+    def fit(
+        self,
+        examples: Examples,
+        *,
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+        rng: np.random.Generator,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> tuple[Cloning, float]:
+        """Goes on with the training; the result, and the mean squared error during the last epoch.
+
+        An epoch is one pass over the examples in random order. Raises DataError if the training diverged.
+        Use within `mbmf.training.torch_threads`; one thread makes the result independent of their number.
+        """
+        trainer = training.Trainer(self.mlp, "tanh")
+        losses = trainer.train(
+            self._pack(examples),
+            len(examples),
+            epochs=epochs,
+            batch_size=batch_size,
+            fraction_use_new=0.0,
+            learning_rate=learning_rate,
+            rng=rng,
+            progress=progress,
+        )
+        if not np.isfinite(losses).all():
+            raise DataError(
+                f"training of the policy diverged (loss {losses[-1]} in the last of {epochs} epochs): "
+                f"imitation.learning_rate must be smaller, got {learning_rate}"
+            )
+        return dataclasses.replace(self, mlp=trainer.state()), losses[-1]
+
+    def loss(self, examples: Examples) -> float:
+        """The mean squared error over the examples and the actions' dimensions."""
+        return training.Trainer(self.mlp, "tanh").loss(self._pack(examples))
+
+    def write_to(self, policy: GaussianPolicy) -> None:
+        """Sets the policy's mean to what was learned; its deviations stay."""
+        first, *others = (layer.astype(np.float64) for layer in self.mlp.layers)
+        weight = first[:, :-1] * self.statistics.inverse_std
+        folded = np.concatenate([weight, first[:, -1:] - (weight @ self.statistics.mean)[:, None]], axis=1)
+        parts = [part.ravel() for layer in (folded, *others) for part in (layer[:, :-1], layer[:, -1])]
+        policy.set_parameter_vector(np.concatenate([*parts, policy.arrays()[-1]]).astype(np.float32))
+
+    def _pack(self, examples: Examples) -> torch.Tensor:
+        return training.pack(self.statistics.normalize(examples.observations), examples.actions)

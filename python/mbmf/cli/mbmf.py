@@ -1,0 +1,251 @@
+"""``mbmf mbmf``: from the rollouts of a finished ``mbmf mb`` to an expert: imitation, then fine-tuning."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mbmf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mbmf.algorithms.mb_result import ModelBasedResult
+    from mbmf.cli.imitation_console import ImitationConsole
+    from mbmf.episodes import Episodes
+    from mbmf.policy import GaussianPolicy
+    from mbmf.run import Record, Run
+    from mbmf.task import Task
+    from mbmf.task_schema import ModelFreeConfig
+
+
+@dataclass(frozen=True)
+class Options:
+    """Teach a policy to act as MPC does (DAgger), then improve it by trial and error (TRPO)."""
+
+    which_agent: str
+    """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name; or a preset's name
+    or the path of a YAML file (docs/tasks.md). It must be that of the run."""
+
+    run_num: int = 1
+    """Number of the finished run of mbmf mb, <runs_dir>/run_<run_num>; new files go there too: imitation/ and
+    mbmf_std<deviation>_<save_trpo_run_num>/."""
+
+    save_trpo_run_num: int = 1
+    """Number of the fine-tuning, where there are several of one run and deviation."""
+
+    std_on_mlp_policy: float | None = None
+    """Standard deviation of the actions that fine-tuning starts with (default: the task's, 1 for swimmer and
+    hopper, 0.5 for half cheetah and ant)."""
+
+    num_workers_trpo: int = 0
+    """Threads of TRPO, 0: one per CPU. The numbers do not depend on it."""
+
+    num_trpo_iters: int | None = None
+    """Iterations of TRPO in all (default: the task's, 200 for the swimmer, 2000 or 2500 for the others)."""
+
+    batch_size: int | None = None
+    """Control steps of an iteration of TRPO at least, in whole episodes (default: the task's, 50000 or
+    for the hopper 25000)."""
+
+    max_steps: int | None = None
+    """Stop once so many control steps were taken in all, those of mbmf mb and of imitation included."""
+
+    stop_at_reward: float | None = None
+    """Stop once the mean return of an iteration's episodes is so high."""
+
+    might_render: bool = False
+    """Check before the run that this machine can render, and say so if it cannot."""
+
+    visualize_mlp_policy: bool = False
+    """Write a video of the imitation policy, before fine-tuning, to imitation/videos/."""
+
+    visualize_on_policy_rollouts: bool = False
+    """After each iteration of imitation write a video of the first rollout that MPC labelled."""
+
+    print_minimal: bool = False
+    """Print a line per iteration, no progress."""
+
+    use_existing_pretrained_policy: bool = False
+    """Run the TRPO part only, from the imitation policy that the run has."""
+
+    seed: int | None = None
+    """Seed of everything random here (default: that of the run)."""
+
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
+
+    resume: bool = False
+    """Continue after an interruption, or with other limits; the numbers are those of one run."""
+
+    overwrite: bool = False
+    """Replace imitation (unless it is used as it is) and fine-tuning if they are there."""
+
+    nthread: int = 0
+    """Threads of imitation, 0: one per CPU. The numbers do not depend on it."""
+
+
+def run(options: Options) -> None:
+    """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    _check(options)
+    from mbmf.agents import load_agent
+    from mbmf.algorithms import fine_tune, imitation
+    from mbmf.algorithms.mb_result import ModelBasedResult
+    from mbmf.cli.console import resume_command
+    from mbmf.run import Run
+
+    _, task = load_agent(options.which_agent)
+    imitation.settings_of(task)
+    settings = fine_tune.settings_of(
+        task,
+        std=options.std_on_mlp_policy,
+        batch_size=options.batch_size,
+        iterations=options.num_trpo_iters,
+    )
+    path = options.runs_dir / f"run_{options.run_num}"
+    try:
+        # nobody may replace the run while its files are used
+        with Run.read(path) as parent:
+            source = ModelBasedResult.load(parent, task)
+            seed = source.seed if options.seed is None else options.seed
+            policy, steps = _imitate(options, task, source, path / "imitation", seed)
+            _fine_tune(options, task, policy, settings, steps, path, seed)
+    except KeyboardInterrupt:
+        command = resume_command("mbmf", options, Options(which_agent=""))
+        print(f"\nInterrupted. To continue:\n  {command}", file=sys.stderr)
+        raise
+
+
+def _imitate(
+    options: Options, task: Task, source: ModelBasedResult, path: Path, seed: int
+) -> tuple[GaussianPolicy, int]:
+    """The imitation policy, and the control steps that it cost."""
+    from mbmf.algorithms import imitation
+    from mbmf.cli.imitation_console import ImitationConsole
+    from mbmf.run import Run
+
+    if options.use_existing_pretrained_policy:
+        with Run.read(path) as directory:
+            return imitation.load_policy(directory, task)
+    with imitation.open_run(
+        path,
+        task,
+        source,
+        seed=seed,
+        nthread=options.nthread,
+        resume=options.resume and (path / "config.yaml").exists(),
+        overwrite=options.overwrite,
+    ) as directory:
+        console = ImitationConsole(
+            imitation.settings_of(task).iterations + 1,
+            minimal=options.print_minimal,
+            after_iteration=lambda record, tests, labelled: _show(
+                options, task, directory, console, record, tests, labelled
+            ),
+        )
+        if options.might_render or options.visualize_mlp_policy or options.visualize_on_policy_rollouts:
+            _check_rendering(task, console)
+        summary = imitation.imitate(
+            task, directory, source, seed=seed, nthread=options.nthread, observer=console
+        )
+        console.conclude(summary, path)
+        return imitation.load_policy(directory, task)
+
+
+def _fine_tune(
+    options: Options,
+    task: Task,
+    policy: GaussianPolicy,
+    settings: ModelFreeConfig,
+    steps_before: int,
+    parent: Path,
+    seed: int,
+) -> None:
+    from mbmf.algorithms import fine_tune
+    from mbmf.algorithms.model_free import Limits
+    from mbmf.cli.policy_console import PolicyConsole
+
+    limits = Limits(settings.iterations, options.max_steps, options.stop_at_reward)
+    path = parent / fine_tune.run_name(settings.initial_std, options.save_trpo_run_num)
+    with fine_tune.open_run(
+        path,
+        task,
+        policy,
+        settings,
+        limits,
+        steps_before=steps_before,
+        seed=seed,
+        nthread=options.num_workers_trpo,
+        resume=options.resume and (path / "config.yaml").exists(),
+        overwrite=options.overwrite,
+    ) as directory:
+        done = directory.metrics()
+        with PolicyConsole(limits, settings.batch_size, done=done, minimal=options.print_minimal) as console:
+            summary = fine_tune.fine_tune(
+                task,
+                policy,
+                directory,
+                settings,
+                limits,
+                steps_before=steps_before,
+                seed=seed,
+                nthread=options.num_workers_trpo,
+                observer=console,
+            )
+        console.conclude(summary, path)
+
+
+def _check(options: Options) -> None:
+    for name, least in (
+        *(("seed", 0), ("run_num", 0), ("save_trpo_run_num", 0)),
+        *(("num_workers_trpo", 0), ("nthread", 0), ("max_steps", 1)),
+    ):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} must be at least {least}, got {value}")
+    std = options.std_on_mlp_policy
+    if std is not None and not (0 < std <= 1e6):
+        raise ConfigError(f"--std_on_mlp_policy must be above 0 and at most 1e+06, got {std:g}")
+    if options.stop_at_reward is not None and math.isnan(options.stop_at_reward):
+        raise ConfigError(f"--stop_at_reward must be a number, got {options.stop_at_reward}")
+    if options.resume and options.overwrite:
+        raise ConfigError("--overwrite must not be given together with --resume: one replaces the run")
+
+
+def _check_rendering(task: Task, console: ImitationConsole) -> None:
+    from mbmf.renderer import Renderer, RenderError
+
+    try:
+        with Renderer(task.model):
+            pass
+    except RenderError as error:
+        console.note(str(error))
+
+
+def _show(
+    options: Options,
+    task: Task,
+    directory: Run,
+    console: ImitationConsole,
+    record: Record,
+    tests: Episodes,
+    labelled: Episodes | None,
+) -> None:
+    """Writes the videos that were asked for; one that cannot be made is a note."""
+    wanted: dict[str, Episodes] = {}
+    if options.visualize_on_policy_rollouts and labelled is not None and len(labelled):
+        wanted[f"iteration_{record['iteration']}"] = labelled
+    if options.visualize_mlp_policy and labelled is None:
+        wanted["policy"] = tests
+    if not wanted:
+        return
+    from mbmf.renderer import RenderError
+    from mbmf.show.video import save_episode_video
+
+    for name, episodes in wanted.items():
+        try:
+            with directory.writing(directory.video(name)) as path:
+                save_episode_video(task, episodes, 0, path)
+        except RenderError as error:
+            console.note(f"no video of iteration {record['iteration']}: {error}")
