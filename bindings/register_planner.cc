@@ -1,7 +1,11 @@
 // The planners: through a learned model, and through MuJoCo.
 
+#include <pybind11/stl.h>
+
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "array_args.h"
 #include "mbmf/planner.h"
@@ -42,6 +46,35 @@ void register_planner(py::module_& module) {
           py::arg("state"), py::arg("episode"), py::arg("step"),
           "state float64 (start_size,) -> (candidate, cost, actions float32 (H, naction), states float32 (H "
           "+ 1, nstate)).")
+      .def(
+          "plan_within",
+          [](Planner& self, const py::array& state, std::uint64_t episode, std::uint64_t step,
+             std::optional<std::int64_t> deadline, std::int64_t candidates,
+             const std::optional<py::array>& warm, bool predict) {
+            const int nstate = self.task().nstate(), naction = self.task().naction();
+            const int horizon = self.options().horizon;
+            const double* s = input<double>(state, "state", {self.start_size()});
+            PlanLimits limits;
+            if (deadline) {
+              limits.deadline = std::chrono::steady_clock::time_point(std::chrono::nanoseconds(*deadline));
+            }
+            limits.candidates = candidates;
+            if (warm) limits.warm = input<float>(*warm, "warm", {horizon, naction});
+            limits.predict = predict;
+            Plan plan;
+            {
+              py::gil_scoped_release release;
+              self.plan(s, episode, step, limits, &plan);
+            }
+            return py::make_tuple(plan.candidate, plan.cost, copy_array(plan.actions, {horizon, naction}),
+                                  copy_array(plan.states, {predict ? horizon + 1 : 0, nstate}),
+                                  plan.candidates_done);
+          },
+          py::arg("state"), py::arg("episode"), py::arg("step"), py::arg("deadline") = py::none(),
+          py::arg("candidates") = 0, py::arg("warm") = py::none(), py::arg("predict") = true,
+          "plan within limits: deadline in nanoseconds of the monotonic clock, candidates at most (0: all), "
+          "warm float32 (H, naction) in the place of candidate 0. -> (candidate, cost, actions, states or "
+          "none, candidates done).")
       .def(
           "plan_batch",
           [](Planner& self, const py::array& states, const py::array& episodes, const py::array& steps) {
@@ -101,7 +134,15 @@ void register_planner(py::module_& module) {
            py::arg("task").none(false), py::arg("dynamics").none(false), py::arg("horizon"),
            py::arg("candidates"), py::arg("seed") = 0, py::arg("nthread") = 0)
       .def_property_readonly("scratch_bytes", &RandomShooting::scratch_bytes,
-                             "Bytes of working memory of a thread, with all that the threads share.");
+                             "Bytes of working memory of a thread, with all that the threads share.")
+      .def(
+          "shortest_plan",
+          [](RandomShooting& self, const py::array& state) {
+            const double* s = input<double>(state, "state", {self.start_size()});
+            const py::gil_scoped_release release;
+            return self.shortest_plan(s);
+          },
+          py::arg("state"), "Seconds that a plan with a deadline takes at least, measured.");
 
   py::class_<SimulatorShooting, Planner, std::shared_ptr<SimulatorShooting>>(
       module, "SimulatorShooting",

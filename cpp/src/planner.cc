@@ -1,10 +1,13 @@
 #include "mbmf/planner.h"
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <utility>
 
+#include "anytime_search.h"
 #include "best_candidate.h"
 #include "cpu.h"
 #include "mbmf/error.h"
@@ -42,6 +45,16 @@ struct RandomShooting::Impl {
   std::vector<PhiloxKey> key;                      // (kMaxStates)
   std::vector<BestCandidate> item_best;            // (kMaxStates, items)
 
+  // what a search within limits reads, for each slot of the pool: a thread left behind may still read it when
+  // the next search begins
+  struct Search {
+    std::vector<float> start, base, warm;
+    kernel::Rollout work;
+  };
+  std::vector<Search> searches;
+  AnytimeSearch anytime;
+  CostEstimate finish, predict;  // choosing and making the best candidate's actions; predicting its states
+
   Impl(std::shared_ptr<const Task> task_in, std::shared_ptr<const Dynamics> dynamics_in,
        const PlannerOptions& o)
       : task(std::move(task_in)),
@@ -53,9 +66,10 @@ struct RandomShooting::Impl {
         rows(dynamics->mlp()),
         row_values(rows),
         row_input(static_cast<std::size_t>(task->nstate() + task->naction())),
-        pool(options.nthread) {
-    // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
-    chunk = cost.alive().empty() ? table.tile : table.group;
+        pool(options.nthread),
+        // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
+        chunk(cost.alive().empty() ? table.tile : table.group),
+        anytime(&pool, options.candidates, chunk, table.tile) {
     const std::int64_t chunks = (options.candidates + chunk - 1) / chunk;
     per_item = (chunks + kMaxItems - 1) / kMaxItems;
     items = (chunks + per_item - 1) / per_item;
@@ -69,27 +83,50 @@ struct RandomShooting::Impl {
     base.resize(static_cast<std::size_t>(kMaxStates) * first_rows);
     key.resize(kMaxStates);
     item_best.resize(static_cast<std::size_t>(kMaxStates * items));
+    searches.resize(static_cast<std::size_t>(pool.nslot()));
+    for (Search& search : searches) {
+      search.start.resize(static_cast<std::size_t>(task->nstate()));
+      search.base.resize(static_cast<std::size_t>(first_rows));
+      search.warm.resize(static_cast<std::size_t>(options.horizon) * task->naction());
+    }
+  }
+
+  ~Impl() {
+    for (int slot = 0; slot < pool.nslot(); ++slot) pool.wait(slot);
+  }
+
+  // a float32 start state and its first-layer base
+  void prepare_state(const double* state, float* row, float* row_base) const {
+    const int nstate = task->nstate();
+    for (int k = 0; k < nstate; ++k) {
+      row[k] = static_cast<float>(state[k]);
+      if (!std::isfinite(row[k])) {
+        throw_invalid("state must be finite in float32, got ", state[k], " at entry ", k);
+      }
+    }
+    table.base(packed.net().layer, row, nstate, row_base);
   }
 
   // float32 start states, sequence keys and first-layer bases of n <= kMaxStates states
   void prepare(const double* states, const std::uint64_t* episodes, int n) {
     const int nstate = task->nstate();
     for (int i = 0; i < n; ++i) {
-      float* row = start.data() + static_cast<std::ptrdiff_t>(i) * nstate;
-      for (int k = 0; k < nstate; ++k) {
-        row[k] = static_cast<float>(states[static_cast<std::ptrdiff_t>(i) * nstate + k]);
-        if (!std::isfinite(row[k])) {
-          throw_invalid("state must be finite in float32, got ",
-                        states[static_cast<std::ptrdiff_t>(i) * nstate + k], " at entry ", k);
-        }
-      }
+      prepare_state(states + static_cast<std::ptrdiff_t>(i) * nstate,
+                    start.data() + static_cast<std::ptrdiff_t>(i) * nstate,
+                    base.data() + static_cast<std::ptrdiff_t>(i) * first_rows);
       key[static_cast<std::size_t>(i)] = derive_key(options.seed, Stream::kPlan, episodes[i]);
-      table.base(packed.net().layer, row, nstate, base.data() + static_cast<std::ptrdiff_t>(i) * first_rows);
     }
   }
 
   // what the kernel needs to roll from prepared state i; candidates and cost are still to be set
   kernel::Rollout rollout(int i, std::uint64_t step) const {
+    return rollout(start.data() + static_cast<std::ptrdiff_t>(i) * task->nstate(),
+                   base.data() + static_cast<std::ptrdiff_t>(i) * first_rows,
+                   key[static_cast<std::size_t>(i)], step);
+  }
+
+  kernel::Rollout rollout(const float* state, const float* first_base, const PhiloxKey& sequence,
+                          std::uint64_t step) const {
     kernel::Rollout work{};
     work.net = &packed.net();
     work.nstate = task->nstate();
@@ -99,10 +136,10 @@ struct RandomShooting::Impl {
     work.nterm = static_cast<int>(cost.terms().size());
     work.alive = cost.alive().data();
     work.nalive = static_cast<int>(cost.alive().size());
-    work.state = start.data() + static_cast<std::ptrdiff_t>(i) * work.nstate;
-    work.first_base = base.data() + static_cast<std::ptrdiff_t>(i) * first_rows;
-    work.key[0] = key[static_cast<std::size_t>(i)][0];
-    work.key[1] = key[static_cast<std::size_t>(i)][1];
+    work.state = state;
+    work.first_base = first_base;
+    work.key[0] = sequence[0];
+    work.key[1] = sequence[1];
     work.step[0] = static_cast<std::uint32_t>(step);
     work.step[1] = static_cast<std::uint32_t>(step >> 32);
     return work;
@@ -139,6 +176,74 @@ struct RandomShooting::Impl {
     }
   }
 
+  // the best of the candidates that the limits leave time for
+  void search_within(const double* state, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
+                     Plan* plan) {
+    const std::int64_t candidates = limits.candidates == 0 ? options.candidates : limits.candidates;
+    if (candidates < 1 || candidates > options.candidates) {
+      throw_invalid("limits.candidates must be in [0, ", options.candidates, "], got ", limits.candidates);
+    }
+    const int slot = pool.reserve(), nstate = task->nstate();
+    Search& s = searches[static_cast<std::size_t>(slot)];
+    prepare_state(state, s.start.data(), s.base.data());
+    const PhiloxKey sequence = derive_key(options.seed, Stream::kPlan, episode);
+    s.work = rollout(s.start.data(), s.base.data(), sequence, step);
+    if (limits.warm != nullptr) {
+      for (std::size_t i = 0; i < s.warm.size(); ++i) {
+        if (!(limits.warm[i] >= -1 && limits.warm[i] <= 1)) {
+          throw_invalid("limits.warm must be actions in [-1, 1], got ", limits.warm[i], " at entry ", i);
+        }
+        s.warm[i] = limits.warm[i];
+      }
+      s.work.warm = s.warm.data();
+    }
+
+    // time for what follows the search
+    Nanoseconds stop = kNever;
+    if (limits.deadline != std::chrono::steady_clock::time_point::max()) {
+      const double after = finish.bound() + (limits.predict ? predict.bound() : 0);
+      stop =
+          std::chrono::duration_cast<std::chrono::nanoseconds>(limits.deadline.time_since_epoch()).count() -
+          static_cast<Nanoseconds>(after);
+    }
+    const AnytimeSearch::Result found = anytime.run(
+        slot,
+        [](const void* arg, int at, std::int64_t first, int count, int thread, float* out) {
+          const Impl& m = *static_cast<const Impl*>(arg);
+          kernel::Rollout work = m.searches[static_cast<std::size_t>(at)].work;
+          work.first = static_cast<std::uint32_t>(first);
+          work.count = count;
+          work.cost = out;
+          m.table.rollout(&work, const_cast<float*>(m.scratch[static_cast<std::size_t>(thread)].data()));
+        },
+        this, candidates, stop);
+
+    const Nanoseconds searched = monotonic_now();
+    found.best.require_found(episode, step, "the model's predictions or the cost overflow");
+    plan->candidate = found.best.candidate;
+    plan->cost = found.best.cost;
+    plan->candidates_done = found.done;
+    plan->actions.resize(s.warm.size());
+    if (limits.warm != nullptr && plan->candidate == 0) {
+      std::copy(s.warm.begin(), s.warm.end(), plan->actions.begin());
+    } else {
+      sample(sequence, step, plan->candidate, 1, plan->actions.data());
+    }
+    const Nanoseconds chosen = monotonic_now();
+    finish.add(static_cast<double>(chosen - searched));
+    plan->states.resize(limits.predict ? static_cast<std::size_t>(options.horizon + 1) * nstate : 0);
+    if (!limits.predict) return;
+    follow(s.start.data(), plan);
+    predict.add(static_cast<double>(monotonic_now() - chosen));
+  }
+
+  // the predicted states of the plan's actions
+  void follow(const float* state, Plan* plan) {
+    table.follow(rows.layers().data(), rows.nlayer(), packed.net().tanh, task->nstate(), task->naction(),
+                 state, plan->actions.data(), options.horizon, plan->states.data(), row_input.data(),
+                 row_values.of_layers());
+  }
+
   void sample(const PhiloxKey& sequence, std::uint64_t step, std::int64_t first, int n, float* out) const {
     const std::uint32_t step_words[2] = {static_cast<std::uint32_t>(step),
                                          static_cast<std::uint32_t>(step >> 32)};
@@ -165,15 +270,38 @@ void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint6
   const BestCandidate& best = m.item_best.front();
   plan->candidate = best.candidate;
   plan->cost = best.cost;
+  plan->candidates_done = m.options.candidates;
 
   // the best candidate is made again rather than kept while searching
   const auto horizon = static_cast<std::size_t>(m.options.horizon);
   plan->actions.resize(horizon * static_cast<std::size_t>(m.task->naction()));
   plan->states.resize((horizon + 1) * static_cast<std::size_t>(m.task->nstate()));
   m.sample(m.key.front(), step, plan->candidate, 1, plan->actions.data());
-  m.table.follow(m.rows.layers().data(), m.rows.nlayer(), m.packed.net().tanh, m.task->nstate(),
-                 m.task->naction(), m.start.data(), plan->actions.data(), m.options.horizon,
-                 plan->states.data(), m.row_input.data(), m.row_values.of_layers());
+  m.follow(m.start.data(), plan);
+}
+
+void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint64_t step,
+                          const PlanLimits& limits, Plan* plan) {
+  impl_->search_within(state, episode, step, limits, plan);
+}
+
+double RandomShooting::shortest_plan(const double* state) {
+  PlanLimits limits;
+  limits.candidates = std::min<std::int64_t>(impl_->anytime.fewest(), options().candidates);
+  limits.predict = false;
+  Plan plan;
+  std::array<Nanoseconds, 9> taken;
+  for (Nanoseconds& ns : taken) {
+    const Nanoseconds begin = monotonic_now();
+    this->plan(state, 0, 0, limits, &plan);
+    ns = monotonic_now() - begin;
+  }
+  std::nth_element(taken.begin(), taken.begin() + taken.size() / 2, taken.end());
+  return 1e-9 * static_cast<double>(taken[taken.size() / 2]);
+}
+
+std::vector<std::thread::native_handle_type> RandomShooting::thread_handles() {
+  return impl_->pool.handles();
 }
 
 void RandomShooting::plan_batch(const double* states, const std::uint64_t* episodes,

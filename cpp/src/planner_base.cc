@@ -24,6 +24,16 @@ Planner::Planner(std::shared_ptr<const Task> task, const PlannerOptions& options
   }
 }
 
+void Planner::plan(const double*, std::uint64_t, std::uint64_t, const PlanLimits&, Plan*) {
+  throw_invalid("limits must not be given to a planner through the simulator, got some");
+}
+
+void shift_plan(const float* actions, int horizon, int naction, float* shifted) {
+  const std::ptrdiff_t moved = static_cast<std::ptrdiff_t>(horizon - 1) * naction;
+  std::copy(actions + naction, actions + naction + moved, shifted);
+  if (shifted != actions) std::copy_n(actions + moved, naction, shifted + moved);
+}
+
 void Planner::sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count,
                      float* out) const {
   if (first < 0 || count < 0 || count > options_.candidates || first > options_.candidates - count) {

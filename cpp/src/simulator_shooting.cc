@@ -140,6 +140,7 @@ void SimulatorShooting::plan(const double* start, std::uint64_t episode, std::ui
   best.require_found(episode, step, kCause);
   plan->candidate = best.candidate;
   plan->cost = best.cost;
+  plan->candidates_done = options().candidates;
   const auto horizon = static_cast<std::size_t>(options().horizon);
   plan->actions.resize(horizon * static_cast<std::size_t>(task().naction()));
   plan->states.resize((horizon + 1) * static_cast<std::size_t>(task().nstate()));

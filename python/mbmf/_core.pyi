@@ -462,6 +462,19 @@ class Planner:
         """
         states float64 (n, start_size), episodes and steps uint64 (n,) -> first actions float32 (n, naction) and costs float64 (n,).
         """
+    def plan_within(
+        self,
+        state: numpy.ndarray,
+        episode: typing.SupportsInt | typing.SupportsIndex,
+        step: typing.SupportsInt | typing.SupportsIndex,
+        deadline: typing.SupportsInt | typing.SupportsIndex | None = None,
+        candidates: typing.SupportsInt | typing.SupportsIndex = 0,
+        warm: numpy.ndarray | None = None,
+        predict: bool = True,
+    ) -> tuple[int, float, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], int]:
+        """
+        plan within limits: deadline in nanoseconds of the monotonic clock, candidates at most (0: all), warm float32 (H, naction) in the place of candidate 0. -> (candidate, cost, actions, states or none, candidates done).
+        """
     def sample(
         self,
         episode: typing.SupportsInt | typing.SupportsIndex,
@@ -488,6 +501,10 @@ class RandomShooting(Planner):
         seed: typing.SupportsInt | typing.SupportsIndex = 0,
         nthread: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
+    def shortest_plan(self, state: numpy.ndarray) -> float:
+        """
+        Seconds that a plan with a deadline takes at least, measured.
+        """
     @property
     def scratch_bytes(self) -> int:
         """

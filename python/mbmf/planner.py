@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 import warnings
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, MAX_THREADS, whole_number
+from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
 
 if TYPE_CHECKING:
     from mbmf.task import Task
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 _warned_of_threads: list[int] = []
+_NOT_TIMED = "with a planner through the simulator or with a Python cost function, got something else"
 
 
 class HasCore(Protocol):
@@ -49,6 +51,7 @@ class Plan:
       actions: its actions, float32 (H, naction).
       states: the states that the model predicts for it, float32 (H + 1, nstate), the first being the present.
       candidate: its index among the K candidates.
+      candidates_done: n: the candidates 0 .. n - 1 were searched, all K of them where there was no deadline.
     """
 
     action: npt.NDArray[np.float32]
@@ -56,6 +59,7 @@ class Plan:
     actions: npt.NDArray[np.float32]
     states: npt.NDArray[np.float32]
     candidate: int
+    candidates_done: int
 
 
 class RandomShooting:
@@ -72,6 +76,8 @@ class RandomShooting:
       candidates: K, 1 to 10^8; the task preset's if not given.
       seed: 0 to 2^64 - 1.
       nthread: threads; 0: one for every CPU.
+      warm_start: candidate 0 of every :meth:`plan` is the last plan, one step later, in place of random
+        actions. :meth:`reset` forgets it, and :meth:`plan_batch` does not know it.
 
     Raises:
       ValueError: an argument is out of range, the model is of other sizes, or neither it nor the task
@@ -86,6 +92,7 @@ class RandomShooting:
         candidates: int | None = None,
         seed: int = 0,
         nthread: int = 0,
+        warm_start: bool = False,
     ) -> None:
         preset = task.model_based
         if (horizon is None or candidates is None) and preset is None:
@@ -115,6 +122,10 @@ class RandomShooting:
             self.core = _core.RandomShooting(
                 task.core, self._dynamics, self.horizon, self.candidates, self.seed, self.nthread
             )
+        if warm_start and (self._dynamics is None or task.cost_function is not None):
+            raise ValueError("warm_start must be False " + _NOT_TIMED)
+        self.warm_start = warm_start
+        self._last: npt.NDArray[np.float32] | None = None
         self._episode = 0
         self._step = 0
 
@@ -122,33 +133,67 @@ class RandomShooting:
         """Starts counting steps anew: the next :meth:`act` is step 0 of ``episode``."""
         self._episode = whole_number("episode", episode, 0, MAX_SEED)
         self._step = 0
+        self._last = None
 
-    def act(self, state: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    def act(self, state: npt.ArrayLike, *, deadline: float | None = None) -> npt.NDArray[np.float32]:
         """The action for a state (nstate,): float32 (naction,). Each call counts as a step of the episode."""
-        return self.plan(state).action
+        return self.plan(state, deadline=deadline, predict=deadline is None).action
 
-    def plan(self, state: npt.ArrayLike, episode: int | None = None, step: int | None = None) -> Plan:
+    def plan(
+        self,
+        state: npt.ArrayLike,
+        episode: int | None = None,
+        step: int | None = None,
+        *,
+        deadline: float | None = None,
+        candidates: int | None = None,
+        predict: bool = True,
+    ) -> Plan:
         """Searches from a state (nstate,).
+
+        A plan within limits is the plan of exactly its candidates_done candidates, bit for bit.
 
         Args:
           state: the present state, finite.
           episode: which episode's random numbers; that of :meth:`reset` if not given.
           step: which step's; if neither is given the calls are counted.
+          deadline: seconds from the call within which it returns, with the best candidate so far. At least a
+            vector of candidates is searched, in time or not.
+          candidates: at most so many candidates; all K if not given.
+          predict: whether Plan.states is wanted; if not it is of shape (0, nstate).
 
         Raises:
           ValueError: the state is of another size or not finite.
           mbmf.CoreError: no candidate has a finite cost.
         """
+        begin = time.monotonic_ns()
         if episode is None and step is None:
             episode, step = self._episode, self._step
             self._step += 1
         episode = self._episode if episode is None else whole_number("episode", episode, 0, MAX_SEED)
         step = 0 if step is None else whole_number("step", step, 0, MAX_SEED)
         row = np.ascontiguousarray(state, dtype=np.float64)
-        if self._dynamics is not None and self.task.cost_function is not None:
-            return self._plan_with(self._dynamics, row, episode, step)
-        candidate, cost, actions, states = self.core.plan(row, episode, step)
-        return Plan(actions[0], cost, actions, states, candidate)
+        if self._dynamics is None or self.task.cost_function is not None:
+            if deadline is not None or candidates is not None:
+                raise ValueError("deadline and candidates must be None " + _NOT_TIMED)
+            if self._dynamics is not None:
+                return self._plan_with(self._dynamics, row, episode, step)
+            candidate, cost, actions, states = self.core.plan(row, episode, step)
+            return Plan(actions[0], cost, actions, states, candidate, self.candidates)
+        if deadline is None and candidates is None and predict and not self.warm_start:
+            candidate, cost, actions, states = self.core.plan(row, episode, step)
+            return Plan(actions[0], cost, actions, states, candidate, self.candidates)
+        limits: dict[str, Any] = {"predict": predict}
+        if deadline is not None:
+            limits["deadline"] = begin + int(1e9 * number("deadline", deadline, 0, 1e6))
+        if candidates is not None:
+            limits["candidates"] = whole_number("candidates", candidates, 1, self.candidates)
+        if self._last is not None:
+            limits["warm"] = np.concatenate([self._last[1:], self._last[-1:]])
+        candidate, cost, actions, states, done = self.core.plan_within(row, episode, step, **limits)
+        if self.warm_start:
+            self._last = actions
+        return Plan(actions[0], cost, actions, states, candidate, done)
 
     def plan_batch(
         self, states: npt.ArrayLike, episodes: npt.ArrayLike | None = None, steps: npt.ArrayLike | None = None
@@ -196,7 +241,7 @@ class RandomShooting:
             raise _core.Error(f"no candidate has a finite cost at step {step} of episode {episode}")
         actions = self.core.sample(episode, step, best, 1)
         predicted = dynamics.open_loop(state.astype(np.float32)[None], actions, 1)
-        return Plan(actions[0, 0], best_cost, actions[0], predicted[0], best)
+        return Plan(actions[0, 0], best_cost, actions[0], predicted[0], best, self.candidates)
 
 
 def _warn_of_threads(nthread: int) -> None:

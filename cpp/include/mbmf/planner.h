@@ -7,8 +7,10 @@
 #ifndef MBMF_PLANNER_H_
 #define MBMF_PLANNER_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "mbmf/dynamics.h"
@@ -24,12 +26,29 @@ struct PlannerOptions {
   int nthread = 0;  // 0: one for every CPU
 };
 
-struct Plan {
-  std::int64_t candidate = 0;  // the best one; ties go to the lowest
-  double cost = 0;             // its cost
-  std::vector<float> actions;  // (horizon, naction)
-  std::vector<float> states;   // (horizon + 1, nstate), predicted
+// What ends a search before all candidates are searched, and what it starts from. The candidates that were
+// searched are always the first so many, so a plan that ended at a deadline is the plan of exactly
+// Plan::candidates_done candidates, bit for bit.
+struct PlanLimits {
+  // When the call must have returned. At least one vector of candidates is searched, in time or not.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  std::int64_t candidates = 0;  // at most; 0: the planner's number
+  // (horizon, naction) in [-1, 1], or null: what candidate 0 is in place of random actions, as a rule the
+  // last plan shifted by one step (shift_plan)
+  const float* warm = nullptr;
+  bool predict = true;  // Plan::states; without them there is time for some more candidates
 };
+
+struct Plan {
+  std::int64_t candidate = 0;        // the best one; ties go to the lowest
+  double cost = 0;                   // its cost
+  std::int64_t candidates_done = 0;  // candidates 0 .. candidates_done - 1 were searched
+  std::vector<float> actions;        // (horizon, naction)
+  std::vector<float> states;         // (horizon + 1, nstate), predicted; empty where not asked for
+};
+
+// The last plan's actions (horizon, naction) one step later; the last action is repeated. May be in place.
+void shift_plan(const float* actions, int horizon, int naction, float* shifted);
 
 // A search over random candidates; see RandomShooting and SimulatorShooting for what rolls them forward. Not
 // thread-safe.
@@ -48,6 +67,11 @@ class Planner {
   // The best candidate from a start (start_size) at a step of an episode. Throws std::invalid_argument on a
   // non-finite start and mbmf::Error if no candidate has a finite cost.
   virtual void plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* plan) = 0;
+
+  // The same within limits. Throws std::invalid_argument also on limits out of range, and where the planner
+  // knows no deadlines (SimulatorShooting).
+  virtual void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
+                    Plan* plan);
 
   // The first actions of the best candidates of n starts: starts (n, start_size), episodes (n), steps (n) ->
   // actions (n, naction), costs (n). The same as n calls of plan.
@@ -81,12 +105,22 @@ class RandomShooting : public Planner {
   bool starts_from_row() const override { return false; }
   int start_size() const override { return task().nstate(); }
   void plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* plan) override;
+  // Takes no lock and allocates nothing after the first call.
+  void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
+            Plan* plan) override;
   void plan_batch(const double* starts, const std::uint64_t* episodes, const std::uint64_t* steps,
                   std::int64_t n, float* actions, double* costs) override;
   void costs(const double* start, std::uint64_t episode, std::uint64_t step, double* out) override;
 
   // Bytes of working memory of a thread, with all that the threads share; the packed weights are not in it.
   std::int64_t scratch_bytes() const;
+
+  // The least that a plan with a deadline takes (one vector of candidates, the choice of the best, without
+  // predicted states), measured from a state: the median of some plans. Seconds.
+  double shortest_plan(const double* state);
+
+  // The planner's worker threads (its calls run on the caller's thread besides), to set priorities and CPUs.
+  std::vector<std::thread::native_handle_type> thread_handles();
 
  private:
   struct Impl;

@@ -24,6 +24,7 @@ class SimulatorShooting : public Planner {
 
   // A candidate whose simulation diverges has no finite cost. The plan's states are those that MuJoCo
   // reached.
+  using Planner::plan;
   void plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* plan) override;
   void plan_batch(const double* starts, const std::uint64_t* episodes, const std::uint64_t* steps,
                   std::int64_t n, float* actions, double* costs) override;

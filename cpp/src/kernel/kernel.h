@@ -69,6 +69,7 @@ struct Rollout {
   std::uint32_t step[2];
   std::uint32_t first;  // candidates first .. first + count - 1
   int count;            // at most `group` of the table
+  const float* warm;    // (horizon, naction) the actions of candidate 0 in place of random ones, or null
   float* cost;          // (count) out
 };
 

@@ -50,6 +50,16 @@ void sample_tile(const std::uint32_t* key, const std::uint32_t* step, const std:
   }
 }
 
+// candidate 0's given actions at `time`, where a lane of the tile has it
+void set_warm(const Rollout& work, const std::uint32_t* id, int lanes, int time, float* actions) {
+  for (int lane = 0; lane < lanes; ++lane) {
+    if (id[lane] != 0) continue;
+    for (int i = 0; i < work.naction; ++i) {
+      actions[i * kTile + lane] = work.warm[static_cast<std::int64_t>(time) * work.naction + i];
+    }
+  }
+}
+
 inline Mask outside(Vec x, float low, float high, int low_open, int high_open) {
   const Mask in = (low_open ? x > low : x >= low) & (high_open ? x < high : x <= high);
   return ~in;
@@ -150,6 +160,9 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
       if (time < work.horizon) {
         sample_tile(work.key, work.step, s.id + tile * kTile, lanes, time, work.naction,
                     x + work.nstate * kTile);
+        if (work.warm != nullptr && first == 0) {
+          set_warm(work, s.id + tile * kTile, lanes, time, x + work.nstate * kTile);
+        }
       }
       add_point(work, x, lanes, s.cost + tile * kTile, s.gone + tile * kTile);
     }
