@@ -62,7 +62,7 @@ def plot_learning_curve(
         raise ValueError(f"returns must be one non-empty sequence per iteration, got {returns!r}")
     if points is not None and len(points) != len(returns):
         raise ValueError(f"points must be one number per iteration ({len(returns)}), got {len(points)}")
-    figure = _figure(7, 4.5)
+    figure = new_figure(7, 4.5)
     axes = figure.subplots()
     iterations = np.arange(1, len(returns) + 1)
     mean = np.array([np.mean(values) for values in returns])
@@ -118,7 +118,7 @@ def plot_forward_simulation(
     predicted = model.core.open_loop(recorded[:1].astype(np.float32), actions[None])[0]
 
     rows = math.ceil(task.nstate / _COLUMNS)
-    figure = _figure(4 * _COLUMNS, 2.2 * rows)
+    figure = new_figure(4 * _COLUMNS, 2.2 * rows)
     grid = figure.subplots(rows, _COLUMNS, sharex=True, squeeze=False)
     seconds = np.arange(steps + 1) * task.dt
     for dimension, axes in enumerate(grid.flat):
@@ -143,7 +143,8 @@ def plot_forward_simulation(
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that many inches, which can be drawn without a display."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
