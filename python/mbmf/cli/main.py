@@ -16,6 +16,7 @@ COMMANDS = {
     "mb": "learn the dynamics from random data and drive the robot with them (model-based RL)",
     "mf": "learn a policy by trial and error alone, to compare with (TRPO)",
     "plot": "draw runs: learning curves (mbmf), loss, forwardsim, trajfollow",
+    "export": "write a trained policy for other programs (ONNX)",
     "demo": "see it work in three minutes: the swimmer, with small settings",
     "bench": "measure simulator, planner and training on this machine",
 }
