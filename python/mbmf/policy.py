@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, whole_number
+from mbmf.errors import DataError
 from mbmf.mlp_state import xavier_normal
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class GaussianPolicy:
 
     Attributes:
         task_name, observation_names: of the task.
+        task_config: the task itself, as YAML, which files keep too; None: from a file of an earlier version.
         nobservation, naction: sizes of observations and actions.
         hidden: sizes of the hidden layers.
 
@@ -54,7 +56,8 @@ class GaussianPolicy:
         weights = [np.ascontiguousarray(layer[:, :-1]) for layer in layers]
         weights[-1] *= np.float32(_LAST_LAYER_SCALE)
         biases = [np.ascontiguousarray(layer[:, -1]) for layer in layers]
-        self._set(task.name, task.observation_names, weights, biases, np.zeros(task.naction, np.float32))
+        log_std = np.zeros(task.naction, np.float32)
+        self._set(task.name, task.observation_names, weights, biases, log_std, task.to_yaml())
         self.set_std(std)
 
     def _set(
@@ -64,8 +67,10 @@ class GaussianPolicy:
         weights: list[NDArray[np.float32]],
         biases: list[Vector],
         log_std: Vector,
+        task_config: str | None,
     ) -> None:
         self.task_name = task_name
+        self.task_config = task_config
         self.observation_names = list(observation_names)
         self._arrays = [*(array for layer in zip(weights, biases, strict=True) for array in layer), log_std]
         self._network: PolicyNetwork | None = None
@@ -222,9 +227,44 @@ class GaussianPolicy:
         contents = policy_file.load(path, task)
         policy = cls.__new__(cls)
         policy._set(
-            contents.task, contents.observation_names, contents.weights, contents.biases, contents.log_std
+            contents.task,
+            contents.observation_names,
+            contents.weights,
+            contents.biases,
+            contents.log_std,
+            contents.task_config,
         )
         return policy
+
+    def load_task(self) -> Task:
+        """The task that the policy was made for, from the policy itself.
+
+        Raises DataError if its file is of a version that did not keep it, ConfigError if the task cannot be
+        made here (its MJCF file is not there, say).
+        """
+        import yaml
+
+        from mbmf.task import load_task
+
+        if self.task_config is None:
+            raise DataError(
+                f"policy of {self.task_name}: its file must hold the task, got one of an earlier version: "
+                "mbmf.load_task has it"
+            )
+        try:
+            config = yaml.safe_load(self.task_config)
+        except yaml.YAMLError as error:
+            raise DataError(f"policy of {self.task_name}: its task must be YAML, got: {error}") from error
+        return load_task(config)
+
+    def save_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Writes the policy as an ONNX graph, whole or not at all: see `mbmf.policy_onnx`.
+
+        Raises MbmfError without the package onnx, ValueError if a parameter is not finite, OSError.
+        """
+        from mbmf import policy_onnx
+
+        policy_onnx.save(path, self)
 
     def __repr__(self) -> str:
         sizes = "-".join(str(size) for size in (self.nobservation, *self.hidden, self.naction))

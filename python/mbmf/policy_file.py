@@ -1,7 +1,8 @@
 """Policy files: safetensors with the parameters of a Gaussian policy, and what it belongs to.
 
 Tensors, float32, for layer i of the network: weight.i (rows, cols), bias.i (rows,); and log_std (naction,).
-Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS` and the versions that wrote it.
+Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS`, the versions that wrote it and,
+in all but early files, task_config: the task as YAML.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Contents:
     weights: list[NDArray[np.float32]]
     biases: list[NDArray[np.float32]]
     log_std: NDArray[np.float32]
+    task_config: str | None
 
 
 def save(path: str | os.PathLike[str], policy: GaussianPolicy) -> None:
@@ -62,6 +64,8 @@ def save(path: str | os.PathLike[str], policy: GaussianPolicy) -> None:
         "naction": policy.naction,
         "hidden": list(policy.hidden),
     }
+    if policy.task_config is not None:
+        header["task_config"] = policy.task_config
     tensor_file.write(path, header, tensors)
 
 
@@ -99,6 +103,9 @@ def load(path: str | os.PathLike[str], task: Task | None) -> Contents:
     log_std = tensors["log_std"]
     if not (np.abs(log_std) <= MAX_LOG_STD).all():
         raise DataError(f"{path}: log_std must be from -{MAX_LOG_STD:g} to {MAX_LOG_STD:g}, got {log_std}")
+    task_config = header.get("task_config")
+    if not isinstance(task_config, str | None):
+        raise DataError(f"{path}: task_config must be a text, got {type(task_config).__name__}")
     count = range(len(sizes) - 1)
     weights, biases = ([tensors[f"{name}.{i}"] for i in count] for name in ("weight", "bias"))
-    return Contents(header["task"], names, weights, biases, log_std)
+    return Contents(header["task"], names, weights, biases, log_std, task_config)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import mujoco
 import pytest
+import yaml
 
 # a background job of a shell ignores Ctrl-C and passes that on; tests that press it need it heard
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,3 +25,31 @@ def rendering() -> None:
         if os.environ.get("MBMF_REQUIRE_RENDERING"):
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run_1 of ``mbmf mb``: the swimmer, two iterations, tiny. Read only."""
+    import mbmf
+    from mbmf.algorithms import model_based
+
+    config = yaml.safe_load(mbmf.load_task("swimmer_forward").to_yaml())
+    config["model_based"] |= {
+        "random_train": {"episodes": 2, "steps": 40},
+        "random_validation": {"episodes": 2, "steps": 110},
+        "hidden": [16],
+        "epochs": 2,
+        "horizon": 3,
+        "candidates": 20,
+        "iterations": 2,
+        "rollouts_per_iteration": 2,
+        "rollouts_for_training": 1,
+        "steps_per_rollout": 25,
+        "min_return": -1000.0,
+        "rollouts_to_save": 2,
+    }
+    folder = tmp_path_factory.mktemp("runs")
+    task, options = mbmf.load_task(config), model_based.Options(seed=3, nthread=2)
+    with model_based.open_run(folder / "run_1", task, options) as run:
+        model_based.model_based(task, run, options)
+    return folder

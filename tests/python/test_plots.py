@@ -26,9 +26,10 @@ class StandsStill:
 
     def __init__(self) -> None:
         self.core = types.SimpleNamespace(open_loop=self.open_loop)
+        self.asked: list[Any] = []
 
     def open_loop(self, states: Any, actions: Any) -> Any:
-        self.states, self.actions = states, actions
+        self.asked.append((states, actions))
         return np.repeat(states[:, None], actions.shape[1] + 1, axis=1)
 
 
@@ -70,17 +71,41 @@ def test_forward_simulation_predicts_from_the_start_with_recorded_actions(
     figure = plot_forward_simulation(
         task, model, episodes, tmp_path / "forward.png", index=1, start=12, steps=100
     )
-    np.testing.assert_array_equal(model.states[0], episodes.states[1, 12].astype(np.float32))
-    np.testing.assert_array_equal(model.actions[0], episodes.actions[1, 12:30])  # what the episode has left
+    states, actions = model.asked[0]
+    np.testing.assert_array_equal(states[0], episodes.states[1, 12].astype(np.float32))
+    np.testing.assert_array_equal(actions[0], episodes.actions[1, 12:30])  # what the episode has left
     panels = [axes for axes in figure.axes if axes.get_visible()]
-    assert len(panels) == task.nstate
+    assert len(panels) == task.nstate + 1
     simulated, predicted = panels[3].lines
     np.testing.assert_array_equal(simulated.get_ydata(), episodes.states[1, 12:31, 3])
-    np.testing.assert_array_equal(predicted.get_ydata(), np.full(19, model.states[0, 3]))
+    np.testing.assert_array_equal(predicted.get_ydata(), np.full(19, states[0, 3]))
     np.testing.assert_allclose(simulated.get_xdata(), np.arange(19) * 0.15)
-    assert panels[3].get_title() == "qpos.motor1_rot [rad]"
+    assert panels[3].get_title() == "3: qpos.motor1_rot [rad]"
     assert (tmp_path / "forward.png").exists()
     assert (tmp_path / "forward.svg").exists()
+
+
+def test_error_growth_is_in_standard_deviations(task: mbmf.Task, episodes: mbmf.Episodes) -> None:
+    model: Any = StandsStill()
+    figure = plot_forward_simulation(task, model, episodes, index=1, start=3, steps=10)
+    growth = figure.axes[-1]
+    (dashed,) = [line for line in growth.lines if line.get_linestyle() == "--"]
+    states = episodes.states[:, :-1].reshape(-1, task.nstate)
+    moves = states.std(axis=0) > 0  # the swimmer stays in its plane
+    start = episodes.states[1, 3].astype(np.float32)
+    error = ((start - episodes.states[1, 4:14]) / np.where(moves, states.std(axis=0), np.inf)) ** 2
+    np.testing.assert_allclose(dashed.get_ydata(), np.sqrt(error.mean(axis=1)), rtol=1e-6)
+    assert not moves.all()
+    # spread over all starts that have ten steps left, in both episodes: 42
+    assert len(model.asked[1][0]) == 1 + 42
+
+
+def test_forward_simulations_of_several_models_share_panels(task: mbmf.Task, episodes: mbmf.Episodes) -> None:
+    models: Any = {"first": StandsStill(), "second": StandsStill()}
+    figure = plot_forward_simulation(task, models, episodes)
+    assert [line.get_label() for line in figure.axes[0].lines] == ["simulated (the truth)", "first", "second"]
+    with pytest.raises(ValueError, match="model must be one or more, got none"):
+        plot_forward_simulation(task, {}, episodes)
 
 
 @pytest.mark.parametrize(

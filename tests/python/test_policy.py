@@ -275,3 +275,29 @@ def test_bad_arguments(cheetah: mbmf.Task) -> None:
     for call, message in table:
         with pytest.raises(ValueError, match="^" + re.escape(message)):
             call()
+
+
+def test_a_file_holds_its_task(cheetah: mbmf.Task, tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    mbmf.GaussianPolicy(cheetah, (4,)).save(path)
+    policy = mbmf.GaussianPolicy.load(path)
+    task = policy.load_task()
+    assert task == cheetah
+    env = mbmf_env(task)
+    observation, _ = env.reset(seed=0)
+    observation, reward, *_ = env.step(policy(observation))
+    assert np.isfinite(reward)
+
+    # files of before the task was in them
+    before = mbmf.GaussianPolicy.load(path)
+    before.task_config = None
+    before.save(path)
+    again = mbmf.GaussianPolicy.load(path, cheetah)
+    with pytest.raises(DataError, match="policy of cheetah_forward: its file must hold the task, got one of"):
+        again.load_task()
+
+
+def mbmf_env(task: mbmf.Task) -> Any:
+    from mbmf.envs import TaskEnv
+
+    return TaskEnv(task)

@@ -5,24 +5,33 @@ Figures are made without pyplot, so nothing needs a display and no figure outliv
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 
 from mbmf.files import atomic_write
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from mbmf.dynamics import DynamicsModel
     from mbmf.episodes import Episodes
     from mbmf.task import Task
 
 _COLUMNS = 4
+# told apart by readers who do not see all colours (Okabe and Ito)
+_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# predictions that the growth of errors is told from
+_STARTS = 100
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> list[Path]:
@@ -62,7 +71,7 @@ def plot_learning_curve(
         raise ValueError(f"returns must be one non-empty sequence per iteration, got {returns!r}")
     if points is not None and len(points) != len(returns):
         raise ValueError(f"points must be one number per iteration ({len(returns)}), got {len(points)}")
-    figure = _figure(7, 4.5)
+    figure = new_figure(7, 4.5)
     axes = figure.subplots()
     iterations = np.arange(1, len(returns) + 1)
     mean = np.array([np.mean(values) for values in returns])
@@ -89,9 +98,9 @@ def plot_learning_curve(
 
 def plot_forward_simulation(
     task: Task,
-    model: DynamicsModel,
+    model: DynamicsModel | Mapping[str, DynamicsModel],
     episodes: Episodes,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     index: int = 0,
     start: int = 0,
@@ -100,11 +109,19 @@ def plot_forward_simulation(
     """Open-loop prediction beside what happened, one panel per dimension of the state, with names and units.
 
     From the state at ``start`` of episode ``index`` the model predicts with the recorded actions for
-    ``steps`` control steps, or as many as the episode has left. Writes ``path`` as PNG and SVG
-    (`save_figure`).
+    ``steps`` control steps, or as many as the episode has left. The last panel shows how the error grows:
+    the root mean square over the dimensions, each in standard deviations of the episodes' states, for this
+    start and, as median and middle 80 %, for starts spread over all episodes.
 
-    Raises ValueError if the episode or the step does not exist.
+    Args:
+        model: or several by name, to compare with each other on the same episode.
+        path: where to write the figure as PNG and SVG (`save_figure`); None: nowhere.
+
+    Raises ValueError if the episode or the step does not exist, or there is no model.
     """
+    models = model if isinstance(model, Mapping) else {"predicted": model}
+    if not models:
+        raise ValueError("model must be one or more, got none")
     if not 0 <= index < len(episodes):
         raise ValueError(f"index must be an episode of {len(episodes)}, got {index}")
     length = int(episodes.lengths[index])
@@ -113,37 +130,95 @@ def plot_forward_simulation(
     if steps < 1:
         raise ValueError(f"steps must be positive, got {steps}")
     steps = min(steps, length - start)
-    recorded = episodes.states[index, start : start + steps + 1]
-    actions = np.ascontiguousarray(episodes.actions[index, start : start + steps], dtype=np.float32)
-    predicted = model.core.open_loop(recorded[:1].astype(np.float32), actions[None])[0]
+    predictions = {
+        name: each.core.open_loop(*_recorded(episodes, [(index, start)], steps)[:2])[0]
+        for name, each in models.items()
+    }
 
     rows = math.ceil(task.nstate / _COLUMNS)
-    figure = _figure(4 * _COLUMNS, 2.2 * rows)
-    grid = figure.subplots(rows, _COLUMNS, sharex=True, squeeze=False)
-    seconds = np.arange(steps + 1) * task.dt
+    figure = new_figure(4 * _COLUMNS, 2.2 * rows + 4)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.2 * rows, 4))[:, 0]
+    grid = above.subplots(rows, _COLUMNS, sharex=True, squeeze=False)
+    seconds = np.asarray(np.arange(steps + 1) * task.dt, np.float64)
+    recorded = episodes.states[index, start : start + steps + 1]
     for dimension, axes in enumerate(grid.flat):
         if dimension >= task.nstate:
             axes.set_visible(False)
             continue
-        axes.plot(seconds, recorded[:, dimension], color="C0", label="simulated")
-        axes.plot(seconds, predicted[:, dimension], color="C1", linestyle="--", label="predicted")
+        axes.plot(seconds, recorded[:, dimension], color="black", linewidth=2, label="simulated (the truth)")
+        for (name, predicted), color in zip(predictions.items(), itertools.cycle(_COLORS), strict=False):
+            axes.plot(seconds, predicted[:, dimension], color=color, linestyle="--", label=name)
         # an open-loop prediction may leave for infinity: what was simulated sets the scale
         low, high = float(recorded[:, dimension].min()), float(recorded[:, dimension].max())
         margin = max(0.5 * (high - low), 1e-3)
         axes.set_ylim(low - margin, high + margin)
         name, unit = task.state_names[dimension], task.state_units[dimension]
-        axes.set_title(f"{name} [{unit}]" if unit else name, fontsize=9)
+        axes.set_title(f"{dimension}: {name} [{unit}]" if unit else f"{dimension}: {name}", fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
-    for axes in grid[-1]:
-        axes.set_xlabel("time [s]")
-    grid[0, 0].legend(fontsize=8)
+        if dimension >= task.nstate - _COLUMNS:  # nothing is below
+            axes.set_xlabel("time [s]", fontsize=9)
+            axes.tick_params(labelbottom=True)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    above.legend(handles, labels, loc="outside upper center", ncols=len(handles), fontsize=10)
+    axes = below.subplots()
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for (name, each), color in zip(models.items(), itertools.cycle(_COLORS), strict=False):
+        _draw_error_growth(axes, seconds, each, name, color, episodes, (index, start), steps)
+    axes.set_xlabel("time since the prediction began [s]")
+    axes.set_ylabel("error of the state\n[standard deviations, RMS]")
+    axes.set_title("error growth (1: as far off as the states are from each other)", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9, loc="lower right")
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, 1e-4), min(top, 1e2))
     figure.suptitle(f"{task.name}: open-loop prediction of episode {index} from step {start}")
-    save_figure(figure, path)
+    if path is not None:
+        save_figure(figure, path)
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def _recorded(
+    episodes: Episodes, starts: Sequence[tuple[int, int]], steps: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """First states (n, nstate), actions (n, steps, naction) and states (n, steps + 1, nstate) from ``starts``
+    (episode, step)."""
+    states = np.stack([episodes.states[i, t : t + steps + 1] for i, t in starts])
+    actions = np.stack([episodes.actions[i, t : t + steps] for i, t in starts])
+    return states[:, 0].astype(np.float32), np.ascontiguousarray(actions, np.float32), states
+
+
+def _draw_error_growth(
+    axes: Axes,
+    seconds: NDArray[np.float64],
+    model: DynamicsModel,
+    name: str,
+    color: str,
+    episodes: Episodes,
+    start: tuple[int, int],
+    steps: int,
+) -> None:
+    """Error against time: of one start (dashed), and of many (median and middle 80 %)."""
+    states = episodes.states[:, :-1][np.arange(episodes.actions.shape[1]) < episodes.lengths[:, None]]
+    deviation = states.std(axis=0)
+    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+    possible = [(i, t) for i, length in enumerate(episodes.lengths) for t in range(length - steps + 1)]
+    spread = np.unique(np.linspace(0, len(possible) - 1, _STARTS).astype(int))
+    first, actions, truth = _recorded(episodes, [start, *(possible[i] for i in spread)], steps)
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = (model.core.open_loop(first, actions) - truth) * scale
+        error = np.sqrt(np.square(error).mean(axis=2))[:, 1:]
+    error = np.nan_to_num(error, nan=np.inf, posinf=np.inf)
+    low, median, high = np.quantile(np.minimum(error[1:], 1e9), (0.1, 0.5, 0.9), axis=0)
+    axes.fill_between(seconds[1:], low, high, color=color, alpha=0.15, linewidth=0)
+    label = f"{name}: median and middle 80 % of {len(spread)} starts"
+    axes.plot(seconds[1:], median, color=color, label=label)
+    axes.plot(seconds[1:], error[0], color=color, linestyle="--", label=f"{name}: the start above")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that many inches, which can be drawn without a display."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -1,0 +1,178 @@
+"""``mbmf plot``: figures of runs, as PNG and SVG."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from mbmf.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RunNums = Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--run-num"])]
+
+
+@dataclass(frozen=True)
+class Mbmf:
+    """Reward against control steps: model-based (MB), fine-tuned (MBMF) and model-free (MF), over seeds."""
+
+    which_agent: str
+    """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name; or a preset's name
+    or the path of a YAML file."""
+
+    run_nums: RunNums = ()
+    """Runs of mbmf mb and mbmf mbmf, <runs_dir>/run_<run_num>, one of each seed (default: all of this agent,
+    the longest of each seed)."""
+
+    seeds: tuple[int, ...] = ()
+    """The seeds of these runs, in their order; they choose the runs of mbmf mf too (default: as they are)."""
+
+    std_on_mlp_policy: float | None = None
+    """Which fine-tuning: that which began with this standard deviation (default: whichever there is)."""
+
+    trpo_dir: Path | None = None
+    """Folder with the runs of mbmf mf (default: runs_dir)."""
+
+    paper: bool = False
+    """Lay the published curves over them, dotted (swimmer, half_cheetah, hopper, ant)."""
+
+    output: Path | None = None
+    """File to write, with either ending (default: <runs_dir>/plots/mbmf_<agent>)."""
+
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
+
+
+@dataclass(frozen=True)
+class _OfRuns:
+    run_nums: RunNums
+    """Runs of mbmf mb: <runs_dir>/run_<run_num>, one or more."""
+
+    output: Path | None = None
+    """File to write, with either ending (default: in the run's folder plots/; of several runs, in
+    <runs_dir>/plots/)."""
+
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
+
+
+@dataclass(frozen=True)
+class Loss(_OfRuns):
+    """Losses and open-loop errors of the dynamics model, per aggregation iteration."""
+
+
+@dataclass(frozen=True)
+class Forwardsim(_OfRuns):
+    """The learned model's open-loop prediction beside what happened, for every dimension of the state."""
+
+    iteration: int | None = None
+    """Whose model, and whose rollout (default: the last)."""
+
+    episode: int = 0
+    """Which rollout of that iteration, from 0."""
+
+    start: int = 0
+    """The control step that the prediction begins with."""
+
+    steps: int = 100
+    """Control steps to predict."""
+
+
+Options = (
+    Annotated[Mbmf, tyro.conf.subcommand("mbmf")]
+    | Annotated[Loss, tyro.conf.subcommand("loss")]
+    | Annotated[Forwardsim, tyro.conf.subcommand("forwardsim")]
+)
+
+
+def run(options: Mbmf | Loss | Forwardsim) -> None:
+    """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    if isinstance(options, Mbmf):
+        figure, output = _mbmf(options)
+    else:
+        figure, output = _of_runs(options)
+    _save(figure, options.output or output)
+
+
+def _mbmf(options: Mbmf) -> tuple[Figure, Path]:
+    from mbmf.agents import load_agent
+    from mbmf.show.learning_curves import PAPER_AGENTS, paper_curves, plot_learning_curves
+    from mbmf.show.run_curves import find_runs, read_curves, seed_of
+
+    name, task = load_agent(options.which_agent)
+    if options.run_nums and options.seeds and len(options.run_nums) != len(options.seeds):
+        raise ConfigError(
+            f"--seeds must be one for each of the {len(options.run_nums)} --run_nums, "
+            f"got {len(options.seeds)}"
+        )
+    if options.paper and name not in PAPER_AGENTS:
+        raise ConfigError(f"--paper must be given for one of {', '.join(PAPER_AGENTS)} only, got {name}")
+    trpo_dir = options.trpo_dir or options.runs_dir
+    for folder in (options.runs_dir, trpo_dir):
+        if not folder.is_dir():
+            raise DataError(f"{folder}: folder of runs must exist, got none")
+    runs = _paths(options.runs_dir, options.run_nums)
+    if not runs:
+        runs = find_runs(options.runs_dir, "run_*", task.name, options.seeds or None)
+    for path, seed in zip(runs, options.seeds, strict=False):
+        if options.run_nums and path.is_dir() and seed_of(path) != seed:
+            raise ConfigError(f"--seeds must be those of the runs: {path} has {seed_of(path)}, got {seed}")
+    seeds = options.seeds or tuple(seed_of(path) for path in runs if path.is_dir()) or None
+    mf_runs = find_runs(trpo_dir, "mf_*", task.name, seeds)
+    for seed in sorted(set(seeds or ()) - {seed_of(path) for path in mf_runs}):
+        _note(f"{trpo_dir}: there is no run of mbmf mf of {name} with seed {seed}")
+    curves = read_curves(task.name, runs, mf_runs, std=options.std_on_mlp_policy, note=_note)
+    figure = plot_learning_curves(
+        curves, paper=paper_curves(name) if options.paper else None, title=f"{name}: learning curves"
+    )
+    return figure, options.runs_dir / "plots" / f"mbmf_{name}"
+
+
+def _of_runs(options: Loss | Forwardsim) -> tuple[Figure, Path]:
+    from mbmf.show import run_figures
+
+    paths = _paths(options.runs_dir, options.run_nums)
+    if not paths:
+        raise ConfigError("--run_nums must be one or more runs, got none")
+    if isinstance(options, Loss):
+        kind, figure = "loss", run_figures.loss_figure(paths, note=_note)
+    else:
+        kind = "forwardsim"
+        figure = run_figures.forward_simulation_figure(
+            paths,
+            iteration=options.iteration,
+            index=options.episode,
+            start=options.start,
+            steps=options.steps,
+        )
+    if len(paths) == 1:
+        return figure, paths[0] / "plots" / kind
+    return figure, options.runs_dir / "plots" / "_".join([kind, *map(str, options.run_nums)])
+
+
+def _paths(folder: Path, numbers: tuple[int, ...]) -> list[Path]:
+    for number in numbers:
+        if number < 0:
+            raise ConfigError(f"--run_nums must be at least 0, got {number}")
+        if numbers.count(number) > 1:
+            raise ConfigError(f"--run_nums must be different runs, got {number} twice")
+    return [folder / f"run_{number}" for number in numbers]
+
+
+def _save(figure: Figure, output: Path) -> None:
+    from mbmf.show.plots import save_figure
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # a name such as std_0.5 has no ending that would be one of a picture
+    named = output if output.suffix in (".png", ".svg") else output.with_name(output.name + ".png")
+    for path in save_figure(figure, named):
+        print(path)
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)

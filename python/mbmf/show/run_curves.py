@@ -1,0 +1,143 @@
+"""The learning curves of runs on the disk: which there are, what is missing, and `Curve`s of the rest."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mbmf.errors import DataError
+from mbmf.run import Run
+from mbmf.show.learning_curves import Curve, Series, mean_curve
+
+Note = Callable[[str], None]
+
+
+def read_curves(
+    task: str,
+    runs: Sequence[Path],
+    mf_runs: Sequence[Path],
+    *,
+    std: float | None = None,
+    note: Note = warnings.warn,
+) -> dict[str, Curve]:
+    """MB, MBMF and MF of a task, as far as they are on the disk.
+
+    Args:
+        task: the name of the runs' task.
+        runs: directories of ``mbmf mb``, one of each seed, with what ``mbmf mbmf`` left there.
+        mf_runs: directories of ``mbmf mf``.
+        std: which fine-tuning: that which began with this standard deviation; None: whichever there is.
+        note: is told what is missing or unfinished, in one line each.
+
+    Raises DataError if nothing is there, or a run is damaged or of another task.
+    """
+    found: dict[str, list[Series]] = {"MB": [], "MBMF": [], "MF": []}
+    missing: list[str] = []
+    for path in runs:
+        mb = _series(path, "model_based", task, missing.append)
+        if mb is None:
+            continue
+        found["MB"].append(mb)
+        tuned = _fine_tuning(path, std, missing.append)
+        if tuned is None:
+            continue
+        steps_before = tuned.steps[0]
+        imitation = _series(path / "imitation", "imitation", task, missing.append)
+        if imitation is not None and imitation.steps[0] < steps_before:
+            mb = mb.followed_by(imitation)
+        found["MBMF"].append(mb.followed_by(tuned))
+    for path in mf_runs:
+        mf = _series(path, "model_free", task, missing.append)
+        if mf is not None:
+            found["MF"].append(mf)
+    if not any(found.values()):
+        raise DataError("there must be a run to plot, got none: " + ("; ".join(missing) or "no directory"))
+    for line in missing:
+        note(line)
+    return {method: mean_curve(series) for method, series in found.items() if series}
+
+
+def find_runs(folder: Path, pattern: str, task: str, seeds: Sequence[int] | None = None) -> list[Path]:
+    """The run directories ``folder``/``pattern`` of a task, and of ``seeds`` if they are given, by seed.
+
+    One of each seed: where there are several, that with the most iterations. Damaged ones are passed over.
+    """
+    best: dict[int, tuple[int, Path]] = {}
+    for path in sorted(folder.glob(pattern)):
+        try:
+            config = Run(path).config()
+            length = len(Run(path).metrics())
+        except DataError:
+            continue
+        seed = config.get("seed")
+        if (
+            _task_name(config) != task
+            or not isinstance(seed, int)
+            or (seeds is not None and seed not in seeds)
+        ):
+            continue
+        if seed not in best or length > best[seed][0]:
+            best[seed] = (length, path)
+    return [best[seed][1] for seed in sorted(best)]
+
+
+def seed_of(path: Path) -> int:
+    """The seed of the run at ``path``. Raises DataError if there is none."""
+    seed = Run(path).config().get("seed")
+    if not isinstance(seed, int):
+        raise DataError(f"{path / 'config.yaml'}: seed must be a whole number, got {seed!r}")
+    return seed
+
+
+def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
+    """The curve of one run, or None and a note."""
+    run = Run(path)
+    if not run.exists:
+        note(f"{path}: there is no run")
+        return None
+    config = run.config()
+    if config.get("algorithm") != algorithm:
+        raise DataError(f"{path}: algorithm must be {algorithm}, got {config.get('algorithm')}")
+    if _task_name(config) != task:
+        raise DataError(f"{path}: task must be {task}, got {_task_name(config)}")
+    records = run.metrics()
+    series = Series.of_records(records, str(path))
+    if series is None:
+        note(f"{path}: no iteration is finished")
+    elif run.summary() is None:
+        note(f"{path}: the run is not finished, {len(records)} iterations are shown")
+    return series
+
+
+def _fine_tuning(path: Path, std: float | None, note: Note) -> Series | None:
+    """The curve of TRPO that went on from the imitation policy of the run at ``path``; the longest."""
+    wanted = f"with --std_on_mlp_policy={std:g}" if std is not None else ""
+    found: list[tuple[int, Path, Run]] = []
+    others = set()
+    for folder in sorted(path.glob("mbmf_*")):
+        run = Run(folder)
+        if not run.exists:
+            continue
+        begins = run.config().get("settings", {}).get("initial_std")
+        if std is None or (isinstance(begins, float | int) and abs(begins - std) <= 1e-9 * std):
+            found.append((len(run.metrics()), folder, run))
+        else:
+            others.add(f"{begins:g}")
+    if not found:
+        hint = f" (there is {', '.join(sorted(others))})" if others else ""
+        note(f"{path}: there is no fine-tuning {wanted}".rstrip() + f"{hint}: mbmf mbmf makes it")
+        return None
+    _, folder, run = max(found, key=lambda each: each[0])
+    series = Series.of_records(run.metrics(), str(folder))
+    if series is None:
+        note(f"{folder}: no iteration is finished")
+    elif run.summary() is None:
+        note(f"{folder}: the run is not finished, {len(series.steps)} iterations are shown")
+    return series
+
+
+def _task_name(config: dict[str, Any]) -> str | None:
+    task = config.get("task")
+    return task.get("name") if isinstance(task, dict) else None
