@@ -369,7 +369,7 @@ def test_any_change_gives_a_task_or_a_config_error(data):
                 del at[key]
             else:
                 at[data.draw(KEYS)] = at.pop(key)
-        except (KeyError, IndexError, TypeError):
+        except (AttributeError, KeyError, IndexError, TypeError):
             continue  # an earlier change took the place away
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,0 +1,80 @@
+"""A finished run of `mbmf mb` on a small task, which tests of imitation and fine-tuning start from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+import mbmf
+from mbmf.algorithms import model_based
+
+MODEL_BASED = {
+    "random_train": {"episodes": 3, "steps": 40},
+    "random_validation": {"episodes": 1, "steps": 110},
+    "hidden": [16],
+    "epochs": 3,
+    "batch_size": 32,
+    "fraction_use_new": 0.5,
+    "horizon": 4,
+    "candidates": 20,
+    "iterations": 2,
+    "rollouts_per_iteration": 2,
+    "rollouts_for_training": 1,
+    "steps_per_rollout": 30,
+    "min_return": -1000.0,
+    "rollouts_to_save": 4,
+}
+MODEL_FREE = {"hidden": [8, 8], "batch_size": 150, "steps_per_rollout": 30, "iterations": 9}
+IMITATION = {
+    "epochs": 4,
+    "iterations": 2,
+    "rollouts_to_label": 2,
+    "test_rollouts": 2,
+    "noise": 0.05,
+    "noise_from_iteration": 2,
+    "validation_points": 20,
+    "batch_size": 16,
+}
+FINE_TUNE = {"std_on_mlp_policy": 0.5, "batch_size": 100, "iterations": 3}
+
+SECONDS = ("seconds", *(f"seconds_{what}" for what in ("training", "tests", "labelling", "sampling", "update")))
+
+
+def task_config(**sections: Any) -> dict[str, Any]:
+    """A hopper that may lie down, and whose policy does not see all that the model predicts.
+
+    A section that is None is left out.
+    """
+    config: dict[str, Any] = yaml.safe_load(mbmf.load_task("hopper_forward").to_yaml())
+    config.pop("agent")
+    config |= {"name": "small", "observation": config["state"][:2], "healthy": []}
+    config |= {"model_based": MODEL_BASED, "model_free": MODEL_FREE}
+    config |= {"imitation": IMITATION, "fine_tune": FINE_TUNE, **sections}
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def make_run(path: Path, config: dict[str, Any], seed: int = 0) -> Path:
+    """Model-based learning, from beginning to end."""
+    task, options = mbmf.load_task(config), model_based.Options(seed=seed, nthread=1)
+    with model_based.open_run(path, task, options) as run:
+        model_based.model_based(task, run, options)
+    return path
+
+
+def numbers_of(path: Path) -> dict[str, Any]:
+    """Everything that a run of imitation or fine-tuning computed, without the seconds that it took."""
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    summary = json.loads((path / "summary.json").read_text())
+    for record in [*lines, summary]:
+        for name in SECONDS:
+            record.pop(name, None)
+    found: dict[str, Any] = {"metrics": lines, "summary": summary}
+    found["policy"] = (path / "policy" / "policy.safetensors").read_bytes()
+    for file in sorted(path.glob("rollouts/*.npz")):
+        with np.load(file) as arrays:
+            found[file.name] = {name: arrays[name].tobytes() for name in arrays.files}
+    return found
