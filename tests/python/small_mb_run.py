@@ -41,7 +41,10 @@ IMITATION = {
 }
 FINE_TUNE = {"std_on_mlp_policy": 0.5, "batch_size": 100, "iterations": 3}
 
-SECONDS = ("seconds", *(f"seconds_{what}" for what in ("training", "tests", "labelling", "sampling", "update")))
+SECONDS = (
+    "seconds",
+    *(f"seconds_{what}" for what in ("training", "tests", "labelling", "sampling", "update")),
+)
 
 
 def task_config(**sections: Any) -> dict[str, Any]:

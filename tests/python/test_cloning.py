@@ -20,11 +20,10 @@ def task() -> mbmf.Task:
 
 @pytest.fixture(scope="module")
 def examples(task: mbmf.Task) -> Examples:
-    """Actions that are a function of what was seen; one dimension never varies, one is far from 0."""
+    """Actions that are a function of what was seen."""
     rng = np.random.default_rng(0)
     seen = rng.normal(size=(N, task.nobservation)).astype(np.float32)
-    seen[:, 3], seen[:, 5] = 0.25, seen[:, 5] * 0.01 + 20
-    wanted = np.tanh(seen[:, :3] + 50 * (seen[:, 5:6] - 20))
+    wanted = np.tanh(seen[:, :3] + 0.5 * seen[:, 5:6])
     return Examples(seen, wanted.astype(np.float32))
 
 
@@ -41,22 +40,18 @@ def mean_squared_error(policy: mbmf.GaussianPolicy, examples: Examples) -> float
 
 def test_the_policy_computes_what_was_learned(task: mbmf.Task, examples: Examples) -> None:
     policy = mbmf.GaussianPolicy(task, (16, 16), seed=1, std=0.3)
-    start = Cloning.start(policy, examples)
+    start = Cloning.start(policy)
     before = mean_squared_error(policy, examples)
     cloning, loss = fit(start, examples, epochs=60)
     cloning.write_to(policy)
-    # the function can be learned, and the folded weights give it for observations as they are
+    # the function can be learned, and the C++ core computes it
     assert loss < 0.05 * before
-    assert mean_squared_error(policy, examples) == pytest.approx(cloning.loss(examples), rel=1e-3)
+    assert mean_squared_error(policy, examples) == pytest.approx(cloning.loss(examples), rel=1e-4)
     assert policy.std == pytest.approx(np.full(task.naction, 0.3))
-    # what never varied is not looked at
-    moved = examples.observations.copy()
-    moved[:, 3] += 1
-    np.testing.assert_array_equal(policy.mean(moved), policy.mean(examples.observations))
 
 
 def test_two_fits_are_one_with_all_their_epochs(task: mbmf.Task, examples: Examples) -> None:
-    start = Cloning.start(mbmf.GaussianPolicy(task, (8,)), examples)
+    start = Cloning.start(mbmf.GaussianPolicy(task, (8,)))
     rng = np.random.default_rng(0)
     options = {"batch_size": 64, "learning_rate": 1e-3}
     with torch_threads(1):
@@ -83,7 +78,7 @@ def test_split_and_join(examples: Examples) -> None:
 def test_what_is_refused(task: mbmf.Task, examples: Examples) -> None:
     with pytest.raises(DataError, match="observations and actions must be of one length, got 3 and 2"):
         Examples(examples.observations[:3], examples.actions[:2])
-    start = Cloning.start(mbmf.GaussianPolicy(task, (8,)), examples)
+    start = Cloning.start(mbmf.GaussianPolicy(task, (8,)))
     bad = Examples(examples.observations, examples.actions * np.float32(1e30))
     with pytest.raises(DataError, match=r"diverged.*imitation\.learning_rate must be smaller, got 0\.003"):
         fit(start, bad, epochs=2)

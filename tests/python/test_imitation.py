@@ -33,7 +33,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, task: mbmf.Task) -> ModelBa
 
 
 class Recorder(imitation.Silent):
-    """Remembers what it is told, and may interrupt at the n-th event: a stage begins or ends, an iteration."""
+    """Remembers what it is told, and may interrupt at the n-th event: stages' ends, iterations."""
 
     def __init__(self, interrupt_at: int | None = None) -> None:
         self.notes: list[str] = []
@@ -240,7 +240,8 @@ def test_rollouts_that_diverged_are_not_learned_from(
 
 
 @pytest.mark.parametrize(
-    ("points", "wanted", "count"), [(1400, 700, 700), (1399, 700, 139), (60_000, 10_000, 10_000), (10, 700, 1)]
+    ("points", "wanted", "count"),
+    [(1400, 700, 700), (1399, 700, 139), (60_000, 10_000, 10_000), (10, 700, 1)],
 )
 def test_how_much_is_held_out(points: int, wanted: int, count: int) -> None:
     assert imitation.validation_count(points, wanted) == count
@@ -275,9 +276,7 @@ def test_what_is_refused(tmp_path: Path, task: mbmf.Task, source: ModelBasedResu
     imitate(path, other, source, resume=True)
 
 
-def test_damaged_files_are_named(
-    tmp_path: Path, task: mbmf.Task, source: ModelBasedResult
-) -> None:
+def test_damaged_files_are_named(tmp_path: Path, task: mbmf.Task, source: ModelBasedResult) -> None:
     path = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         imitate(path, task, source, Recorder(interrupt_at=9))

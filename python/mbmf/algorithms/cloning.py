@@ -1,12 +1,14 @@
 """Behaviour cloning: the mean of a Gaussian policy, fitted to recorded actions (paper, section V-A).
 
-The policy's first layer sees raw observations. Training sees them at mean 0 and deviation 1, by the
-statistics of the first data, and what it finds is folded into the first layer.
+The network sees observations as they are, as in the paper's code. Tried, and worse: observations at mean 0
+and deviation 1, folded into the first layer afterwards. The same loss on held-out points, but policies that
+often do not get going from rest: half cheetah, 40 rollouts of reward 855 to learn from, three seeds: 30, 938
+and 318 instead of 425, 478 and 604; swimmer, 60 of reward 36: 42 and 38 instead of 40, 42 and 44. A learning
+rate that falls to 0 made no difference.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +19,6 @@ from numpy.typing import NDArray
 from mbmf import training
 from mbmf.errors import DataError
 from mbmf.mlp_state import MlpState
-from mbmf.normalization import Statistics
 from mbmf.policy import GaussianPolicy
 
 Floats32 = NDArray[np.float32]
@@ -58,20 +59,19 @@ class Examples:
 
 @dataclass(frozen=True)
 class Cloning:
-    """A policy's mean in training: its network over normalised observations, with Adam's moments."""
+    """A policy's mean in training: its network, with Adam's moments."""
 
-    statistics: Statistics
     mlp: MlpState
 
     @classmethod
-    def start(cls, policy: GaussianPolicy, examples: Examples) -> Cloning:
-        """From the policy's weights, for observations like those of ``examples``."""
+    def start(cls, policy: GaussianPolicy) -> Cloning:
+        """From the policy's weights."""
         arrays = policy.arrays()[:-1]
         layers = [
             np.concatenate([weight, bias[:, None]], axis=1)
             for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)
         ]
-        return cls(Statistics.of(examples.observations), MlpState(layers))
+        return cls(MlpState(layers))
 
     def fit(
         self,
@@ -90,7 +90,7 @@ class Cloning:
         """
         trainer = training.Trainer(self.mlp, "tanh")
         losses = trainer.train(
-            self._pack(examples),
+            _pack(examples),
             len(examples),
             epochs=epochs,
             batch_size=batch_size,
@@ -104,19 +104,17 @@ class Cloning:
                 f"training of the policy diverged (loss {losses[-1]} in the last of {epochs} epochs): "
                 f"imitation.learning_rate must be smaller, got {learning_rate}"
             )
-        return dataclasses.replace(self, mlp=trainer.state()), losses[-1]
+        return Cloning(trainer.state()), losses[-1]
 
     def loss(self, examples: Examples) -> float:
         """The mean squared error over the examples and the actions' dimensions."""
-        return training.Trainer(self.mlp, "tanh").loss(self._pack(examples))
+        return training.Trainer(self.mlp, "tanh").loss(_pack(examples))
 
     def write_to(self, policy: GaussianPolicy) -> None:
         """Sets the policy's mean to what was learned; its deviations stay."""
-        first, *others = (layer.astype(np.float64) for layer in self.mlp.layers)
-        weight = first[:, :-1] * self.statistics.inverse_std
-        folded = np.concatenate([weight, first[:, -1:] - (weight @ self.statistics.mean)[:, None]], axis=1)
-        parts = [part.ravel() for layer in (folded, *others) for part in (layer[:, :-1], layer[:, -1])]
-        policy.set_parameter_vector(np.concatenate([*parts, policy.arrays()[-1]]).astype(np.float32))
+        parts = [part.ravel() for layer in self.mlp.layers for part in (layer[:, :-1], layer[:, -1])]
+        policy.set_parameter_vector(np.concatenate([*parts, policy.arrays()[-1]]))
 
-    def _pack(self, examples: Examples) -> torch.Tensor:
-        return training.pack(self.statistics.normalize(examples.observations), examples.actions)
+
+def _pack(examples: Examples) -> torch.Tensor:
+    return training.pack(examples.observations, examples.actions)

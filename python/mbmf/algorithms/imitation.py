@@ -188,7 +188,7 @@ class _Learner:
         rng = np.random.default_rng(derive_seed(seed, _VALIDATION))
         self._examples, self._validation = saved.split(held_out, rng)
         self._steps = source.steps + len(saved)
-        self._cloning = Cloning.start(self._policy, self._examples)
+        self._cloning = Cloning.start(self._policy)
 
         # what was done before an interruption
         self.done = 0

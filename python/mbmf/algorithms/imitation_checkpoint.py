@@ -1,8 +1,7 @@
 """Checkpoints of imitation: everything that the next iteration depends on beside the rollouts, in one file.
 
-safetensors with, for each layer i of the network, layer.i = [W | b] over normalised observations and Adam's
-moments first.i and second.i (float32), the observations' mean and std (float64), and in the header how far it
-is and the metrics of the last iteration.
+safetensors with, for each layer i of the network, layer.i = [W | b] and Adam's moments first.i and second.i,
+float32, and in the header how far it is and the metrics of the last iteration.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from mbmf import tensor_file
 from mbmf.algorithms.cloning import Cloning
 from mbmf.errors import DataError
 from mbmf.mlp_state import MlpState
-from mbmf.normalization import Statistics
 from mbmf.run import Record
 
 FORMAT = "mbmf-imitation"
@@ -25,7 +23,7 @@ FORMAT_VERSION = 1
 def save(path: str | os.PathLike[str], task: str, cloning: Cloning, record: Record) -> None:
     """Writes a checkpoint, whole or not at all. Raises OSError."""
     mlp = cloning.mlp
-    tensors = {"mean": cloning.statistics.mean, "std": cloning.statistics.std}
+    tensors: tensor_file.Tensors = {}
     for name in ("layer", "first", "second"):
         arrays = mlp.layers if name == "layer" else getattr(mlp, name)
         tensors |= {f"{name}.{i}": np.ascontiguousarray(array) for i, array in enumerate(arrays)}
@@ -54,11 +52,9 @@ def load(path: str | os.PathLike[str], task: str, like: Cloning) -> tuple[Clonin
         for name in ("layer", "first", "second")
         for i, shape in enumerate(shapes)
     }
-    width = len(like.statistics.mean)
-    expected |= {"mean": ((width,), np.float64), "std": ((width,), np.float64)}
     tensor_file.check_tensors(path, tensors, expected)
     layers, first, second = (
         [tensors[f"{name}.{i}"] for i in range(len(shapes))] for name in ("layer", "first", "second")
     )
     mlp = MlpState(layers, first, second, header["updates"])
-    return Cloning(Statistics(tensors["mean"], tensors["std"]), mlp), header["record"]
+    return Cloning(mlp), header["record"]
