@@ -280,7 +280,11 @@ class Run:
         self._lock = lock
 
     def _foreign(self) -> bool:
-        return any(entry.name != _LOCK for entry in self.path.iterdir())
+        """The directory holds more than a run that was killed at once may have left."""
+        return any(
+            entry.name != _LOCK and not (entry.name.startswith(".") and entry.suffix == ".tmp")
+            for entry in self.path.iterdir()
+        )
 
     def _remove_contents(self, keep: tuple[str, ...]) -> None:
         """Removes what a run wrote, and nothing else."""

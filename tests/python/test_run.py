@@ -53,6 +53,14 @@ def test_an_existing_run_is_kept_without_overwrite(tmp_path: Path) -> None:
     assert (path / "mine.txt").read_text() == "notes"
 
 
+def test_what_a_run_left_that_was_killed_at_once_is_no_obstacle(tmp_path: Path) -> None:
+    for name in (".lock", ".config.yaml.12-ab.tmp"):
+        (tmp_path / name).write_text("")
+    with Run.create(tmp_path, CONFIG) as run:
+        assert run.config() == CONFIG
+    assert not list(tmp_path.glob("*.tmp")) and not list(tmp_path.glob(".*.tmp"))
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_directory_that_is_no_run_is_left_alone(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")

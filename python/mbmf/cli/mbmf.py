@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.errors import ConfigError
+from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mbmf.algorithms.mb_result import ModelBasedResult
@@ -128,13 +128,19 @@ def _imitate(
     if options.use_existing_pretrained_policy:
         with Run.read(path) as directory:
             return imitation.load_policy(directory, task)
+    exists = (path / "config.yaml").exists()
+    if exists and not (options.resume or options.overwrite):
+        raise DataError(
+            f"{path}: run directory must be new, got an existing run: continue it with --resume, replace it "
+            "with --overwrite, or use its policy with --use_existing_pretrained_policy"
+        )
     with imitation.open_run(
         path,
         task,
         source,
         seed=seed,
         nthread=options.nthread,
-        resume=options.resume and (path / "config.yaml").exists(),
+        resume=options.resume and exists,
         overwrite=options.overwrite,
     ) as directory:
         console = ImitationConsole(
