@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -69,7 +70,7 @@ def plot_paths(panels: Sequence[Followed]) -> Figure:
         (_draw_upright if panel.upright else _draw_from_above)(axes, panel)
         axes.set_title(f"{panel.title}\n{panel.text}" if panel.text else panel.title, fontsize=10)
         axes.grid(alpha=0.3)
-    entries = {}
+    entries: dict[str, Any] = {}
     for axes in grid.flat[: len(panels)]:
         handles, labels = axes.get_legend_handles_labels()
         entries.update(zip(labels, handles, strict=True))
