@@ -8,8 +8,10 @@ whatever was imported before.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +22,21 @@ from numpy.typing import NDArray
 from mbmf.errors import MbmfError
 
 _MAX_GEOMS = 10_000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Line:
+    """A line through the scene, drawn as tubes.
+
+    Attributes:
+        points: metres in the world, (n, 3); two or more, else nothing is drawn.
+        color: red, green, blue and opacity, 0 to 1.
+        radius: of the tubes, metres.
+    """
+
+    points: NDArray[np.float64]
+    color: tuple[float, float, float, float]
+    radius: float
 
 
 class RenderError(MbmfError):
@@ -69,8 +86,11 @@ class Renderer:
         self._rectangle = mujoco.MjrRect(0, 0, width, height)
         self._shape = (height, width, 3)
 
-    def render(self, data: Any) -> NDArray[np.uint8]:
-        """Draws ``data``, whose positions must be current (mj_forward): RGB, uint8 (height, width, 3)."""
+    def render(self, data: Any, lines: Sequence[Line] = ()) -> NDArray[np.uint8]:
+        """Draws ``data``, whose positions must be current (mj_forward), and ``lines``.
+
+        Returns the picture: RGB, uint8 (height, width, 3).
+        """
         if self._context is None or self._draw is None:
             raise ValueError("the renderer is closed")
         self._context.make_current()
@@ -79,6 +99,7 @@ class Renderer:
         mujoco.mjv_updateScene(
             self._model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
         )
+        draw_lines(self._scene, lines)
         mujoco.mjr_render(self._rectangle, self._scene, self._draw)
         picture = np.empty(self._shape, dtype=np.uint8)
         mujoco.mjr_readPixels(picture, None, self._rectangle, self._draw)
@@ -100,6 +121,20 @@ class Renderer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def draw_lines(scene: Any, lines: Sequence[Line]) -> None:
+    """Adds lines to an MjvScene, as far as it has room for them."""
+    for line in lines:
+        color = np.array(line.color, np.float32)
+        for start, end in zip(line.points[:-1], line.points[1:], strict=True):
+            if scene.ngeom >= scene.maxgeom:
+                return
+            geom = scene.geoms[scene.ngeom]
+            capsule = mujoco.mjtGeom.mjGEOM_CAPSULE
+            mujoco.mjv_initGeom(geom, capsule, np.zeros(3), np.zeros(3), np.zeros(9), color)
+            mujoco.mjv_connector(geom, capsule, line.radius, start, end)
+            scene.ngeom += 1
 
 
 def _context_class() -> Any:

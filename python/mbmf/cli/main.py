@@ -17,6 +17,8 @@ COMMANDS = {
     "mbmf": "teach a policy to act as mb's controller does, then improve it by trial and error",
     "mf": "learn a policy by trial and error alone, to compare with (TRPO)",
     "plot": "draw runs: learning curves (mbmf), loss, forwardsim, trajfollow",
+    "report": "write a run as one HTML page",
+    "video": "show an episode of a run as a video, recorded or driven now",
     "export": "write a trained policy for other programs (ONNX)",
     "demo": "see it work in three minutes: the swimmer, with small settings",
     "bench": "measure simulator, planner and training on this machine",

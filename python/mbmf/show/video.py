@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf import _core
-from mbmf.renderer import Renderer, RenderError
+from mbmf.renderer import Line, Renderer, RenderError
 from mbmf.task_build import build_spec
 
 if TYPE_CHECKING:
     from mbmf.episodes import Episodes
     from mbmf.task import Task
 
-__all__ = ["RenderError", "recover_positions", "save_episode_video"]
+__all__ = ["Overlay", "RenderError", "recover_positions", "save_episode_video"]
 
 _MAX_FPS = 50.0
+
+# what to draw into the scene after so many control steps
+Overlay = Callable[[int], Sequence[Line]]
 
 
 def save_episode_video(
@@ -40,12 +43,17 @@ def save_episode_video(
     *,
     width: int = 480,
     height: int = 360,
+    overlays: Sequence[Overlay] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Renders episode ``index`` (negative: from the end) to an MP4 file (H.264) and returns its path.
 
     Args:
         fps: pictures per second; by default one per control step in real time, fewer where that is above 50.
         width, height: in pixels, even numbers.
+        overlays: functions of the control steps so far that give lines to draw into the scene
+            (`mbmf.show.overlays`).
+        progress: called with the pictures drawn so far and their number.
 
     Raises:
         RenderError: nothing can be rendered on this machine, or the task's state does not hold the pose.
@@ -67,7 +75,8 @@ def save_episode_video(
     ):
         unfinished = Path(folder) / "video.mp4"
         rate = fps or 1 / (task.dt * stride)
-        _encode(_pictures(task.model, positions, renderer), unfinished, (width, height), rate)
+        pictures = _pictures(task.model, positions, stride, renderer, overlays, progress)
+        _encode(pictures, unfinished, (width, height), rate)
         os.replace(unfinished, target)
     return target
 
@@ -144,18 +153,34 @@ def _solve_slides(
         row[addresses] += np.linalg.lstsq(np.array(gradient), np.array(error), rcond=None)[0]
 
 
-def _pictures(model: Any, positions: NDArray[np.float64], renderer: Renderer) -> Iterator[NDArray[np.uint8]]:
+def _pictures(
+    model: Any,
+    positions: NDArray[np.float64],
+    stride: int,
+    renderer: Renderer,
+    overlays: Sequence[Overlay],
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[NDArray[np.uint8]]:
     data = mujoco.MjData(model)
-    for row in positions:
+    for i, row in enumerate(positions):
         data.qpos[:] = row
         mujoco.mj_forward(model, data)
-        yield renderer.render(data)
+        yield renderer.render(data, [line for overlay in overlays for line in overlay(i * stride)])
+        if progress is not None:
+            progress(i + 1, len(positions))
 
 
 def _encode(pictures: Iterator[NDArray[np.uint8]], path: Path, size: tuple[int, int], fps: float) -> None:
     """Feeds the pictures to FFmpeg one by one."""
     import imageio_ffmpeg
 
+    try:
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        raise RenderError(
+            "cannot make videos here: there is no FFmpeg (`pip install --force-reinstall imageio-ffmpeg` "
+            "brings one, or on Debian the package ffmpeg; IMAGEIO_FFMPEG_EXE may name another)"
+        ) from None
     # macro_block_size=2 keeps the size as it is; yuv420p is what every player shows
     writer = imageio_ffmpeg.write_frames(
         str(path), size, fps=fps, codec="libx264", quality=7, macro_block_size=2, pix_fmt_out="yuv420p"

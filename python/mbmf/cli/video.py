@@ -1,0 +1,186 @@
+"""``mbmf video``: an episode of a run as MP4, recorded or driven now."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mbmf.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from mbmf.dynamics import DynamicsModel
+    from mbmf.episodes import Episodes
+    from mbmf.planner import RandomShooting
+    from mbmf.run import Run
+    from mbmf.show.video import Overlay
+    from mbmf.task import Task
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write an episode of a run of mbmf mb as a video (MP4), without a display."""
+
+    run_num: int
+    """Number of the run: <runs_dir>/run_<run_num>."""
+
+    rollouts: str | None = None
+    """Which rollouts: a name in the run's folder rollouts/, such as iteration_3 or saved; of a stage, for
+    instance, imitation/iteration_1 (default: those of the last iteration)."""
+
+    episode: int = 0
+    """Which of them, from 0; negative: from the end."""
+
+    live: bool = False
+    """Drive the robot now, by the run's latest model and MPC, in place of showing a recorded episode."""
+
+    steps: int | None = None
+    """Control steps to drive (default: the run's)."""
+
+    seed: int = 0
+    """Seed of the start and the plans, to drive."""
+
+    plans: int | None = None
+    """Draw the planned way of so many of the best candidates at each step, the best one green (default: 10 to
+    drive, none for a recorded episode)."""
+
+    output: Path | None = None
+    """File to write (default: in the run's folder videos/, by what it shows)."""
+
+    width: int = 640
+    """Of the picture, in pixels, even."""
+
+    height: int = 480
+    """Of the picture, in pixels, even."""
+
+    nthread: int = 0
+    """Threads for planning, 0: one per CPU."""
+
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
+
+
+def run(options: Options) -> None:
+    """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    _check(options)
+    from mbmf.renderer import Renderer
+    from mbmf.show.run_figures import open_model_based
+    from mbmf.show.video import save_episode_video
+
+    path = options.runs_dir / f"run_{options.run_num}"
+    run, task, _ = open_model_based(path)
+    # before the minutes that driving may take
+    with Renderer(task.model, options.width, options.height):
+        pass
+    plans = (10 if options.live else 0) if options.plans is None else options.plans
+    planner = model = None
+    if options.live or plans:
+        planner, model = _controller(run, task, options)
+    if options.live:
+        assert planner is not None
+        name, index, episodes = f"live_{options.seed}", 0, _drive(task, planner, options)
+    else:
+        name, index, episodes = _recorded(run, task, options)
+    overlays: list[Overlay] = []
+    if plans:
+        from mbmf.show.overlays import Plans
+
+        assert planner is not None
+        assert model is not None
+        overlays.append(Plans(planner, model, episodes, index, min(plans, planner.candidates)))
+    output = options.output or path / "videos" / f"{name}.mp4"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _Bar() as bar:
+        save_episode_video(
+            task,
+            episodes,
+            index,
+            output,
+            width=options.width,
+            height=options.height,
+            overlays=overlays,
+            progress=bar.update,
+        )
+    print(f"{output}: {int(episodes.lengths[index])} steps, reward {episodes.returns[index]:.2f}")
+
+
+def _check(options: Options) -> None:
+    for name in ("run_num", "seed", "nthread"):
+        if getattr(options, name) < 0:
+            raise ConfigError(f"--{name} must be at least 0, got {getattr(options, name)}")
+    if options.steps is not None and options.steps < 1:
+        raise ConfigError(f"--steps must be at least 1, got {options.steps}")
+    if options.plans is not None and options.plans < 0:
+        raise ConfigError(f"--plans must be at least 0, got {options.plans}")
+    if options.live and (options.rollouts is not None or options.episode != 0):
+        raise ConfigError(
+            "--rollouts and --episode must not be given with --live: it drives, they are recorded"
+        )
+
+
+def _controller(run: Run, task: Task, options: Options) -> tuple[RandomShooting, DynamicsModel]:
+    """The run's planner, with its latest model."""
+    from mbmf.dynamics import DynamicsModel
+    from mbmf.planner import RandomShooting
+
+    found = run.latest_model()
+    if found is None:
+        raise DataError(f"{run.path / 'models'}: a dynamics model must exist to plan with, got none")
+    model = DynamicsModel.load(found, task)
+    return RandomShooting(task, model, seed=options.seed, nthread=options.nthread), model
+
+
+def _drive(task: Task, planner: RandomShooting, options: Options) -> Episodes:
+    """An episode of the controller."""
+    from mbmf.collect import collect_mpc
+
+    settings = task.model_based
+    steps = options.steps or (settings.steps_per_rollout if settings else task.episode_steps)
+    with _Bar() as bar:
+        return collect_mpc(
+            task, planner, 1, steps, seed=options.seed, progress=lambda done: bar.update(done, steps)
+        )
+
+
+def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episodes]:
+    """A name for the video, the number of the episode, and the rollouts that it is of."""
+    from mbmf.episodes import Episodes
+
+    name = options.rollouts or f"iteration_{len(run.metrics())}"
+    stage, _, last = name.rpartition("/")
+    path = run.path / stage / "rollouts" / f"{last}.npz"
+    if not path.is_file():
+        have = [
+            found.relative_to(run.path).as_posix().replace("rollouts/", "").removesuffix(".npz")
+            for found in sorted([*run.path.glob("rollouts/*.npz"), *run.path.glob("*/rollouts/*.npz")])
+        ]
+        raise DataError(f"--rollouts must be one of {', '.join(have) or 'none that exists'}, got {name}")
+    episodes = Episodes.load(path, task=task)
+    if not -len(episodes) <= options.episode < len(episodes):
+        raise ConfigError(f"--episode must be one of the {len(episodes)} in {path}, got {options.episode}")
+    index = options.episode % len(episodes)
+    return f"{name.replace('/', '_')}_episode_{index}", index, episodes
+
+
+class _Bar:
+    """Progress on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._progress = Progress(
+            transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty()
+        )
+        self._task = self._progress.add_task("")
+
+    def update(self, done: int, total: int) -> None:
+        self._progress.update(self._task, completed=done, total=total)
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
