@@ -12,6 +12,7 @@ void register_task(py::module_& module);
 void register_simulator(py::module_& module);
 void register_dynamics(py::module_& module);
 void register_planner(py::module_& module);
+void register_controller(py::module_& module);
 void register_policy(py::module_& module);
 void register_rollout(py::module_& module);
 
@@ -25,6 +26,7 @@ PYBIND11_MODULE(_core, module) {
   register_simulator(module);
   register_dynamics(module);
   register_planner(module);
+  register_controller(module);
   register_policy(module);
   register_rollout(module);
 }

@@ -123,6 +123,7 @@ void register_structures(py::module_& module) {
       .def_readwrite("healthy", &TaskSpec::healthy)
       .def_readwrite("start_qpos", &TaskSpec::start_qpos)
       .def_readwrite("start_qvel", &TaskSpec::start_qvel)
+      .def_readwrite("safe_action", &TaskSpec::safe_action)
       .def_property(
           "reset",
           [](const TaskSpec& spec) {

@@ -53,6 +53,7 @@ struct RandomShooting::Impl {
   };
   std::vector<Search> searches;
   AnytimeSearch anytime;
+  std::vector<float> rolled;     // (max(horizon, 64) + 1, nstate)
   CostEstimate finish, predict;  // choosing and making the best candidate's actions; predicting its states
 
   Impl(std::shared_ptr<const Task> task_in, std::shared_ptr<const Dynamics> dynamics_in,
@@ -83,6 +84,7 @@ struct RandomShooting::Impl {
     base.resize(static_cast<std::size_t>(kMaxStates) * first_rows);
     key.resize(kMaxStates);
     item_best.resize(static_cast<std::size_t>(kMaxStates * items));
+    rolled.resize(static_cast<std::size_t>(std::max(options.horizon, 64) + 1) * task->nstate());
     searches.resize(static_cast<std::size_t>(pool.nslot()));
     for (Search& search : searches) {
       search.start.resize(static_cast<std::size_t>(task->nstate()));
@@ -283,6 +285,19 @@ void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint6
 void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint64_t step,
                           const PlanLimits& limits, Plan* plan) {
   impl_->search_within(state, episode, step, limits, plan);
+}
+
+void RandomShooting::roll_forward(const double* state, const float* actions, int steps, double* predicted) {
+  Impl& m = *impl_;
+  const int nstate = m.task->nstate();
+  if (steps < 1 || static_cast<std::size_t>(steps) >= m.rolled.size() / static_cast<std::size_t>(nstate)) {
+    throw_invalid("steps must be in [1, ", static_cast<int>(m.rolled.size()) / nstate - 1, "], got ", steps);
+  }
+  for (int k = 0; k < nstate; ++k) m.start[static_cast<std::size_t>(k)] = static_cast<float>(state[k]);
+  m.table.open_loop(&m.packed.net(), nstate, m.task->naction(), m.start.data(), actions, 1, steps,
+                    m.rolled.data(), m.scratch.front().data());
+  const float* end = m.rolled.data() + static_cast<std::ptrdiff_t>(steps) * nstate;
+  std::copy_n(end, nstate, predicted);
 }
 
 double RandomShooting::shortest_plan(const double* state) {

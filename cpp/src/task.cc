@@ -237,6 +237,13 @@ void Task::check() const {
   }
   check_start(spec_.start_qpos, model_->nq, "start_qpos");
   check_start(spec_.start_qvel, model_->nv, "start_qvel");
+  if (!spec_.safe_action.empty() && spec_.safe_action.size() != static_cast<std::size_t>(model_->nu)) {
+    throw_invalid("safe_action must be ", model_->nu, " numbers for this model, got ",
+                  spec_.safe_action.size());
+  }
+  for (const double a : spec_.safe_action) {
+    if (!(a >= -1 && a <= 1)) throw_invalid("safe_action must be in [-1, 1], got ", a);
+  }
   for (std::size_t i = 0; i < 3; ++i) check_reset(spec_.reset[i], model_->nq, item("reset", i));
 }
 

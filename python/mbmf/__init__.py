@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mbmf.collect import collect_mpc as collect_mpc
     from mbmf.collect import collect_policy as collect_policy
     from mbmf.collect import collect_random as collect_random
+    from mbmf.controller import Controller as Controller
     from mbmf.dynamics import DynamicsModel as DynamicsModel
     from mbmf.dynamics import FitResult as FitResult
     from mbmf.episodes import Episodes as Episodes
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "Controller": "controller",
     "CoreError": "errors",
     "DynamicsModel": "dynamics",
     "Episodes": "episodes",
@@ -50,6 +52,7 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "Controller",
     "CoreError",
     "DynamicsModel",
     "Episodes",

@@ -13,13 +13,20 @@ __all__: list[str] = [
     "Bounds",
     "Channel",
     "ChannelBound",
+    "Controller",
+    "ControllerOptions",
+    "ControllerStatistics",
     "Dynamics",
     "Error",
+    "Fault",
     "GaussianPolicy",
     "Noise",
     "NoiseKind",
+    "PlanMode",
     "Planner",
+    "Quantiles",
     "RandomShooting",
+    "RealtimeSimulation",
     "Reset",
     "ResetKind",
     "ResetSet",
@@ -27,16 +34,20 @@ __all__: list[str] = [
     "SimulatorShooting",
     "Source",
     "StateBound",
+    "StepKind",
+    "StepRecord",
     "Task",
     "TaskSpec",
     "Term",
     "TermKind",
+    "ThreadSettings",
     "Transform",
     "action_noise",
     "available_isas",
     "collect_mpc",
     "collect_policy",
     "collect_random",
+    "fault_text",
     "isa",
     "mujoco_version",
     "mujoco_version_loaded",
@@ -292,6 +303,12 @@ class TaskSpec:
     @reward.setter
     def reward(self, arg0: collections.abc.Sequence[Term]) -> None: ...
     @property
+    def safe_action(self) -> list[float]: ...
+    @safe_action.setter
+    def safe_action(
+        self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
+    ) -> None: ...
+    @property
     def start_qpos(self) -> list[float]: ...
     @start_qpos.setter
     def start_qpos(
@@ -524,6 +541,258 @@ class SimulatorShooting(Planner):
         nthread: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
 
+class PlanMode(enum.IntEnum):
+    """How many candidates a plan searches."""
+
+    ANYTIME = 0
+    FIXED = 1
+    FITTED = 2
+
+class StepKind(enum.IntEnum):
+    """What a step sent."""
+
+    PLANNED = 0
+    HELD = 1
+    SAFE = 2
+
+class Fault(enum.IntEnum):
+    """Why a step was not planned."""
+
+    NONE = 0
+    NO_STATE = 1
+    STALE_STATE = 2
+    BAD_STATE = 3
+    LATE_PLAN = 4
+    NO_PLAN = 5
+
+class ThreadSettings:
+    """
+    What threads ask of the operating system.
+    """
+
+    lock_memory: bool
+    def __init__(self) -> None: ...
+    @property
+    def cpus(self) -> list[int]: ...
+    @cpus.setter
+    def cpus(self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None: ...
+    @property
+    def priority(self) -> int: ...
+    @priority.setter
+    def priority(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+class ControllerOptions:
+    """
+    Settings of a control loop (mbmf/controller.h).
+    """
+
+    compensate: bool
+    mode: PlanMode
+    thread: ThreadSettings
+    warm_start: bool
+    def __init__(self) -> None: ...
+    @property
+    def actuation_delay(self) -> float: ...
+    @actuation_delay.setter
+    def actuation_delay(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def episode(self) -> int: ...
+    @episode.setter
+    def episode(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def history(self) -> int: ...
+    @history.setter
+    def history(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def hold_steps(self) -> int: ...
+    @hold_steps.setter
+    def hold_steps(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def margin(self) -> float: ...
+    @margin.setter
+    def margin(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def period(self) -> float: ...
+    @period.setter
+    def period(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def phase(self) -> float: ...
+    @phase.setter
+    def phase(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def safe_action(self) -> list[float]: ...
+    @safe_action.setter
+    def safe_action(
+        self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
+    ) -> None: ...
+    @property
+    def share(self) -> float: ...
+    @share.setter
+    def share(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def spin(self) -> float: ...
+    @spin.setter
+    def spin(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def stale_after(self) -> float: ...
+    @stale_after.setter
+    def stale_after(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class Quantiles:
+    """
+    Of durations, in seconds.
+    """
+    @property
+    def count(self) -> int: ...
+    @property
+    def max(self) -> float: ...
+    @property
+    def mean(self) -> float: ...
+    @property
+    def p50(self) -> float: ...
+    @property
+    def p99(self) -> float: ...
+    @property
+    def p999(self) -> float: ...
+
+class ControllerStatistics:
+    """
+    Counts and times of a control loop.
+    """
+    @property
+    def age(self) -> Quantiles: ...
+    @property
+    def bad_state(self) -> int: ...
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def compute(self) -> Quantiles: ...
+    @property
+    def fewest(self) -> int: ...
+    @property
+    def held(self) -> int: ...
+    @property
+    def jitter(self) -> Quantiles: ...
+    @property
+    def late(self) -> int: ...
+    @property
+    def misses(self) -> int: ...
+    @property
+    def most(self) -> int: ...
+    @property
+    def no_plan(self) -> int: ...
+    @property
+    def period(self) -> Quantiles: ...
+    @property
+    def planned(self) -> int: ...
+    @property
+    def safe(self) -> int: ...
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def stale(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+
+class StepRecord:
+    """
+    One step of a control loop.
+    """
+    @property
+    def age_ns(self) -> int: ...
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def compute_ns(self) -> int: ...
+    @property
+    def fault(self) -> Fault: ...
+    @property
+    def kind(self) -> StepKind: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def wake_ns(self) -> int: ...
+
+class Controller:
+    """
+    A real-time control loop in a thread of its own.
+    """
+    def __init__(
+        self,
+        task: Task,
+        dynamics: Dynamics,
+        horizon: typing.SupportsInt | typing.SupportsIndex,
+        candidates: typing.SupportsInt | typing.SupportsIndex,
+        seed: typing.SupportsInt | typing.SupportsIndex,
+        nthread: typing.SupportsInt | typing.SupportsIndex,
+        options: ControllerOptions,
+    ) -> None: ...
+    def get_action(self) -> tuple[numpy.typing.NDArray[numpy.float64], int, int, StepKind, Fault, bool]:
+        """
+        The latest action: (action float64 (naction,), tick, its time in nanoseconds, kind, fault, whether it is new since the last call).
+        """
+    def put_state(
+        self, state: numpy.ndarray, when: typing.SupportsInt | typing.SupportsIndex | None = None
+    ) -> None:
+        """
+        The latest state, float64 (nstate,), and when it was measured, in nanoseconds of the monotonic clock.
+        """
+    def records(self) -> dict[str, typing.Any]:
+        """
+        The last steps as arrays by name; after stop.
+        """
+    def start(self, first: typing.SupportsInt | typing.SupportsIndex | None = None) -> None:
+        """
+        Tick 0 in nanoseconds of the monotonic clock; now if not given.
+        """
+    def statistics(self) -> ControllerStatistics: ...
+    def status(self) -> StepRecord:
+        """
+        The last step.
+        """
+    def stop(self) -> None: ...
+    @property
+    def notes(self) -> list[str]: ...
+    @property
+    def options(self) -> ControllerOptions: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def shortest_period(self) -> float: ...
+
+class RealtimeSimulation:
+    """
+    A simulation that steps in real time in a thread of its own.
+    """
+    def __init__(
+        self,
+        task: Task,
+        steps: typing.SupportsInt | typing.SupportsIndex,
+        episode_steps: typing.SupportsInt | typing.SupportsIndex,
+        seed: typing.SupportsInt | typing.SupportsIndex = 0,
+        first_episode: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    def record(self) -> dict[str, typing.Any]:
+        """
+        What happened, as arrays by name, one row per step; once it is finished.
+        """
+    def start(self, controller: Controller, first: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Tick 0 in nanoseconds of the monotonic clock.
+        """
+    def stop(self) -> None: ...
+    @property
+    def done(self) -> int:
+        """
+        Steps so far.
+        """
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def overruns(self) -> int: ...
+
 class GaussianPolicy:
     """
     A Gaussian policy in the C++ core.
@@ -609,6 +878,11 @@ def collect_random(
 ) -> dict[str, typing.Any]:
     """
     Episodes of random actions, as a dictionary of arrays.
+    """
+
+def fault_text(fault: Fault) -> str:
+    """
+    A fault in words.
     """
 
 def isa() -> str:

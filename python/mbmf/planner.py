@@ -129,6 +129,11 @@ class RandomShooting:
         self._episode = 0
         self._step = 0
 
+    @property
+    def dynamics(self) -> _core.Dynamics | None:
+        """The compiled model; None where the planner plans through the simulator."""
+        return self._dynamics
+
     def reset(self, episode: int = 0) -> None:
         """Starts counting steps anew: the next :meth:`act` is step 0 of ``episode``."""
         self._episode = whole_number("episode", episode, 0, MAX_SEED)

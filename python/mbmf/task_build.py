@@ -71,6 +71,7 @@ class _Builder:
         kinds = {"default": resets.default, "random": resets.random, "control": resets.control}
         spec.reset = [self.reset(reset or resets.default, f"reset.{kind}") for kind, reset in kinds.items()]
         spec.healthy = self.healthy()
+        spec.safe_action = self.safe_action()
         # terms name states, so they are worth reading only where the states are right
         self.raise_problems()
         spec.reward = self.terms(config.reward or (), "reward")
@@ -225,6 +226,14 @@ class _Builder:
         if len(qvel) != model.nv:
             self.problem("start.qvel", f"a list of {model.nv} numbers (the model's nv)", start.qvel)
         return qpos, qvel
+
+    def safe_action(self) -> list[float]:
+        action = list(self.config.safe_action or ())
+        if self.config.safe_action is not None and not (
+            len(action) == self.model.nu and all(-1 <= value <= 1 for value in action)
+        ):
+            self.problem("safe_action", f"a list of {self.model.nu} numbers from -1 to 1", action)
+        return action
 
     def reset(self, config: ResetConfig, key: str) -> _core.Reset:
         positions = {e.name.removeprefix("qpos."): e for g in entries(self.model, "qpos").values() for e in g}

@@ -356,6 +356,7 @@ class TaskConfig(Part):
     alive: Annotated[tuple[StateBoundConfig, ...], list_of()] = ()
     healthy: Annotated[tuple[HealthyConfig, ...], list_of()] = ()
     reset: ResetsConfig = ResetsConfig()
+    safe_action: Numbers | None = None
     agent: AgentConfig | None = None
     model_based: ModelBasedConfig | None = None
     model_free: ModelFreeConfig | None = None

@@ -44,6 +44,8 @@ CASES = [
     ("reward", DELETE, "reward must be given (terms, or load_task's reward), got nothing"),
     ("model_based.epochs", DELETE, "model_based.epochs must be given, got nothing"),
     ("cost.0.term", DELETE, "cost[0].term must be given, got nothing"),
+    ("safe_action", [0, 0], "safe_action must be a list of 3 numbers from -1 to 1, got [0.0, 0.0]"),
+    ("safe_action", [0, 0, 2], "safe_action must be a list of 3 numbers from -1 to 1, got [0.0, 0.0, 2.0]"),
     # types
     ("name", 5, "name must be a text that is not empty, got 5"),
     ("name", " ", "name must be a text that is not empty, got ' '"),

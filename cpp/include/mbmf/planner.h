@@ -115,6 +115,10 @@ class RandomShooting : public Planner {
   // Bytes of working memory of a thread, with all that the threads share; the packed weights are not in it.
   std::int64_t scratch_bytes() const;
 
+  // Where the model expects the robot to be after some actions: state (nstate), actions (steps, naction) ->
+  // predicted (nstate), which may be the state itself. steps at most the horizon or 64. Does not allocate.
+  void roll_forward(const double* state, const float* actions, int steps, double* predicted);
+
   // The least that a plan with a deadline takes (one vector of candidates, the choice of the best, without
   // predicted states), measured from a state: the median of some plans. Seconds.
   double shortest_plan(const double* state);

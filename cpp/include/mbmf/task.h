@@ -93,6 +93,7 @@ struct TaskSpec {
   std::vector<ChannelBound> healthy;  // an episode outside these is terminated
   std::vector<double> start_qpos, start_qvel;  // (nq), (nv)
   Reset reset[3];                              // by ResetKind
+  std::vector<double> safe_action;             // (naction) in [-1, 1], or empty: zeros
 };
 
 class SubtreeMotion;

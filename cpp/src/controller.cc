@@ -1,0 +1,456 @@
+#include "mbmf/controller.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "mbmf/error.h"
+#include "mbmf/latest_value.h"
+#include "stepper.h"
+
+namespace mbmf {
+
+namespace {
+
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+constexpr double kMaxPeriod = 3600;
+constexpr int kMaxInFlight = 32;  // actions under way that compensation knows of
+constexpr std::int64_t kMaxHistory = 100'000'000;
+
+nanoseconds to_ns(double seconds) { return nanoseconds(std::llround(1e9 * seconds)); }
+
+void check_seconds(const char* name, double value, double most) {
+  if (!(value >= 0 && value <= most)) throw_invalid(name, " must be in [0, ", most, "] s, got ", value);
+}
+
+struct StateMessage {
+  std::vector<double> state;
+  TimePoint when;
+};
+
+// the start of the task's episodes, without noise
+std::vector<double> nominal_state(const Task& task) {
+  const std::unique_ptr<mjData, decltype(&mj_deleteData)> d(mj_makeData(task.model()), &mj_deleteData);
+  if (!d) throw Error("MuJoCo cannot make its data: out of memory");
+  silence_warnings(d.get());
+  std::copy(task.spec().start_qpos.begin(), task.spec().start_qpos.end(), d->qpos);
+  std::copy(task.spec().start_qvel.begin(), task.spec().start_qvel.end(), d->qvel);
+  mj_normalizeQuat(task.model(), d->qpos);
+  task.refresh(d.get());
+  std::vector<double> state(static_cast<std::size_t>(task.nstate()));
+  task.read(task.spec().state, d.get(), state.data());
+  return state;
+}
+
+// checks the options and puts in what stands for "the task's" and the like
+ControllerOptions resolve(ControllerOptions o, const Task& task) {
+  if (o.period == 0) o.period = task.dt();
+  if (!(o.period > 0 && o.period <= kMaxPeriod)) {
+    throw_invalid("period must be above 0 and at most ", kMaxPeriod, " s, got ", o.period);
+  }
+  if (o.mode < PlanMode::kAnytime || o.mode > PlanMode::kFitted) {
+    throw_invalid("mode must be a mode, got ", static_cast<int>(o.mode));
+  }
+  if (!(o.share > 0 && o.share < 1)) throw_invalid("share must be between 0 and 1, got ", o.share);
+  if (o.margin < 0) o.margin = std::clamp(0.05 * o.period, std::min(1e-4, 0.5 * o.period), 1e-3);
+  if (!(o.margin < o.period))
+    throw_invalid("margin must be below the period of ", o.period, " s, got ", o.margin);
+  if (!(o.phase >= 0 && o.phase < o.period)) {
+    throw_invalid("phase must be at least 0 and below the period of ", o.period, " s, got ", o.phase);
+  }
+  check_seconds("actuation_delay", o.actuation_delay, kMaxInFlight * std::min(o.period, task.dt()) / 2);
+  if (o.hold_steps < 0 || o.hold_steps > 1'000'000) {
+    throw_invalid("hold_steps must be in [0, 1000000], got ", o.hold_steps);
+  }
+  if (o.stale_after == 0) o.stale_after = 3 * o.period;
+  if (!(o.stale_after > 0)) throw_invalid("stale_after must be at least 0 s, got ", o.stale_after);
+  check_seconds("spin", o.spin, o.period);
+  if (o.history < 1 || o.history > kMaxHistory) {
+    throw_invalid("history must be in [1, ", kMaxHistory, "], got ", o.history);
+  }
+  if (o.safe_action.empty()) o.safe_action = task.spec().safe_action;
+  if (o.safe_action.empty()) o.safe_action.assign(static_cast<std::size_t>(task.naction()), 0.0);
+  if (o.safe_action.size() != static_cast<std::size_t>(task.naction())) {
+    throw_invalid("safe_action must be ", task.naction(), " numbers, got ", o.safe_action.size());
+  }
+  for (const double a : o.safe_action) {
+    if (!(a >= -1 && a <= 1)) throw_invalid("safe_action must be in [-1, 1], got ", a);
+  }
+  check_settings(o.thread);
+  return o;
+}
+
+}  // namespace
+
+const char* fault_text(Fault fault) {
+  switch (fault) {
+    case Fault::kNone:
+      return "";
+    case Fault::kNoState:
+      return "no state has come yet";
+    case Fault::kStaleState:
+      return "the state is old";
+    case Fault::kBadState:
+      return "the state is not finite";
+    case Fault::kLatePlan:
+      return "the plan was late";
+    case Fault::kNoPlan:
+      return "no candidate has a finite cost";
+  }
+  return "";
+}
+
+struct Controller::Impl {
+  std::shared_ptr<const Task> task;
+  ControllerOptions options;
+  RandomShooting planner;
+  const int naction, nstate, horizon;
+  const nanoseconds period;
+  double shortest = 0;  // seconds
+
+  LatestValue<StateMessage> states;
+  LatestValue<ActionMessage> actions;
+
+  // the loop's own
+  TimePoint start;
+  StateMessage measured;
+  bool have_state = false;
+  std::vector<double> from;      // what is planned from
+  std::vector<float> under_way;  // (kMaxInFlight, naction)
+  Plan plan;
+  std::vector<float> last, warm;  // (horizon, naction) of the last plan that was sent
+  std::int64_t last_tick = -1;    // from which it acts; -1: there is none
+  std::vector<float> sent;        // (2 * kMaxInFlight, naction) by tick
+  std::vector<std::int64_t> sent_tick;
+  std::int64_t newest_tick = -1;
+  double rate = 0;  // candidates a second
+  TimePoint woke_before;
+
+  // what others look at
+  std::atomic<std::int64_t> steps{0}, planned{0}, held{0}, safe{0}, waiting{0}, late{0}, skipped{0}, stale{0},
+      bad_state{0}, no_plan{0}, candidates{0}, fewest{0}, most{0};
+  Histogram period_times, compute_times, jitter, ages;
+  LatestValue<StepRecord> latest_record{StepRecord{}};
+  std::vector<StepRecord> ring;
+
+  std::vector<std::string> refused;
+  std::atomic<bool> stop{false}, active{false};
+  std::atomic<int> settled{0};
+  std::thread thread;
+
+  Impl(std::shared_ptr<const Task> task_in, std::shared_ptr<const Dynamics> dynamics,
+       const PlannerOptions& planner_options, ControllerOptions options_in)
+      : task(std::move(task_in)),
+        options(resolve(std::move(options_in), *task)),
+        planner(task, std::move(dynamics), planner_options),
+        naction(task->naction()),
+        nstate(task->nstate()),
+        horizon(planner_options.horizon),
+        period(to_ns(options.period)),
+        states(StateMessage{std::vector<double>(static_cast<std::size_t>(nstate)), {}}),
+        actions(ActionMessage{options.safe_action, {}, -1, StepKind::kSafe, Fault::kNoState}),
+        measured{std::vector<double>(static_cast<std::size_t>(nstate)), {}},
+        from(static_cast<std::size_t>(nstate)),
+        under_way(static_cast<std::size_t>(kMaxInFlight * naction)),
+        last(static_cast<std::size_t>(horizon * naction)),
+        warm(last.size()),
+        sent(static_cast<std::size_t>(2 * kMaxInFlight * naction)),
+        sent_tick(2 * kMaxInFlight, -1),
+        ring(static_cast<std::size_t>(options.history)) {
+    plan.actions.reserve(last.size());
+    const std::vector<double> state = nominal_state(*task);
+    shortest = options.phase + options.margin + planner.shortest_plan(state.data());
+    if (shortest > options.period) {
+      throw_invalid("period must be at least ", shortest, " s on this machine (phase ", options.phase,
+                    ", margin ", options.margin, ", and what the fewest candidates take), got ",
+                    options.period);
+    }
+    if (options.mode == PlanMode::kFitted) {
+      PlanLimits limits;
+      limits.candidates = std::min<std::int64_t>(planner.options().candidates, 256);
+      limits.predict = false;
+      for (int i = 0; i < 3; ++i) timed_plan(state.data(), 0, limits);
+    }
+  }
+
+  // plans, and keeps the rate
+  void timed_plan(const double* state, std::uint64_t step, const PlanLimits& limits) {
+    const TimePoint begin = steady_clock::now();
+    planner.plan(state, options.episode, step, limits, &plan);
+    const double seconds = std::chrono::duration<double>(steady_clock::now() - begin).count();
+    const double now = static_cast<double>(plan.candidates_done) / std::max(seconds, 1e-9);
+    rate = rate == 0 ? now : rate + (now - rate) / 8;
+  }
+
+  TimePoint tick_time(std::int64_t tick) const { return start + tick * period; }
+  std::int64_t tick_at(TimePoint when) const {
+    const auto since = (when - start).count(), length = period.count();
+    return since >= 0 ? since / length : -1 - (-1 - since) / length;
+  }
+
+  // the latest state, and what is wrong with it
+  Fault take_state(TimePoint now) {
+    if (options.read) {
+      have_state |= options.read(measured.state.data(), &measured.when);
+    } else if (states.update()) {
+      measured = states.front();  // same sizes: no allocation
+      have_state = true;
+    }
+    if (!have_state) return Fault::kNoState;
+    for (const double x : measured.state) {
+      if (!(std::abs(x) <= std::numeric_limits<float>::max())) return Fault::kBadState;
+    }
+    return now - measured.when > to_ns(options.stale_after) ? Fault::kStaleState : Fault::kNone;
+  }
+
+  // where the model expects the robot to be when an action of tick `tick` acts
+  void roll_forward(std::int64_t tick) {
+    std::copy(measured.state.begin(), measured.state.end(), from.begin());
+    if (!options.compensate) return;
+    const nanoseconds dt = to_ns(task->dt());
+    const TimePoint acts = tick_time(tick) + to_ns(options.actuation_delay);
+    const auto count = std::clamp<std::int64_t>((acts - measured.when + dt / 2) / dt, 0, kMaxInFlight);
+    for (std::int64_t i = 0; i < count; ++i) {
+      // the action that acts in the middle of the step
+      const std::int64_t at = tick_at(measured.when + i * dt + dt / 2 - to_ns(options.actuation_delay));
+      sent_at(at, under_way.data() + i * naction);
+    }
+    if (count > 0) planner.roll_forward(from.data(), under_way.data(), static_cast<int>(count), from.data());
+  }
+
+  // the action that acts at a tick: the last one sent for it or before it
+  void sent_at(std::int64_t tick, float* action) const {
+    for (std::int64_t t = std::min(tick, newest_tick); t >= 0 && t > tick - 2 * kMaxInFlight; --t) {
+      const std::size_t at = static_cast<std::size_t>(t % (2 * kMaxInFlight));
+      if (sent_tick[at] != t) continue;
+      std::copy_n(sent.begin() + static_cast<std::ptrdiff_t>(at) * naction, naction, action);
+      return;
+    }
+    std::copy(options.safe_action.begin(), options.safe_action.end(), action);
+  }
+
+  PlanLimits limits_at(std::int64_t tick) {
+    PlanLimits limits;
+    limits.predict = false;
+    if (options.mode == PlanMode::kAnytime) limits.deadline = tick_time(tick) - to_ns(options.margin);
+    if (options.mode == PlanMode::kFitted) {
+      limits.candidates = std::clamp(static_cast<std::int64_t>(options.share * options.period * rate),
+                                     std::int64_t{1}, planner.options().candidates);
+    }
+    if (options.warm_start && last_tick >= 0 && tick > last_tick && tick - last_tick < horizon) {
+      shift_plan(last.data(), horizon, naction, warm.data());
+      for (std::int64_t t = last_tick + 1; t < tick; ++t) {
+        shift_plan(warm.data(), horizon, naction, warm.data());
+      }
+      limits.warm = warm.data();
+    }
+    return limits;
+  }
+
+  void send(std::int64_t tick, StepKind kind, Fault fault, const float* action) {
+    ActionMessage& message = actions.back();
+    for (int i = 0; i < naction; ++i) {
+      message.action[static_cast<std::size_t>(i)] = action != nullptr
+                                                        ? static_cast<double>(action[i])
+                                                        : options.safe_action[static_cast<std::size_t>(i)];
+    }
+    message.from = tick_time(tick);
+    message.step = tick;
+    message.kind = kind;
+    message.fault = fault;
+    const std::size_t at = static_cast<std::size_t>(tick % (2 * kMaxInFlight));
+    for (int i = 0; i < naction; ++i) {
+      sent[at * naction + i] = static_cast<float>(message.action[static_cast<std::size_t>(i)]);
+    }
+    sent_tick[at] = tick;
+    newest_tick = std::max(newest_tick, tick);
+    if (options.send) options.send(message);
+    actions.publish();
+  }
+
+  // one step after a tick: state, plan, action
+  void step(std::int64_t tick, TimePoint woke) {
+    StepRecord record;
+    record.step = tick;
+    record.wake_ns = (woke - tick_time(tick) - to_ns(options.phase)).count();
+    record.fault = take_state(woke);
+    if (have_state) record.age_ns = (woke - measured.when).count();
+    if (record.fault == Fault::kNone) {
+      try {
+        roll_forward(tick + 1);
+        timed_plan(from.data(), static_cast<std::uint64_t>(tick + 1), limits_at(tick + 1));
+        record.candidates = plan.candidates_done;
+      } catch (const Error&) {
+        record.fault = Fault::kNoPlan;
+      } catch (const std::invalid_argument&) {
+        record.fault = Fault::kNoPlan;  // rolled forward to where float32 ends
+      }
+    }
+    TimePoint now = steady_clock::now();
+    if (record.fault == Fault::kNone && now > tick_time(tick + 1)) record.fault = Fault::kLatePlan;
+
+    if (record.fault == Fault::kNone) {
+      std::copy(plan.actions.begin(), plan.actions.end(), last.begin());
+      last_tick = tick + 1;
+      record.kind = StepKind::kPlanned;
+      send(tick + 1, record.kind, record.fault, last.data());
+    } else {
+      // what the last plan has for the period that this acts in
+      const std::int64_t acts = std::max(tick + 1, tick_at(now)), ahead = acts - last_tick;
+      const bool holds = last_tick >= 0 && ahead <= options.hold_steps && ahead < horizon;
+      record.kind = holds ? StepKind::kHeld : StepKind::kSafe;
+      send(acts, record.kind, record.fault, holds ? last.data() + ahead * naction : nullptr);
+    }
+    record.compute_ns = (steady_clock::now() - woke).count();
+    note(record, woke);
+  }
+
+  void note(const StepRecord& record, TimePoint woke) {
+    const auto add = [](std::atomic<std::int64_t>& to, std::int64_t x) {
+      to.store(to.load(std::memory_order_relaxed) + x, std::memory_order_relaxed);
+    };
+    const std::int64_t count = steps.load(std::memory_order_relaxed);
+    ring[static_cast<std::size_t>(count) % ring.size()] = record;
+    latest_record.back() = record;
+    latest_record.publish();
+    jitter.record(record.wake_ns);
+    compute_times.record(record.compute_ns);
+    if (record.fault != Fault::kNoState) ages.record(record.age_ns);
+    if (count > 0) period_times.record((woke - woke_before).count());
+    woke_before = woke;
+    add(record.kind == StepKind::kPlanned ? planned : record.kind == StepKind::kHeld ? held : safe, 1);
+    if (record.fault == Fault::kNoState) add(waiting, 1);
+    if (record.fault == Fault::kLatePlan) add(late, 1);
+    if (record.fault == Fault::kStaleState) add(stale, 1);
+    if (record.fault == Fault::kBadState) add(bad_state, 1);
+    if (record.fault == Fault::kNoPlan) add(no_plan, 1);
+    if (record.kind == StepKind::kPlanned) {
+      add(candidates, record.candidates);
+      const std::int64_t least = fewest.load(std::memory_order_relaxed);
+      fewest.store(least == 0 ? record.candidates : std::min(least, record.candidates),
+                   std::memory_order_relaxed);
+      most.store(std::max(most.load(std::memory_order_relaxed), record.candidates),
+                 std::memory_order_relaxed);
+    }
+    steps.store(count + 1, std::memory_order_release);
+  }
+
+  void loop() {
+    settled.wait(0);  // until the thread has its priority
+    for (std::int64_t tick = 0;; ++tick) {
+      if (!wait_until(tick_time(tick) + to_ns(options.phase), to_ns(options.spin), stop)) break;
+      const TimePoint woke = steady_clock::now();
+      // ticks that have passed are not made up for
+      const std::int64_t present = tick_at(woke - to_ns(options.phase));
+      if (present > tick) {
+        skipped.store(skipped.load(std::memory_order_relaxed) + present - tick, std::memory_order_relaxed);
+        tick = present;
+      }
+      step(tick, woke);
+    }
+  }
+};
+
+Controller::Controller(std::shared_ptr<const Task> task, std::shared_ptr<const Dynamics> dynamics,
+                       const PlannerOptions& planner, ControllerOptions options)
+    : impl_(std::make_unique<Impl>(std::move(task), std::move(dynamics), planner, std::move(options))) {}
+
+Controller::~Controller() { stop(); }
+
+const Task& Controller::task() const { return *impl_->task; }
+const ControllerOptions& Controller::options() const { return impl_->options; }
+const PlannerOptions& Controller::planner_options() const { return impl_->planner.options(); }
+double Controller::shortest_period() const { return impl_->shortest; }
+bool Controller::running() const { return impl_->active.load(); }
+const std::vector<std::string>& Controller::notes() const { return impl_->refused; }
+
+void Controller::start(TimePoint first) {
+  Impl& m = *impl_;
+  if (m.active.load()) throw Error("the controller runs already");
+  for (auto* count : {&m.steps, &m.planned, &m.held, &m.safe, &m.waiting, &m.late, &m.skipped, &m.stale,
+                      &m.bad_state, &m.no_plan, &m.candidates, &m.fewest, &m.most}) {
+    count->store(0);
+  }
+  for (Histogram* histogram : {&m.period_times, &m.compute_times, &m.jitter, &m.ages}) histogram->clear();
+  m.start = first;
+  m.last_tick = m.newest_tick = -1;
+  std::fill(m.sent_tick.begin(), m.sent_tick.end(), -1);
+  m.have_state = false;
+  m.stop.store(false);
+  m.settled.store(0);
+  m.active.store(true);
+  m.thread = std::thread([&m] { m.loop(); });
+  std::vector<std::thread::native_handle_type> threads = m.planner.thread_handles();
+  threads.push_back(m.thread.native_handle());
+  m.refused = apply_settings(m.options.thread, threads);
+  m.settled.store(1);
+  m.settled.notify_all();
+}
+
+void Controller::stop() {
+  if (!impl_->active.load()) return;
+  impl_->stop.store(true, std::memory_order_release);
+  impl_->thread.join();
+  impl_->active.store(false);
+}
+
+void Controller::put_state(const double* state, TimePoint when) {
+  StateMessage& message = impl_->states.back();
+  std::copy_n(state, impl_->nstate, message.state.begin());
+  message.when = when;
+  impl_->states.publish();
+}
+
+bool Controller::get_action(ActionMessage* message) {
+  const bool fresh = impl_->actions.update();
+  *message = impl_->actions.front();
+  return fresh;
+}
+
+ControllerStatistics Controller::statistics() const {
+  const Impl& m = *impl_;
+  ControllerStatistics s;
+  s.steps = m.steps.load(std::memory_order_acquire);
+  s.planned = m.planned.load();
+  s.held = m.held.load();
+  s.safe = m.safe.load();
+  s.waiting = m.waiting.load();
+  s.late = m.late.load();
+  s.skipped = m.skipped.load();
+  s.stale = m.stale.load();
+  s.bad_state = m.bad_state.load();
+  s.no_plan = m.no_plan.load();
+  s.candidates = m.candidates.load();
+  s.fewest = m.fewest.load();
+  s.most = m.most.load();
+  s.period = m.period_times.quantiles();
+  s.compute = m.compute_times.quantiles();
+  s.jitter = m.jitter.quantiles();
+  s.age = m.ages.quantiles();
+  return s;
+}
+
+std::vector<StepRecord> Controller::records() const {
+  const Impl& m = *impl_;
+  if (m.active.load()) throw Error("the records must be read after stop, got a running controller");
+  const std::int64_t steps = m.steps.load(), size = static_cast<std::int64_t>(m.ring.size());
+  std::vector<StepRecord> records;
+  for (std::int64_t i = std::max<std::int64_t>(0, steps - size); i < steps; ++i) {
+    records.push_back(m.ring[static_cast<std::size_t>(i % size)]);
+  }
+  return records;
+}
+
+StepRecord Controller::status() const {
+  impl_->latest_record.update();
+  return impl_->latest_record.front();
+}
+
+}  // namespace mbmf

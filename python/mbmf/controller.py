@@ -1,0 +1,237 @@
+"""A real-time control loop: a state comes in, an action goes out, every period (docs/deployment.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mbmf import _core
+from mbmf.arguments import MAX_SEED, float64_array, whole_number
+
+if TYPE_CHECKING:
+    from mbmf.planner import RandomShooting
+
+Mode = Literal["anytime", "fixed", "fitted"]
+_MODES = {
+    "anytime": _core.PlanMode.ANYTIME,
+    "fixed": _core.PlanMode.FIXED,
+    "fitted": _core.PlanMode.FITTED,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What the loop sent last.
+
+    Attributes:
+      action: float64 (naction,), in [-1, 1].
+      step: the number of the tick from which it acts; -1: nothing was sent yet, and it is the safe action.
+      time: that tick, seconds of `time.monotonic`.
+      kind: "planned", "held" (a later action of the last plan) or "safe".
+      fault: why it was not planned, in words; "" where it was.
+      fresh: whether it is new since the last call of `get_action`.
+    """
+
+    action: npt.NDArray[np.float64]
+    step: int
+    time: float
+    kind: str
+    fault: str
+    fresh: bool
+
+
+class Controller:
+    """Plans in a C++ thread of its own, on the monotonic clock; Python is never called from the loop.
+
+    Between two ticks it takes the latest state, plans, and sends the action that is to act from the next tick
+    on. A plan that is late is counted and never sent: the last plan's next actions are, for ``hold_steps``
+    steps, and then the safe action; so too where the state is missing, older than ``stale_after``, or not
+    finite. After an overrun ticks are skipped, not made up for.
+
+    Args:
+      planner: whose task, model, horizon, candidates, seed, threads and warm start are taken; its model as it
+        is now. The loop has a planner of its own.
+      period: seconds; 0: the task's control step.
+      mode: "anytime": as many candidates as there is time for, "fixed": always all of them, "fitted": as many
+        as took ``share`` of the period so far; at most the planner's number in each.
+      share: for "fitted", between 0 and 1.
+      margin: seconds before the next tick when a plan is to be there; None: 5 % of the period, at least 0.1
+        and at most 1 ms.
+      phase: seconds after a tick when the state is taken.
+      compensate: plan from where the model expects the robot to be when the action acts, with the actions
+        that are under way until then.
+      actuation_delay: for ``compensate``: seconds from a tick to when its action acts.
+      hold_steps: steps for which the last plan is held.
+      stale_after: seconds; 0: three periods.
+      safe_action: (naction,) in [-1, 1]; None: the task's.
+      episode: whose random numbers the plans use.
+      spin: seconds before a tick in which the loop looks at the clock instead of sleeping.
+      priority: SCHED_FIFO's, 1 to 99, of the loop and the planner's threads; 0: the normal scheduler.
+      cpus: where these threads may run; empty: anywhere.
+      lock_memory: keep the process's memory from being paged out. What the system refuses of the last three
+        is in `notes` after `start`.
+      history: steps whose records are kept, the last ones.
+
+    Raises:
+      ValueError: an argument is out of range, the planner plans through the simulator or with a Python cost
+        function, or the period is too short for this machine; the message says how long it must be.
+    """
+
+    def __init__(
+        self,
+        planner: RandomShooting,
+        period: float = 0.0,
+        *,
+        mode: Mode = "anytime",
+        share: float = 0.7,
+        margin: float | None = None,
+        phase: float = 0.0,
+        compensate: bool = False,
+        actuation_delay: float = 0.0,
+        hold_steps: int = 3,
+        stale_after: float = 0.0,
+        safe_action: npt.ArrayLike | None = None,
+        episode: int = 0,
+        spin: float = 0.0,
+        priority: int = 0,
+        cpus: Sequence[int] = (),
+        lock_memory: bool = False,
+        history: int = 65_536,
+    ) -> None:
+        if mode not in _MODES:
+            raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, got {mode!r}")
+        if planner.dynamics is None or planner.task.cost_function is not None:
+            raise ValueError(
+                "planner must be one with a learned model and without a Python cost function, got another"
+            )
+        options = _core.ControllerOptions()
+        for name, value in (
+            ("period", period),
+            ("share", share),
+            ("phase", phase),
+            ("actuation_delay", actuation_delay),
+            ("stale_after", stale_after),
+            ("spin", spin),
+        ):
+            setattr(options, name, float(value))
+        if margin is not None:
+            if not margin >= 0:
+                raise ValueError(f"margin must be at least 0 s, got {margin}")
+            options.margin = float(margin)
+        options.mode = _MODES[mode]
+        options.warm_start = planner.warm_start
+        options.compensate = compensate
+        options.hold_steps = whole_number("hold_steps", hold_steps, 0)
+        options.episode = whole_number("episode", episode, 0, MAX_SEED)
+        options.history = whole_number("history", history)
+        if safe_action is not None:
+            options.safe_action = float64_array("safe_action", safe_action, (planner.task.naction,)).tolist()
+        thread = _core.ThreadSettings()
+        thread.priority = whole_number("priority", priority, 0, 99)
+        thread.cpus = [whole_number("cpus", cpu, 0, 1023) for cpu in cpus]
+        thread.lock_memory = lock_memory
+        options.thread = thread
+        self.task = planner.task
+        self.core = _core.Controller(
+            planner.task.core,
+            planner.dynamics,
+            planner.horizon,
+            planner.candidates,
+            planner.seed,
+            planner.nthread,
+            options,
+        )
+
+    @property
+    def period(self) -> float:
+        """Seconds."""
+        return self.core.options.period
+
+    @property
+    def shortest_period(self) -> float:
+        """The shortest period that this machine can keep, seconds, measured when the controller was made."""
+        return self.core.shortest_period
+
+    @property
+    def running(self) -> bool:
+        return self.core.running
+
+    @property
+    def notes(self) -> list[str]:
+        """What the system refused of priority, cpus and lock_memory at the last `start`, a sentence each."""
+        return self.core.notes
+
+    def start(self, first: float | None = None) -> None:
+        """Starts the loop; statistics start anew.
+
+        Args:
+          first: tick 0, seconds of `time.monotonic`; now if not given.
+
+        Raises:
+          mbmf.CoreError: it runs already.
+        """
+        self.core.start(None if first is None else int(1e9 * first))
+
+    def stop(self) -> None:
+        """Stops the loop when the present step is over."""
+        self.core.stop()
+
+    def put_state(self, state: npt.ArrayLike, when: float | None = None) -> None:
+        """Hands the loop the latest state (nstate,); never waits. From one thread only.
+
+        Args:
+          state: any numbers: the loop looks whether they are finite.
+          when: when it was measured, seconds of `time.monotonic`; now if not given.
+        """
+        now = time.monotonic_ns() if when is None else int(1e9 * when)
+        self.core.put_state(float64_array("state", state, (self.task.nstate,)), now)
+
+    def get_action(self) -> Command:
+        """What the loop sent last; never waits. From one thread only."""
+        action, step, at, kind, fault, fresh = self.core.get_action()
+        return Command(action, step, 1e-9 * at, kind.name.lower(), _core.fault_text(fault), fresh)
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts, and quantiles in seconds, since `start`; at any time, from any thread.
+
+        Keys: steps = planned + held + safe; waiting (of the safe ones, before the first state); late (plans
+        that were not sent); skipped (ticks); misses = late + skipped; stale, bad_state, no_plan (steps with
+        that fault); candidates, fewest, most (of planned steps: mean, least, most); and period, compute,
+        jitter (how late the loop woke) and age (of the state), each with mean, p50, p99, p999 and max.
+        """
+        s = self.core.statistics()
+        counts = ("steps", "planned", "held", "safe", "waiting", "late", "skipped", "misses")
+        faults = ("stale", "bad_state", "no_plan", "fewest", "most")
+        found: dict[str, Any] = {name: getattr(s, name) for name in counts + faults}
+        found["candidates"] = s.candidates / s.planned if s.planned else 0.0
+        for name in ("period", "compute", "jitter", "age"):
+            quantiles = getattr(s, name)
+            found[name] = {key: getattr(quantiles, key) for key in ("mean", "p50", "p99", "p999", "max")}
+        return found
+
+    def records(self) -> dict[str, npt.NDArray[Any]]:
+        """The last ``history`` steps, after `stop`: arrays of equal length by name.
+
+        step (tick), wake (s, how late the loop woke), compute (s), age (s, of the state), candidates, kind
+        (0 planned, 1 held, 2 safe), fault (as `_core.Fault`).
+
+        Raises:
+          mbmf.CoreError: the loop runs.
+        """
+        records: dict[str, npt.NDArray[Any]] = self.core.records()
+        return records
+
+    def __enter__(self) -> Controller:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,493 @@
+// The control loop: in time, without locks and allocations, and what its watchdog does when things go wrong.
+
+#include "mbmf/controller.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <thread>
+
+#include "allocation_counter.h"
+#include "mbmf/error.h"
+#include "mbmf/latest_value.h"
+#include "mbmf/realtime_simulation.h"
+#include "planner_fixture.h"
+
+namespace mbmf {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr double kPeriod = 0.02;  // everything takes longer
+#else
+constexpr double kPeriod = 0.005;
+#endif
+
+struct Robot {
+  std::shared_ptr<const Task> task;
+  std::shared_ptr<const Dynamics> dynamics;
+  std::vector<double> state;
+};
+
+Robot make_robot(int nstate = 6, int naction = 2) {
+  const Term ahead{TermKind::kLinear, -1.0, {0}, {}, {}, {0, 0}};
+  return {fixture::make_task(nstate, naction, {ahead}), fixture::make_dynamics(nstate, naction, {32}, 0.02),
+          std::vector<double>(static_cast<std::size_t>(nstate), 0.1)};
+}
+
+PlannerOptions planner_options(int nthread = 1) { return {8, 200, 3, nthread}; }
+
+ControllerOptions loop_options() {
+  ControllerOptions options;
+  options.period = kPeriod;
+  return options;
+}
+
+// waits until something holds, a few seconds at most
+template <typename Condition>
+bool eventually(const Condition& condition) {
+  const auto end = steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  return true;
+}
+
+// feeds a controller with states from a thread of its own
+class Feeder {
+ public:
+  Feeder(Controller* controller, std::vector<double> state) : state_(std::move(state)) {
+    thread_ = std::thread([this, controller] {
+      while (!stop) {
+        if (!stall) {
+          std::vector<double> state = state_;
+          if (broken) state[1] = std::nan("");
+          controller->put_state(state.data());
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(500));
+      }
+    });
+  }
+  ~Feeder() {
+    stop = true;
+    thread_.join();
+  }
+  std::atomic<bool> stop{false}, stall{false}, broken{false};
+
+ private:
+  std::vector<double> state_;
+  std::thread thread_;
+};
+
+TEST(LatestValue, TheLastOneAndWhole) {
+  LatestValue<std::vector<std::int64_t>> slot(std::vector<std::int64_t>(8, 0));
+  EXPECT_FALSE(slot.update());
+  std::atomic<bool> done{false};
+  constexpr std::int64_t kLast = 200'000;
+  std::thread producer([&] {
+    for (std::int64_t i = 1; i <= kLast; ++i) {
+      for (std::int64_t& x : slot.back()) x = i;
+      slot.publish();
+    }
+    done = true;
+  });
+  std::int64_t before = 0, seen = 0;
+  for (bool last = false; !last;) {
+    last = done;
+    if (!slot.update()) continue;
+    ++seen;
+    for (const std::int64_t x : slot.front()) ASSERT_EQ(x, slot.front()[0]);
+    ASSERT_GT(slot.front()[0], before);
+    before = slot.front()[0];
+  }
+  producer.join();
+  EXPECT_EQ(before, kLast);
+  EXPECT_GT(seen, 0);
+}
+
+TEST(Histogram, QuantilesAreThoseOfTheSortedValues) {
+  Histogram histogram;
+  EXPECT_EQ(histogram.quantiles().count, 0);
+  for (std::int64_t i = 1; i <= 100'000; ++i) histogram.record(i * 37 % 100'001 * 100);
+  const Quantiles q = histogram.quantiles();
+  EXPECT_EQ(q.count, 100'000);
+  EXPECT_NEAR(q.mean, 5e-3, 1e-6);
+  EXPECT_NEAR(q.p50, 5e-3, 5e-5);
+  EXPECT_NEAR(q.p99, 9.9e-3, 1e-4);
+  EXPECT_NEAR(q.p999, 9.99e-3, 1e-4);
+  EXPECT_DOUBLE_EQ(q.max, 1e-2);
+  for (const std::int64_t ns : {std::int64_t{-5}, std::int64_t{0}, std::int64_t{1} << 62})
+    histogram.record(ns);
+  EXPECT_EQ(histogram.quantiles().count, 100'003);
+  EXPECT_NEAR(histogram.quantiles().max, std::ldexp(1e-9, 62), 1);
+}
+
+// every planned action is the planner's for the same state and tick, bit for bit
+TEST(Controller, SendsThePlannersActions) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.mode = PlanMode::kFixed;
+  std::vector<ActionMessage> sent;
+  sent.reserve(1000);
+  options.send = [&](const ActionMessage& message) { sent.push_back(message); };
+  Controller controller(robot.task, robot.dynamics, planner_options(2), options);
+  controller.put_state(robot.state.data());
+  controller.start();
+  EXPECT_TRUE(controller.running());
+  EXPECT_THROW(controller.start(), Error);
+  EXPECT_THROW(controller.records(), Error);
+  {
+    Feeder feeder(&controller, robot.state);
+    EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 10; }));
+  }
+  controller.stop();
+  RandomShooting planner(robot.task, robot.dynamics, planner_options(1));
+  int compared = 0;
+  for (const ActionMessage& message : sent) {
+    if (message.kind != StepKind::kPlanned) continue;
+    Plan plan;
+    planner.plan(robot.state.data(), 0, static_cast<std::uint64_t>(message.step), &plan);
+    for (int i = 0; i < robot.task->naction(); ++i) {
+      EXPECT_EQ(message.action[static_cast<std::size_t>(i)],
+                static_cast<double>(plan.actions[static_cast<std::size_t>(i)]));
+    }
+    ++compared;
+  }
+  EXPECT_GE(compared, 10);
+  ActionMessage message;
+  EXPECT_TRUE(controller.get_action(&message));
+  EXPECT_FALSE(controller.get_action(&message));
+  EXPECT_EQ(message.step, sent.back().step);
+  EXPECT_EQ(message.action, sent.back().action);
+  // and it starts again
+  controller.start();
+  EXPECT_TRUE(eventually([&] { return controller.statistics().steps >= 2; }));
+  controller.stop();
+  EXPECT_EQ(controller.records().front().step, 0);
+  EXPECT_LT(controller.statistics().planned, compared);
+}
+
+TEST(Controller, StatisticsAddUpAndTicksAreKept) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.warm_start = options.compensate = true;
+  Controller controller(robot.task, robot.dynamics, planner_options(2), options);
+  Feeder feeder(&controller, robot.state);
+  controller.start();
+  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 50; }));
+  controller.stop();
+  const ControllerStatistics s = controller.statistics();
+  const std::vector<StepRecord> records = controller.records();
+  ASSERT_EQ(static_cast<std::int64_t>(records.size()), s.steps);
+  EXPECT_EQ(s.steps, s.planned + s.held + s.safe);
+  EXPECT_EQ(s.jitter.count, s.steps);
+  EXPECT_EQ(s.steps + s.skipped, records.back().step + 1);
+  std::int64_t late = 0, candidates = 0;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const StepRecord& r = records[i];
+    if (i > 0) {
+      EXPECT_GT(r.step, records[i - 1].step);
+    }
+    EXPECT_GE(r.wake_ns, 0);
+    EXPECT_LT(r.wake_ns, 1e9 * kPeriod);  // after an overrun the ticks that have passed are skipped
+    late += r.fault == Fault::kLatePlan;
+    if (r.kind == StepKind::kPlanned) candidates += r.candidates;
+  }
+  EXPECT_EQ(late, s.late);
+  EXPECT_EQ(candidates, s.candidates);
+  EXPECT_LE(s.most, 200);
+  EXPECT_GE(s.fewest, 1);
+  EXPECT_NEAR(s.period.mean, kPeriod, 0.5 * kPeriod);
+  EXPECT_EQ(controller.status().step, records.back().step);
+}
+
+// planned, held for hold_steps, then safe; and planned again when the fault ends
+void expect_watchdog(std::atomic<bool> Feeder::*fault, Fault expected) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.hold_steps = 3;
+  options.stale_after = 2 * kPeriod;
+  options.safe_action = {0.25, -0.5};
+  Controller controller(robot.task, robot.dynamics, planner_options(), options);
+  Feeder feeder(&controller, robot.state);
+  controller.start();
+  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 5; }));
+  feeder.*fault = true;
+  const std::int64_t safe = controller.statistics().safe;
+  EXPECT_TRUE(eventually([&] { return controller.statistics().safe >= safe + 3; }));
+  ActionMessage message;
+  controller.get_action(&message);
+  EXPECT_EQ(message.kind, StepKind::kSafe);
+  EXPECT_EQ(message.fault, expected);
+  EXPECT_EQ(message.action, options.safe_action);
+  EXPECT_STRNE(fault_text(message.fault), "");
+  const std::int64_t planned = controller.statistics().planned;
+  feeder.*fault = false;
+  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= planned + 3; }));
+  controller.stop();
+
+  // before the safe actions of the fault the last plan was held, and for no more steps than it may be
+  const std::vector<StepRecord> records = controller.records();
+  int held = 0, seen = 0;
+  for (std::size_t i = 1; i < records.size(); ++i) {
+    if (records[i].fault == Fault::kNoState) continue;
+    held = records[i].kind == StepKind::kHeld ? held + 1 : 0;
+    EXPECT_LE(held, options.hold_steps);
+    seen += records[i].kind == StepKind::kHeld && records[i].fault == expected;
+    if (records[i].kind == StepKind::kPlanned) {
+      EXPECT_EQ(records[i].fault, Fault::kNone);
+    }
+  }
+  EXPECT_GE(seen, 1);
+}
+
+TEST(Controller, StatesThatStopArriving) { expect_watchdog(&Feeder::stall, Fault::kStaleState); }
+TEST(Controller, StatesThatAreNotFinite) { expect_watchdog(&Feeder::broken, Fault::kBadState); }
+
+// what is held are the last plan's next actions
+TEST(Controller, HoldsTheLastPlan) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.mode = PlanMode::kFixed;
+  options.hold_steps = 4;
+  std::atomic<bool> broken{false};
+  options.read = [&](double* state, TimePoint* when) {
+    std::copy(robot.state.begin(), robot.state.end(), state);
+    if (broken) state[0] = std::numeric_limits<double>::infinity();
+    *when = steady_clock::now();
+    return true;
+  };
+  std::vector<ActionMessage> sent;
+  sent.reserve(10'000);
+  options.send = [&](const ActionMessage& message) {
+    sent.push_back(message);
+    broken = sent.size() > 5;
+  };
+  Controller controller(robot.task, robot.dynamics, planner_options(), options);
+  controller.start();
+  EXPECT_TRUE(eventually([&] { return controller.statistics().safe >= 2; }));
+  controller.stop();
+  RandomShooting planner(robot.task, robot.dynamics, planner_options(1));
+  Plan plan;
+  std::int64_t from = -1;
+  int held = 0;
+  for (const ActionMessage& message : sent) {
+    if (message.kind == StepKind::kPlanned) {
+      from = message.step;
+      planner.plan(robot.state.data(), 0, static_cast<std::uint64_t>(from), &plan);
+    } else if (message.kind == StepKind::kHeld) {
+      const std::int64_t ahead = message.step - from;
+      ASSERT_LE(ahead, 4);
+      for (std::int64_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(message.action[static_cast<std::size_t>(i)],
+                  static_cast<double>(plan.actions[static_cast<std::size_t>(2 * ahead + i)]));
+      }
+      ++held;
+    }
+  }
+  EXPECT_GE(held, 1);
+  EXPECT_EQ(sent.back().action, std::vector<double>(2, 0.0));
+}
+
+// a fixed number of candidates for which there is no time: every action is late, none of them is sent
+TEST(Controller, LateActionsAreNotSent) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.mode = PlanMode::kFixed;
+  options.hold_steps = 2;
+  PlannerOptions many = planner_options();
+  many.candidates = 400'000;
+  Controller controller(robot.task, robot.dynamics, many, options);
+  Feeder feeder(&controller, robot.state);
+  controller.start();
+  EXPECT_TRUE(eventually([&] { return controller.statistics().late >= 3; }));
+  controller.stop();
+  const ControllerStatistics s = controller.statistics();
+  EXPECT_EQ(s.planned, 0);
+  EXPECT_EQ(s.held, 0);  // there was never a plan to hold
+  EXPECT_EQ(s.safe, s.steps);
+  EXPECT_GT(s.skipped, 0);
+  EXPECT_EQ(s.misses(), s.late + s.skipped);
+  ActionMessage message;
+  controller.get_action(&message);
+  EXPECT_EQ(message.kind, StepKind::kSafe);
+
+  // the same number of candidates at most, in the two other modes: in time
+  for (const PlanMode mode : {PlanMode::kAnytime, PlanMode::kFitted}) {
+    options.mode = mode;
+    options.share = 0.3;
+    Controller timed(robot.task, robot.dynamics, many, options);
+    Feeder other(&timed, robot.state);
+    timed.start();
+    EXPECT_TRUE(eventually([&] { return timed.statistics().planned >= 10; }));
+    timed.stop();
+    EXPECT_LT(timed.statistics().most, 400'000);
+  }
+}
+
+// a controller whose thread is held up for many periods goes on with the present one
+TEST(Controller, SkipsWhatHasPassed) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  std::atomic<int> sends{0};
+  options.send = [&](const ActionMessage&) {
+    if (++sends == 6) std::this_thread::sleep_for(std::chrono::duration<double>(10 * kPeriod));
+  };
+  Controller controller(robot.task, robot.dynamics, planner_options(), options);
+  Feeder feeder(&controller, robot.state);
+  controller.start();
+  EXPECT_TRUE(eventually([&] { return sends >= 20; }));
+  controller.stop();
+  EXPECT_GE(controller.statistics().skipped, 8);
+  std::int64_t jump = 0;
+  const std::vector<StepRecord> records = controller.records();
+  for (std::size_t i = 1; i < records.size(); ++i)
+    jump = std::max(jump, records[i].step - records[i - 1].step);
+  EXPECT_GE(jump, 9);
+}
+
+// with a state one period old, planning starts from the prediction with the action under way
+TEST(Controller, CompensatesForTheDelay) {
+  const Robot robot = make_robot();
+  const double dt = robot.task->dt();
+  ControllerOptions options;
+  options.period = dt;
+  options.phase = 0.1 * dt;
+  options.mode = PlanMode::kFixed;
+  options.compensate = true;
+  options.stale_after = 10;
+  TimePoint start{};
+  std::int64_t reads = 0;
+  std::vector<ActionMessage> sent;
+  sent.reserve(10'000);
+  options.read = [&](double* state, TimePoint* when) {
+    std::copy(robot.state.begin(), robot.state.end(), state);
+    *when = start + reads++ * std::chrono::nanoseconds(std::llround(1e9 * dt));
+    return true;
+  };
+  options.send = [&](const ActionMessage& message) { sent.push_back(message); };
+  Controller controller(robot.task, robot.dynamics, planner_options(), options);
+  start = steady_clock::now();
+  controller.start(start);
+  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 5; }));
+  controller.stop();
+  RandomShooting planner(robot.task, robot.dynamics, planner_options(1));
+  int compared = 0;
+  for (std::size_t k = 1; k < sent.size(); ++k) {
+    // only an unbroken run of steps says what was under way
+    if (sent[k].kind != StepKind::kPlanned || sent[k].step != static_cast<std::int64_t>(k) + 1) break;
+    const std::vector<float> action(sent[k - 1].action.begin(), sent[k - 1].action.end());
+    std::vector<double> from(robot.state.size());
+    planner.roll_forward(robot.state.data(), action.data(), 1, from.data());
+    Plan plan;
+    planner.plan(from.data(), 0, k + 1, &plan);
+    EXPECT_EQ(sent[k].action[0], static_cast<double>(plan.actions[0]));
+    EXPECT_NE(from, robot.state);
+    ++compared;
+  }
+  EXPECT_GE(compared, 1);
+}
+
+TEST(Controller, NoPlanIsAFault) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  Controller controller(robot.task, robot.dynamics, planner_options(), options);
+  std::vector<double> huge(robot.state.size(), 3e38);
+  Feeder feeder(&controller, huge);
+  controller.start();
+  EXPECT_TRUE(eventually([&] { return controller.statistics().no_plan >= 3; }));
+  controller.stop();
+  EXPECT_EQ(controller.status().fault, Fault::kNoPlan);
+}
+
+TEST(Controller, NeitherAllocatesNorLocks) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.period = 0.0002;
+  options.margin = 0.00004;
+  options.phase = 0.0;
+  options.warm_start = options.compensate = true;
+  options.stale_after = 10;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  options.period = 0.02;
+  constexpr std::int64_t kSteps = 50;
+#else
+  constexpr std::int64_t kSteps = 10'000;
+#endif
+  PlannerOptions few = planner_options(2);
+  few.horizon = 4;
+  Controller controller(robot.task, robot.dynamics, few, options);
+  ActionMessage message;
+  controller.get_action(&message);
+  controller.put_state(robot.state.data());
+  controller.start();
+  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 5; }));
+  const std::size_t before = allocation_count(), locks_before = lock_count();
+  const auto end = steady_clock::now() + std::chrono::seconds(10);
+  while (controller.statistics().steps < kSteps && steady_clock::now() < end) {
+    controller.put_state(robot.state.data());
+    controller.get_action(&message);
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  EXPECT_EQ(allocation_count(), before);
+  EXPECT_EQ(lock_count(), locks_before);
+  controller.stop();
+  EXPECT_GE(controller.statistics().steps, kSteps);
+  EXPECT_GE(controller.statistics().planned, kSteps / 2);
+}
+
+TEST(Controller, ThreadSettingsThatAreRefusedAreNotes) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.thread.cpus = {1023};  // which no machine of ours has
+  Controller controller(robot.task, robot.dynamics, planner_options(2), options);
+  controller.start();
+  controller.stop();
+  ASSERT_EQ(controller.notes().size(), 1U);
+  EXPECT_NE(controller.notes()[0].find("cpus 1023 was refused: "), std::string::npos);
+}
+
+TEST(Controller, RefusesBadInput) {
+  const Robot robot = make_robot();
+  const double nan = std::nan("");
+  const std::vector<std::pair<std::function<void(ControllerOptions&)>, std::string>> table = {
+      {[](auto& o) { o.period = -0.1; }, "period must be above 0 and at most 3600 s, got -0.1"},
+      {[&](auto& o) { o.period = nan; }, "period must be above 0 and at most 3600 s, got nan"},
+      {[](auto& o) { o.period = 1e-6; }, "period must be at least "},
+      {[](auto& o) { o.share = 1; }, "share must be between 0 and 1, got 1"},
+      {[](auto& o) { o.margin = 1; }, "margin must be below the period of "},
+      {[](auto& o) { o.phase = -1; }, "phase must be at least 0 and below the period of "},
+      {[](auto& o) { o.actuation_delay = -1; }, "actuation_delay must be in [0, "},
+      {[](auto& o) { o.hold_steps = -1; }, "hold_steps must be in [0, 1000000], got -1"},
+      {[](auto& o) { o.stale_after = -1; }, "stale_after must be at least 0 s, got -1"},
+      {[](auto& o) { o.spin = 1; }, "spin must be in [0, "},
+      {[](auto& o) { o.history = 0; }, "history must be in [1, 100000000], got 0"},
+      {[](auto& o) { o.safe_action = {0}; }, "safe_action must be 2 numbers, got 1"},
+      {[](auto& o) {
+         o.safe_action = {0, 2};
+       },
+       "safe_action must be in [-1, 1], got 2"},
+      {[](auto& o) { o.thread.priority = 100; }, "priority must be in [0, 99], got 100"},
+      {[](auto& o) { o.thread.cpus = {-1}; }, "cpus must be numbers in [0, 1024), got -1"},
+      {[](auto& o) { o.mode = static_cast<PlanMode>(9); }, "mode must be a mode, got 9"},
+  };
+  for (const auto& [change, message] : table) {
+    ControllerOptions options = loop_options();
+    change(options);
+    try {
+      Controller(robot.task, robot.dynamics, planner_options(), options);
+      ADD_FAILURE() << message;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_NE(std::string(error.what()).find(message), std::string::npos) << error.what();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mbmf
