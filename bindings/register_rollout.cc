@@ -22,7 +22,7 @@ namespace {
 // New arrays for the episodes of a collection.
 class EpisodeArrays {
  public:
-  EpisodeArrays(const Task& task, std::int64_t episodes, int steps) {
+  EpisodeArrays(const Task& task, std::int64_t episodes, int steps, bool on_path = false) {
     if (episodes < 1) throw_invalid("episodes must be at least 1, got ", episodes);
     if (steps < 1) throw_invalid("steps must be at least 1, got ", steps);
     const std::int64_t points = std::int64_t{steps} + 1;
@@ -42,6 +42,11 @@ class EpisodeArrays {
                 lengths_.mutable_data(),
                 terminated_.mutable_data(),
                 diverged_.mutable_data()};
+    if (!on_path) return;
+    segments_ = make_array<std::int32_t>({episodes, points});
+    origins_ = make_array<double>({episodes, 2});
+    buffers_.segments = segments_.mutable_data();
+    buffers_.origins = origins_.mutable_data();
   }
 
   const EpisodeBuffers& buffers() const { return buffers_; }
@@ -58,13 +63,17 @@ class EpisodeArrays {
     result["lengths"] = lengths_;
     result["terminated"] = terminated_.attr("view")("bool");
     result["diverged"] = diverged_.attr("view")("bool");
+    if (buffers_.segments != nullptr) {
+      result["segments"] = segments_;
+      result["origins"] = origins_;
+    }
     return result;
   }
 
  private:
-  py::array_t<double> states_, observations_, rewards_;
+  py::array_t<double> states_, observations_, rewards_, origins_;
   py::array_t<float> actions_;
-  py::array_t<std::int32_t> lengths_;
+  py::array_t<std::int32_t> lengths_, segments_;
   py::array_t<std::uint8_t> terminated_, diverged_;
   EpisodeBuffers buffers_{};
 };
@@ -178,7 +187,7 @@ void register_rollout(py::module_& module) {
       "collect_mpc",
       [](const std::shared_ptr<Planner>& planner, std::int64_t episodes, int steps, std::uint64_t seed,
          std::uint64_t first_episode, double action_noise, const py::object& progress) {
-        const EpisodeArrays arrays(planner->task(), episodes, steps);
+        const EpisodeArrays arrays(planner->task(), episodes, steps, planner->task().spec().path.has_value());
         run(progress, [&](const Progress& report) {
           collect_mpc(*planner, arrays.buffers(), seed, first_episode, action_noise, report);
           return arrays.steps();

@@ -110,6 +110,33 @@ void register_structures(py::module_& module) {
       .def_readwrite("qpos", &Reset::qpos)
       .def_readwrite("qvel", &Reset::qvel)
       .def_readwrite("set_qpos", &Reset::set_qpos);
+  py::class_<PathCost>(module, "PathCost", "A path of waypoints to follow, and its cost (mbmf/path.h).")
+      .def(py::init<>())
+      .def_property(
+          "waypoints",
+          [](const PathCost& path) {
+            py::array_t<double> points = make_array<double>({path.npoint(), 2});
+            std::copy_n(path.waypoints.data(), points.size(), points.mutable_data());
+            return points;
+          },
+          [](PathCost& path, const py::array& points) {
+            const double* p = input<double>(points, "waypoints", {"P", 2});
+            path.waypoints.assign(p, p + points.size());
+          },
+          "x and y, float64 (P, 2).")
+      .def_readwrite("relative", &PathCost::relative)
+      .def_readwrite("x", &PathCost::x)
+      .def_readwrite("y", &PathCost::y)
+      .def_readwrite("heading", &PathCost::heading)
+      .def_readwrite("distance", &PathCost::distance)
+      .def_readwrite("far", &PathCost::far)
+      .def_readwrite("far_factor", &PathCost::far_factor)
+      .def_readwrite("forward", &PathCost::forward)
+      .def_readwrite("turn", &PathCost::turn)
+      .def_readwrite("turn_limit", &PathCost::turn_limit)
+      .def_readwrite("turn_beyond", &PathCost::turn_beyond)
+      .def_readwrite("strict", &PathCost::strict)
+      .def_readwrite("last_segment", &PathCost::last_segment);
   py::class_<TaskSpec>(module, "TaskSpec",
                        "What a task is. Lists are copied when read: assign a whole list to change one.")
       .def(py::init<>())
@@ -119,6 +146,7 @@ void register_structures(py::module_& module) {
       .def_readwrite("observation", &TaskSpec::observation)
       .def_readwrite("reward", &TaskSpec::reward)
       .def_readwrite("cost", &TaskSpec::cost)
+      .def_readwrite("path", &TaskSpec::path)
       .def_readwrite("alive", &TaskSpec::alive)
       .def_readwrite("healthy", &TaskSpec::healthy)
       .def_readwrite("start_qpos", &TaskSpec::start_qpos)
@@ -135,7 +163,9 @@ void register_structures(py::module_& module) {
           "Three resets, by ResetKind.");
 }
 
-py::array_t<double> cost(const Task& task, const py::array& states, const py::array& actions) {
+py::array_t<double> cost(const Task& task, const py::array& states, const py::array& actions, int segment,
+                         const std::array<double, 2>& origin) {
+  const PathStart start{segment, {origin[0], origin[1]}};
   check_array<float>(actions, "actions", {"K", "H", task.naction()});
   const py::ssize_t k = actions.shape(0), horizon = actions.shape(1);
   if (horizon < 1) throw_invalid("actions must be sequences of at least one action, got H = 0");
@@ -144,7 +174,7 @@ py::array_t<double> cost(const Task& task, const py::array& states, const py::ar
   py::array_t<double> out = make_array<double>({k});
   double* c = out.mutable_data();
   py::gil_scoped_release release;
-  task.cost(s, a, static_cast<int>(k), static_cast<int>(horizon), c);
+  task.cost(s, a, static_cast<int>(k), static_cast<int>(horizon), start, c);
   return out;
 }
 
@@ -172,7 +202,8 @@ void register_task(py::module_& module) {
       .def_property_readonly(
           "is_sparse", [](const Task& task) { return mj_isSparse(task.model()) != 0; },
           "Whether MuJoCo would use sparse constraint Jacobians.")
-      .def("cost", &cost, py::arg("states"), py::arg("actions"),
+      .def("cost", &cost, py::arg("states"), py::arg("actions"), py::arg("segment") = 0,
+           py::arg("origin") = std::array<double, 2>{0, 0},
            "Planning cost of K candidates: states float32 (K, H + 1, nstate), actions float32 (K, H, "
            "naction) -> "
            "float64 (K,).");

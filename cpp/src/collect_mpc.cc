@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,20 @@ void record_states(const Simulator& simulator, const EpisodeBuffers& b, const st
   }
 }
 
+// where episodes are on their path as they start
+std::vector<PathStart> path_starts(const Simulator& simulator, const EpisodeBuffers& b) {
+  std::vector<PathStart> starts(static_cast<std::size_t>(b.episodes));
+  const std::optional<PathCost>& path = simulator.task().spec().path;
+  if (!path || !path->relative) return starts;
+  for (std::size_t e = 0; e < starts.size(); ++e) {
+    const double* state = simulator.states() + e * static_cast<std::size_t>(simulator.task().nstate());
+    starts[e].origin[0] = state[path->x];
+    starts[e].origin[1] = state[path->y];
+    if (b.origins != nullptr) std::copy_n(starts[e].origin, 2, b.origins + 2 * e);
+  }
+  return starts;
+}
+
 }  // namespace
 
 void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t seed,
@@ -72,17 +87,24 @@ void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t 
   std::vector<int> live(static_cast<std::size_t>(episodes));
   for (int e = 0; e < episodes; ++e) live[static_cast<std::size_t>(e)] = e;
   record_states(simulator, buffers, live, 0);
+  std::vector<PathStart> on_path = path_starts(simulator, buffers);
 
   std::vector<double> starts, executed, costs(live.size());
   const std::size_t start_size = static_cast<std::size_t>(planner.start_size());
   std::vector<float> actions(live.size() * na);
   std::vector<std::uint64_t> sequences, steps;
+  std::vector<PathStart> at;
+  std::vector<std::int32_t> segments(live.size());
   std::int64_t done = 0;
   auto reported = std::chrono::steady_clock::now();
   for (int t = 0; t < buffers.steps && !live.empty(); ++t) {
     // plan for every live episode
     sequences.clear();
-    for (const int id : live) sequences.push_back(first_episode + static_cast<std::uint64_t>(id));
+    at.clear();
+    for (const int id : live) {
+      sequences.push_back(first_episode + static_cast<std::uint64_t>(id));
+      at.push_back(on_path[static_cast<std::size_t>(id)]);
+    }
     steps.assign(live.size(), static_cast<std::uint64_t>(t));
     starts.resize(live.size() * start_size);
     if (planner.starts_from_row()) {
@@ -93,8 +115,8 @@ void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t 
                     starts.data() + i * start_size);
       }
     }
-    planner.plan_batch(starts.data(), sequences.data(), steps.data(), static_cast<std::int64_t>(live.size()),
-                       actions.data(), costs.data());
+    planner.plan_batch(starts.data(), sequences.data(), steps.data(), at.data(),
+                       static_cast<std::int64_t>(live.size()), actions.data(), costs.data(), segments.data());
 
     // execute with noise, store without
     executed.assign(actions.begin(), actions.begin() + static_cast<std::ptrdiff_t>(live.size() * na));
@@ -120,7 +142,14 @@ void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t 
       buffers.lengths[id] = t + 1;
       record_states(simulator, buffers, {id}, t + 1);
       buffers.terminated[id] = simulator.terminated()[id];
-      if (!simulator.terminated()[id]) next.push_back(id);
+      on_path[static_cast<std::size_t>(id)].segment = segments[i];
+      if (buffers.segments != nullptr) {
+        buffers
+            .segments[static_cast<std::size_t>(id) * (static_cast<std::size_t>(buffers.steps) + 1) + t + 1] =
+            segments[i];
+      }
+      const bool arrived = task.spec().path && segments[i] > task.spec().path->last_segment;
+      if (!simulator.terminated()[id] && !arrived) next.push_back(id);
       ++done;
     }
     live = std::move(next);

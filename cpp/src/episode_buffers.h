@@ -24,6 +24,8 @@ inline void check_and_clear(const Task& task, const EpisodeBuffers& b) {
   std::fill_n(b.lengths, episodes, 0);
   std::fill_n(b.terminated, episodes, std::uint8_t{0});
   std::fill_n(b.diverged, episodes, std::uint8_t{0});
+  if (b.segments != nullptr) std::fill_n(b.segments, episodes * (steps + 1), 0);
+  if (b.origins != nullptr) std::fill_n(b.origins, episodes * 2, 0.0);
 }
 
 }  // namespace mbmf

@@ -43,12 +43,14 @@ struct RandomShooting::Impl {
   std::vector<float> start;                        // (kMaxStates, nstate)
   std::vector<float> base;                         // (kMaxStates, first_rows)
   std::vector<PhiloxKey> key;                      // (kMaxStates)
+  std::vector<kernel::Path> path;                  // (kMaxStates), where the task has one
   std::vector<BestCandidate> item_best;            // (kMaxStates, items)
 
   // what a search within limits reads, for each slot of the pool: a thread left behind may still read it when
   // the next search begins
   struct Search {
     std::vector<float> start, base, warm;
+    kernel::Path path;
     kernel::Rollout work;
   };
   std::vector<Search> searches;
@@ -62,7 +64,7 @@ struct RandomShooting::Impl {
         dynamics(std::move(dynamics_in)),
         options(o),
         table(select_kernels()),
-        cost(task->spec().cost, task->spec().alive),
+        cost(task->spec().cost, task->spec().alive, task->spec().path),
         packed(dynamics->mlp(), table, cost.rows()),
         rows(dynamics->mlp()),
         row_values(rows),
@@ -83,6 +85,7 @@ struct RandomShooting::Impl {
     start.resize(static_cast<std::size_t>(kMaxStates) * task->nstate());
     base.resize(static_cast<std::size_t>(kMaxStates) * first_rows);
     key.resize(kMaxStates);
+    if (cost.has_path()) path.resize(kMaxStates);
     item_best.resize(static_cast<std::size_t>(kMaxStates * items));
     rolled.resize(static_cast<std::size_t>(std::max(options.horizon, 64) + 1) * task->nstate());
     searches.resize(static_cast<std::size_t>(pool.nslot()));
@@ -109,10 +112,12 @@ struct RandomShooting::Impl {
     table.base(packed.net().layer, row, nstate, row_base);
   }
 
-  // float32 start states, sequence keys and first-layer bases of n <= kMaxStates states
-  void prepare(const double* states, const std::uint64_t* episodes, int n) {
+  // float32 start states, sequence keys, first-layer bases and paths of n <= kMaxStates states
+  void prepare(const double* states, const std::uint64_t* episodes, const PathStart* at, int n) {
     const int nstate = task->nstate();
     for (int i = 0; i < n; ++i) {
+      if (at != nullptr) check_path_start(at[i]);
+      if (!path.empty()) path[static_cast<std::size_t>(i)] = cost.path(at == nullptr ? PathStart{} : at[i]);
       prepare_state(states + static_cast<std::ptrdiff_t>(i) * nstate,
                     start.data() + static_cast<std::ptrdiff_t>(i) * nstate,
                     base.data() + static_cast<std::ptrdiff_t>(i) * first_rows);
@@ -124,11 +129,11 @@ struct RandomShooting::Impl {
   kernel::Rollout rollout(int i, std::uint64_t step) const {
     return rollout(start.data() + static_cast<std::ptrdiff_t>(i) * task->nstate(),
                    base.data() + static_cast<std::ptrdiff_t>(i) * first_rows,
-                   key[static_cast<std::size_t>(i)], step);
+                   key[static_cast<std::size_t>(i)], step, path.empty() ? nullptr : path.data() + i);
   }
 
   kernel::Rollout rollout(const float* state, const float* first_base, const PhiloxKey& sequence,
-                          std::uint64_t step) const {
+                          std::uint64_t step, const kernel::Path* on_path) const {
     kernel::Rollout work{};
     work.net = &packed.net();
     work.nstate = task->nstate();
@@ -138,6 +143,7 @@ struct RandomShooting::Impl {
     work.nterm = static_cast<int>(cost.terms().size());
     work.alive = cost.alive().data();
     work.nalive = static_cast<int>(cost.alive().size());
+    work.path = on_path;
     work.state = state;
     work.first_base = first_base;
     work.key[0] = sequence[0];
@@ -162,8 +168,9 @@ struct RandomShooting::Impl {
   }
 
   // the best candidates from n <= kMaxStates states, into the first item_best of each
-  void search(const double* states, const std::uint64_t* episodes, const std::uint64_t* steps, int n) {
-    prepare(states, episodes, n);
+  void search(const double* states, const std::uint64_t* episodes, const std::uint64_t* steps,
+              const PathStart* at, int n) {
+    prepare(states, episodes, at, n);
     pool.parallel_for(n * items, [&](std::int64_t index, int thread) {
       const int i = static_cast<int>(index / items);
       BestCandidate best;
@@ -189,7 +196,9 @@ struct RandomShooting::Impl {
     Search& s = searches[static_cast<std::size_t>(slot)];
     prepare_state(state, s.start.data(), s.base.data());
     const PhiloxKey sequence = derive_key(options.seed, Stream::kPlan, episode);
-    s.work = rollout(s.start.data(), s.base.data(), sequence, step);
+    check_path_start(limits.at);
+    if (cost.has_path()) s.path = cost.path(limits.at);
+    s.work = rollout(s.start.data(), s.base.data(), sequence, step, cost.has_path() ? &s.path : nullptr);
     if (limits.warm != nullptr) {
       for (std::size_t i = 0; i < s.warm.size(); ++i) {
         if (!(limits.warm[i] >= -1 && limits.warm[i] <= 1)) {
@@ -231,6 +240,8 @@ struct RandomShooting::Impl {
     } else {
       sample(sequence, step, plan->candidate, 1, plan->actions.data());
     }
+    plan->moved = moves_on(s.work, plan->candidate);
+    plan->segment = next_segment_of(limits.at, state, plan->moved);
     const Nanoseconds chosen = monotonic_now();
     finish.add(static_cast<double>(chosen - searched));
     plan->states.resize(limits.predict ? static_cast<std::size_t>(options.horizon + 1) * nstate : 0);
@@ -244,6 +255,24 @@ struct RandomShooting::Impl {
     table.follow(rows.layers().data(), rows.nlayer(), packed.net().tanh, task->nstate(), task->naction(),
                  state, plan->actions.data(), options.horizon, plan->states.data(), row_input.data(),
                  row_values.of_layers());
+  }
+
+  // whether a candidate moves on along the path: rolls it again, to the same bits
+  bool moves_on(kernel::Rollout work, std::int64_t candidate) {
+    if (work.path == nullptr) return false;
+    float again = 0;
+    std::int32_t moved = 0;
+    work.first = static_cast<std::uint32_t>(candidate);
+    work.count = 1;
+    work.cost = &again;
+    work.moved = &moved;
+    table.rollout(&work, scratch.front().data());
+    return moved != 0;
+  }
+
+  // of a plan from a state
+  int next_segment_of(const PathStart& at, const double* state, bool moved) const {
+    return task->spec().path ? next_segment(*task->spec().path, at, state, moved) : 0;
   }
 
   void sample(const PhiloxKey& sequence, std::uint64_t step, std::int64_t first, int n, float* out) const {
@@ -266,13 +295,21 @@ RandomShooting::RandomShooting(std::shared_ptr<const Task> task, std::shared_ptr
 
 RandomShooting::~RandomShooting() = default;
 
-void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint64_t step, Plan* plan) {
+void RandomShooting::set_task(std::shared_ptr<const Task> task) {
+  replace_task(task);
+  impl_ = std::make_unique<Impl>(std::move(task), impl_->dynamics, options());
+}
+
+void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint64_t step, const PathStart& at,
+                          Plan* plan) {
   Impl& m = *impl_;
-  m.search(state, &episode, &step, 1);
+  m.search(state, &episode, &step, &at, 1);
   const BestCandidate& best = m.item_best.front();
   plan->candidate = best.candidate;
   plan->cost = best.cost;
   plan->candidates_done = m.options.candidates;
+  plan->moved = m.moves_on(m.rollout(0, step), best.candidate);
+  plan->segment = m.next_segment_of(at, state, plan->moved);
 
   // the best candidate is made again rather than kept while searching
   const auto horizon = static_cast<std::size_t>(m.options.horizon);
@@ -320,25 +357,32 @@ std::vector<std::thread::native_handle_type> RandomShooting::thread_handles() {
 }
 
 void RandomShooting::plan_batch(const double* states, const std::uint64_t* episodes,
-                                const std::uint64_t* steps, std::int64_t n, float* actions, double* costs) {
+                                const std::uint64_t* steps, const PathStart* at, std::int64_t n,
+                                float* actions, double* costs, std::int32_t* segments) {
   Impl& m = *impl_;
   const int naction = m.task->naction();
   std::vector<float> sequence(static_cast<std::size_t>(m.options.horizon) * naction);
   for (std::int64_t first = 0; first < n; first += kMaxStates) {
     const int count = static_cast<int>(std::min<std::int64_t>(kMaxStates, n - first));
-    m.search(states + first * m.task->nstate(), episodes + first, steps + first, count);
+    const PathStart* const from = at == nullptr ? nullptr : at + first;
+    m.search(states + first * m.task->nstate(), episodes + first, steps + first, from, count);
     for (int i = 0; i < count; ++i) {
       const BestCandidate& best = m.item_best[static_cast<std::size_t>(i * m.items)];
       m.sample(m.key[static_cast<std::size_t>(i)], steps[first + i], best.candidate, 1, sequence.data());
       std::copy_n(sequence.data(), naction, actions + (first + i) * naction);
       costs[first + i] = best.cost;
+      if (segments == nullptr) continue;
+      segments[first + i] =
+          m.next_segment_of(from == nullptr ? PathStart{} : from[i], states + (first + i) * m.task->nstate(),
+                            m.moves_on(m.rollout(i, steps[first + i]), best.candidate));
     }
   }
 }
 
-void RandomShooting::costs(const double* state, std::uint64_t episode, std::uint64_t step, double* out) {
+void RandomShooting::costs(const double* state, std::uint64_t episode, std::uint64_t step,
+                           const PathStart& at, double* out) {
   Impl& m = *impl_;
-  m.prepare(state, &episode, 1);
+  m.prepare(state, &episode, &at, 1);
   const kernel::Rollout work = m.rollout(0, step);
   m.pool.parallel_for(m.items, [&](std::int64_t item, int thread) {
     m.roll_item(work, item, thread, [&](std::uint32_t candidate, float value) { out[candidate] = value; });
@@ -349,7 +393,8 @@ std::int64_t RandomShooting::scratch_bytes() const {
   const Impl& m = *impl_;
   const std::size_t own = (m.scratch.front().size() + m.chunk_cost.front().size()) * sizeof(float);
   const std::size_t shared = (m.start.size() + m.base.size()) * sizeof(float) +
-                             m.key.size() * sizeof(PhiloxKey) + m.item_best.size() * sizeof(BestCandidate);
+                             m.key.size() * sizeof(PhiloxKey) + m.path.size() * sizeof(kernel::Path) +
+                             m.item_best.size() * sizeof(BestCandidate);
   return static_cast<std::int64_t>(own + shared);
 }
 

@@ -34,6 +34,14 @@ void shift_plan(const float* actions, int horizon, int naction, float* shifted) 
   if (shifted != actions) std::copy_n(actions + moved, naction, shifted + moved);
 }
 
+void Planner::replace_task(std::shared_ptr<const Task> task) {
+  if (task->nstate() != task_->nstate() || task->naction() != task_->naction()) {
+    throw_invalid("task must have ", task_->nstate(), " states and ", task_->naction(), " actions, got ",
+                  task->nstate(), " and ", task->naction());
+  }
+  task_ = std::move(task);
+}
+
 void Planner::sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count,
                      float* out) const {
   if (first < 0 || count < 0 || count > options_.candidates || first > options_.candidates - count) {

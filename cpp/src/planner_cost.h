@@ -4,19 +4,26 @@
 #define MBMF_PLANNER_COST_H_
 
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "kernel/kernel.h"
+#include "mbmf/path.h"
 #include "mbmf/terms.h"
 
 namespace mbmf {
 
 class PlannerCost {
  public:
-  PlannerCost(const std::vector<Term>& cost, const std::vector<StateBound>& alive);
+  PlannerCost(const std::vector<Term>& cost, const std::vector<StateBound>& alive,
+              const std::optional<PathCost>& path);
 
   const std::vector<kernel::Term>& terms() const { return terms_; }
   const std::vector<kernel::Bound>& alive() const { return alive_; }
+
+  // The path for a plan that starts there; only where there is one.
+  bool has_path() const { return path_.leg != nullptr; }
+  kernel::Path path(const PathStart& start) const;
 
   // States that the cost of a point reads, in order, each once: what the last predicted point needs.
   const std::vector<int>& rows() const { return rows_; }
@@ -26,6 +33,8 @@ class PlannerCost {
   std::deque<std::vector<int>> indices_;
   std::vector<kernel::Term> terms_;
   std::vector<kernel::Bound> alive_;
+  std::vector<float> legs_;
+  kernel::Path path_{};
   std::vector<int> rows_;
 };
 

@@ -12,6 +12,7 @@
 
 #include "batch.h"
 #include "best_candidate.h"
+#include "cost_walk.h"
 #include "mbmf/error.h"
 #include "mbmf/thread_pool.h"
 #include "stepper.h"
@@ -33,6 +34,7 @@ struct SimulatorShooting::Impl {
   const double* start = nullptr;
   PhiloxKey key{};
   std::uint64_t step = 0;
+  PathStart at{};
   double* all_costs = nullptr;  // (candidates) or null
 
   Impl(const Task& task_in, const PlannerOptions& options_in)
@@ -46,27 +48,37 @@ struct SimulatorShooting::Impl {
         current(static_cast<std::size_t>(nthread)),
         best(static_cast<std::size_t>(nthread)) {}
 
+  // rolls one candidate again, for what the search does not keep
+  struct Again {
+    Impl* impl;
+    std::uint32_t candidate;
+    float* states;         // (horizon + 1, nstate) or null
+    bool moved = false;    // along the path
+    int next_segment = 0;  // of the path
+  };
+
   // one candidate: its cost, infinite where the simulation diverges. Runs inside mjb_apply: holds no
   // destructor.
-  double roll(mjData* d, std::uint32_t candidate, double* s, double* a, float* states_out) {
+  double roll(mjData* d, std::uint32_t candidate, double* s, double* a, Again* again) {
     const int ns = task.nstate(), na = task.naction();
     mj_setState(task.model(), d, start, mjSTATE_INTEGRATION);
     task.refresh(d);
     Draws draws(key, step, candidate);
     Failure failure;
     double cost = 0;
+    CostWalk walk(task.spec(), at);
     bool dead = false;
     for (int t = 0; t <= options.horizon; ++t) {
       task.read(task.spec().state, d, s);
-      if (states_out != nullptr) {
-        for (int i = 0; i < ns; ++i) states_out[t * ns + i] = static_cast<float>(s[i]);
+      if (again != nullptr && again->states != nullptr) {
+        for (int i = 0; i < ns; ++i) again->states[t * ns + i] = static_cast<float>(s[i]);
       }
       if (t < options.horizon) {
         for (int i = 0; i < na; ++i) a[i] = draws.symmetric();
       }
-      dead = dead || !within(task.spec().alive, s);
-      if (dead && states_out == nullptr) return cost;
-      if (!dead) cost += evaluate(task.spec().cost, s, a, na);
+      dead = dead || !walk.add(s, a, na, &cost);
+      if (dead && again == nullptr) return cost;
+      if (again != nullptr) again->moved = walk.moved();
       if (t < options.horizon && !advance(task, d, a, &failure))
         return std::numeric_limits<double>::infinity();
     }
@@ -88,12 +100,15 @@ struct SimulatorShooting::Impl {
   }
 
   // the best candidate from a start; its cost is infinite if there is none
-  BestCandidate search(const double* from, std::uint64_t episode, std::uint64_t step_in, double* costs) {
+  BestCandidate search(const double* from, std::uint64_t episode, std::uint64_t step_in,
+                       const PathStart& at_in, double* costs) {
+    check_path_start(at_in);
     for (int i = 0; i < mjb_nstate(batch.get()); ++i) {
       if (!std::isfinite(from[i])) throw_invalid("start must be finite, got ", from[i], " at entry ", i);
     }
     start = from;
     step = step_in;
+    at = at_in;
     key = derive_key(options.seed, Stream::kPlan, episode);
     all_costs = costs;
     next = 0;
@@ -112,15 +127,23 @@ struct SimulatorShooting::Impl {
     return winner;
   }
 
-  // rolls one candidate again, for the states it passes
-  struct Again {
-    Impl* impl;
-    std::uint32_t candidate;
-    float* states;
-  };
   static void run_again(const mjModel*, mjData* d, int, void* arg) {
-    const Again& again = *static_cast<const Again*>(arg);
-    again.impl->roll(d, again.candidate, again.impl->state.data(), again.impl->action.data(), again.states);
+    Again& again = *static_cast<Again*>(arg);
+    Impl& self = *again.impl;
+    self.roll(d, again.candidate, self.state.data(), self.action.data(), &again);
+    if (!self.task.spec().path) return;
+    mj_setState(self.task.model(), d, self.start, mjSTATE_INTEGRATION);
+    self.task.refresh(d);
+    self.task.read(self.task.spec().state, d, self.state.data());
+    again.next_segment = next_segment(*self.task.spec().path, self.at, self.state.data(), again.moved);
+  }
+
+  // a candidate of the search that just ran
+  Again look_again(std::uint32_t candidate, float* states) {
+    Again again{this, candidate, states};
+    const int first = 0;
+    apply(batch.get(), &first, 1, run_again, &again, 0);
+    return again;
   }
 };
 
@@ -135,8 +158,14 @@ SimulatorShooting::~SimulatorShooting() = default;
 
 int SimulatorShooting::start_size() const { return mjb_nstate(impl_->batch.get()); }
 
-void SimulatorShooting::plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* plan) {
-  const BestCandidate best = impl_->search(start, episode, step, nullptr);
+void SimulatorShooting::set_task(std::shared_ptr<const Task> task) {
+  replace_task(std::move(task));
+  impl_ = std::make_unique<Impl>(this->task(), options());
+}
+
+void SimulatorShooting::plan(const double* start, std::uint64_t episode, std::uint64_t step,
+                             const PathStart& at, Plan* plan) {
+  const BestCandidate best = impl_->search(start, episode, step, at, nullptr);
   best.require_found(episode, step, kCause);
   plan->candidate = best.candidate;
   plan->cost = best.cost;
@@ -145,26 +174,30 @@ void SimulatorShooting::plan(const double* start, std::uint64_t episode, std::ui
   plan->actions.resize(horizon * static_cast<std::size_t>(task().naction()));
   plan->states.resize((horizon + 1) * static_cast<std::size_t>(task().nstate()));
   sample(episode, step, best.candidate, 1, plan->actions.data());
-  Impl::Again again{impl_.get(), best.candidate, plan->states.data()};
-  const int first = 0;
-  apply(impl_->batch.get(), &first, 1, Impl::run_again, &again, 0);
+  const Impl::Again again = impl_->look_again(best.candidate, plan->states.data());
+  plan->moved = again.moved;
+  plan->segment = again.next_segment;
 }
 
 void SimulatorShooting::plan_batch(const double* starts, const std::uint64_t* episodes,
-                                   const std::uint64_t* steps, std::int64_t n, float* actions,
-                                   double* costs) {
+                                   const std::uint64_t* steps, const PathStart* at, std::int64_t n,
+                                   float* actions, double* costs, std::int32_t* segments) {
   const int naction = task().naction();
   for (std::int64_t i = 0; i < n; ++i) {
-    const BestCandidate best = impl_->search(starts + i * start_size(), episodes[i], steps[i], nullptr);
+    const BestCandidate best = impl_->search(starts + i * start_size(), episodes[i], steps[i],
+                                             at == nullptr ? PathStart{} : at[i], nullptr);
     best.require_found(episodes[i], steps[i], kCause);
     Draws draws(derive_key(options().seed, Stream::kPlan, episodes[i]), steps[i], best.candidate);
     for (int k = 0; k < naction; ++k) actions[i * naction + k] = draws.symmetric();
     costs[i] = best.cost;
+    if (segments == nullptr) continue;
+    segments[i] = task().spec().path ? impl_->look_again(best.candidate, nullptr).next_segment : 0;
   }
 }
 
-void SimulatorShooting::costs(const double* start, std::uint64_t episode, std::uint64_t step, double* out) {
-  impl_->search(start, episode, step, out);
+void SimulatorShooting::costs(const double* start, std::uint64_t episode, std::uint64_t step,
+                              const PathStart& at, double* out) {
+  impl_->search(start, episode, step, at, out);
 }
 
 }  // namespace mbmf

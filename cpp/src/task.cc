@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "cost_walk.h"
 #include "mbmf/error.h"
 #include "model_loader.h"
 #include "subtree_motion.h"
@@ -226,6 +227,7 @@ void Task::check() const {
   check_channels(model_, spec_.observation, "observation");
   check_terms(spec_.reward, nstate(), "reward");
   check_terms(spec_.cost, nstate(), "cost");
+  if (spec_.path) check_path(*spec_.path, nstate());
   check_bounds(spec_.alive, nstate(), "alive");
   for (std::size_t i = 0; i < spec_.healthy.size(); ++i) {
     const ChannelBound& bound = spec_.healthy[i];
@@ -287,18 +289,20 @@ void Task::refresh(mjData* d) const {
   if (reads_subtrees_) subtrees_->compute(d);
 }
 
-void Task::cost(const float* states, const float* actions, int k, int horizon, double* cost) const {
+void Task::cost(const float* states, const float* actions, int k, int horizon, const PathStart& start,
+                double* cost) const {
+  check_path_start(start);
   const std::size_t ns = static_cast<std::size_t>(nstate()), na = static_cast<std::size_t>(naction());
   std::vector<double> state(ns), action(na);
   for (int i = 0; i < k; ++i) {
     const float* s = states + static_cast<std::size_t>(i) * (static_cast<std::size_t>(horizon) + 1) * ns;
     const float* a = actions + static_cast<std::size_t>(i) * static_cast<std::size_t>(horizon) * na;
     double sum = 0;
+    CostWalk walk(spec_, start);
     for (int t = 0; t <= horizon; ++t) {
       std::copy_n(s + static_cast<std::size_t>(t) * ns, ns, state.begin());
       std::copy_n(a + static_cast<std::size_t>(std::min(t, horizon - 1)) * na, na, action.begin());
-      if (!within(spec_.alive, state.data())) break;  // dead for good
-      sum += evaluate(spec_.cost, state.data(), action.data(), naction());
+      if (!walk.add(state.data(), action.data(), naction(), &sum)) break;  // dead for good
     }
     cost[i] = sum;
   }

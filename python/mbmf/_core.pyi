@@ -22,6 +22,7 @@ __all__: list[str] = [
     "GaussianPolicy",
     "Noise",
     "NoiseKind",
+    "PathCost",
     "PlanMode",
     "Planner",
     "Quantiles",
@@ -264,12 +265,73 @@ class Reset:
     @set_qpos.setter
     def set_qpos(self, arg0: collections.abc.Sequence[ResetSet]) -> None: ...
 
+class PathCost:
+    """
+    A path of waypoints to follow, and its cost (mbmf/path.h).
+    """
+
+    relative: bool
+    strict: bool
+    def __init__(self) -> None: ...
+    @property
+    def distance(self) -> float: ...
+    @distance.setter
+    def distance(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def far(self) -> float: ...
+    @far.setter
+    def far(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def far_factor(self) -> float: ...
+    @far_factor.setter
+    def far_factor(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def forward(self) -> float: ...
+    @forward.setter
+    def forward(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def heading(self) -> int: ...
+    @heading.setter
+    def heading(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def last_segment(self) -> int: ...
+    @last_segment.setter
+    def last_segment(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def turn(self) -> float: ...
+    @turn.setter
+    def turn(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def turn_beyond(self) -> float: ...
+    @turn_beyond.setter
+    def turn_beyond(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def turn_limit(self) -> float: ...
+    @turn_limit.setter
+    def turn_limit(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def waypoints(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        x and y, float64 (P, 2).
+        """
+    @waypoints.setter
+    def waypoints(self, arg1: numpy.ndarray) -> None: ...
+    @property
+    def x(self) -> int: ...
+    @x.setter
+    def x(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def y(self) -> int: ...
+    @y.setter
+    def y(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
 class TaskSpec:
     """
     What a task is. Lists are copied when read: assign a whole list to change one.
     """
 
     name: str
+    path: PathCost | None
     def __init__(self) -> None: ...
     @property
     def alive(self) -> list[StateBound]: ...
@@ -330,7 +392,15 @@ class Task:
     A compiled task. Immutable; may be used from several threads.
     """
     def __init__(self, mjb: bytes, spec: TaskSpec) -> None: ...
-    def cost(self, states: numpy.ndarray, actions: numpy.ndarray) -> numpy.typing.NDArray[numpy.float64]:
+    def cost(
+        self,
+        states: numpy.ndarray,
+        actions: numpy.ndarray,
+        segment: typing.SupportsInt | typing.SupportsIndex = 0,
+        origin: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
+        ] = [0.0, 0.0],
+    ) -> numpy.typing.NDArray[numpy.float64]:
         """
         Planning cost of K candidates: states float32 (K, H + 1, nstate), actions float32 (K, H, naction) -> float64 (K,).
         """
@@ -460,6 +530,10 @@ class Planner:
         state: numpy.ndarray,
         episode: typing.SupportsInt | typing.SupportsIndex,
         step: typing.SupportsInt | typing.SupportsIndex,
+        segment: typing.SupportsInt | typing.SupportsIndex = 0,
+        origin: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
+        ] = [0.0, 0.0],
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         The costs of all candidates: float64 (K,).
@@ -469,15 +543,26 @@ class Planner:
         state: numpy.ndarray,
         episode: typing.SupportsInt | typing.SupportsIndex,
         step: typing.SupportsInt | typing.SupportsIndex,
-    ) -> tuple[int, float, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]:
+        segment: typing.SupportsInt | typing.SupportsIndex = 0,
+        origin: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
+        ] = [0.0, 0.0],
+    ) -> tuple[
+        int, float, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], bool, int
+    ]:
         """
-        state float64 (start_size,) -> (candidate, cost, actions float32 (H, naction), states float32 (H + 1, nstate)).
+        state float64 (start_size,) -> (candidate, cost, actions float32 (H, naction), states float32 (H + 1, nstate), moved, segment of the next plan).
         """
     def plan_batch(
-        self, states: numpy.ndarray, episodes: numpy.ndarray, steps: numpy.ndarray
+        self,
+        states: numpy.ndarray,
+        episodes: numpy.ndarray,
+        steps: numpy.ndarray,
+        segments: typing.Any = None,
+        origins: typing.Any = None,
     ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float64]]:
         """
-        states float64 (n, start_size), episodes and steps uint64 (n,) -> first actions float32 (n, naction) and costs float64 (n,).
+        states float64 (n, start_size), episodes and steps uint64 (n,), segments int32 (n,) and origins float64 (n, 2) or None -> first actions float32 (n, naction) and costs float64 (n,).
         """
     def plan_within(
         self,
@@ -488,9 +573,15 @@ class Planner:
         candidates: typing.SupportsInt | typing.SupportsIndex = 0,
         warm: numpy.ndarray | None = None,
         predict: bool = True,
-    ) -> tuple[int, float, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], int]:
+        segment: typing.SupportsInt | typing.SupportsIndex = 0,
+        origin: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
+        ] = [0.0, 0.0],
+    ) -> tuple[
+        int, float, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], int, bool, int
+    ]:
         """
-        plan within limits: deadline in nanoseconds of the monotonic clock, candidates at most (0: all), warm float32 (H, naction) in the place of candidate 0. -> (candidate, cost, actions, states or none, candidates done).
+        plan within limits: deadline in nanoseconds of the monotonic clock, candidates at most (0: all), warm float32 (H, naction) in the place of candidate 0. -> (candidate, cost, actions, states or none, candidates done, moved, segment of the next plan).
         """
     def sample(
         self,
@@ -501,6 +592,10 @@ class Planner:
     ) -> numpy.typing.NDArray[numpy.float32]:
         """
         The actions of some candidates: float32 (count, H, naction).
+        """
+    def set_task(self, task: Task) -> None:
+        """
+        Goes on with another task of the same robot and state.
         """
     @property
     def start_size(self) -> int: ...

@@ -11,6 +11,7 @@ import numpy as np
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
 from mbmf.episodes import Episodes
+from mbmf.path_record import PathRecord
 from mbmf.policy_batch import PolicyBatch
 from mbmf.simulator import ResetName, reset_kind
 
@@ -72,11 +73,11 @@ def collect_mpc(
 ) -> Episodes:
     """Episodes of the planner's actions, from the task's "control" reset (paper, section IV-C).
 
-    They end after ``steps``, by the task's healthy bounds, or where MuJoCo fails. Episode e is a pure
-    function of (planner, seed, first_episode + e).
+    They end after ``steps``, by the task's healthy bounds, or where MuJoCo fails; on a path, also once they
+    are past its last segment. Episode e is a pure function of (planner, seed, first_episode + e).
 
     Args:
-        task: the planner's.
+        task: the planner's, whatever the path: the planner's path is followed.
         planner: which plans for all episodes; its own count of episodes and steps is left as it is.
         episodes, steps: how many, and of how many control steps at most, both at least 1.
         seed: of start states and noise, 0 to 2^64 - 1.
@@ -89,8 +90,9 @@ def collect_mpc(
         mbmf.CoreError: no candidate of a plan has a finite cost.
         KeyboardInterrupt: on Ctrl-C; what ``progress`` raises comes out too.
     """
-    if planner.task is not task and planner.task != task:
+    if not planner.task.same_robot(task):
         raise ValueError(f"planner must be one of task {task.name}, got one of {planner.task.name}")
+    task = planner.task
     count, steps = whole_number("episodes", episodes), whole_number("steps", steps)
     seed = whole_number("seed", seed, 0, MAX_SEED)
     first_episode = whole_number("first_episode", first_episode, 0, MAX_SEED)
@@ -188,8 +190,13 @@ def _with_rewards(task: Task, batch: PolicyBatch) -> PolicyBatch:
 
 
 def _finish(task: Task, arrays: dict[str, Any]) -> Episodes:
-    """The episodes, with the rewards of a Python reward function where the task has one."""
-    episodes = Episodes(**arrays, task=task.name)
+    """The episodes, with the rewards of a Python reward function where the task has one, and the path."""
+    record = None
+    if "segments" in arrays:
+        assert task.path is not None
+        segments, origins = arrays.pop("segments"), arrays.pop("origins")
+        record = PathRecord(task.path.name, task.path.waypoints, origins, segments)
+    episodes = Episodes(**arrays, task=task.name, path=record)
     if task.reward_function is None or not episodes.nsteps:
         return episodes
     _, actions, states = episodes.transitions()

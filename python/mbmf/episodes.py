@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
+from mbmf.path_record import KEYS as PATH_KEYS
+from mbmf.path_record import PathRecord, joined
 
 if TYPE_CHECKING:
     from mbmf.task import Task
@@ -44,6 +46,7 @@ class Episodes:
         diverged: the episode ended because MuJoCo failed, bool (E,); the failing step is not part of it.
         observations: the policy's, float64 (E, T + 1, nobservation); None: the same as the states.
         task: the task's name.
+        path: what the episodes followed, or None.
 
     Raises DataError if dtypes or shapes do not fit, a length is out of range or a number is not finite.
     """
@@ -56,6 +59,7 @@ class Episodes:
     diverged: npt.NDArray[np.bool_]
     observations: FloatArray | None
     task: str
+    path: PathRecord | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -98,11 +102,15 @@ class Episodes:
         arrays: dict[str, Any] = {
             name: None if array is None else array[index] for name, array in self._arrays().items()
         }
-        return dataclasses.replace(self, **arrays)
+        path = None if self.path is None else self.path.select(index)
+        return dataclasses.replace(self, **arrays, path=path)
 
     @classmethod
     def concatenate(cls, batches: Sequence[Episodes]) -> Episodes:
-        """The episodes of several batches, padded to the longest. Raises DataError if tasks differ."""
+        """The episodes of several batches, padded to the longest. Raises DataError if tasks differ.
+
+        What they followed is kept only where it is the same path.
+        """
         if not batches:
             raise ValueError("batches must be one or more Episodes, got none")
         first = batches[0]
@@ -112,17 +120,18 @@ class Episodes:
                     f"batches must be of one task and its sizes, got {first._widths()} and {other._widths()}"
                 )
         steps = max(batch.actions.shape[1] for batch in batches)
-        joined: dict[str, Any] = {}
+        arrays: dict[str, Any] = {}
         for name, array in first._arrays().items():
             if array is None:
-                joined[name] = None
+                arrays[name] = None
                 continue
             length = {"actions": steps, "rewards": steps, "states": steps + 1, "observations": steps + 1}.get(
                 name
             )
             parts = [getattr(batch, name) for batch in batches]
-            joined[name] = np.concatenate(parts if length is None else [_pad(part, length) for part in parts])
-        return cls(**joined, task=first.task)
+            arrays[name] = np.concatenate(parts if length is None else [_pad(part, length) for part in parts])
+        path = joined([batch.path for batch in batches], steps + 1)
+        return cls(**arrays, task=first.task, path=path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a .npz file, without pickle; one that is there is replaced when the new one is whole.
@@ -131,6 +140,8 @@ class Episodes:
             OSError: the file cannot be written.
         """
         arrays: dict[str, Any] = {name: x for name, x in self._arrays().items() if x is not None}
+        if self.path is not None:
+            arrays |= self.path.arrays()
         with atomic_write(path) as file:
             np.savez(file, format=np.array(_FORMAT), task=np.array(self.task), **arrays)
 
@@ -199,6 +210,8 @@ def _problem(episodes: Episodes) -> str:
             return f"{name} must be of shape {shape}, got {getattr(episodes, name).shape}"
     if count and not (episodes.lengths.min() >= 0 and episodes.lengths.max() <= steps):
         return f"lengths must be from 0 to {steps}, got {episodes.lengths.min()} to {episodes.lengths.max()}"
+    if episodes.path is not None and episodes.path.segments.shape != (count, steps + 1):
+        return f"path.segments must be of shape {(count, steps + 1)}, got {episodes.path.segments.shape}"
     for name, array in arrays.items():
         if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
@@ -218,13 +231,18 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
                 raise DataError(
                     f"must hold {', '.join(missing)}, got {', '.join(sorted(names)) or 'nothing'}"
                 )
-            if unknown := sorted(names - wanted):
+            path_keys = names.intersection(PATH_KEYS)
+            if path_keys and (missing := sorted(set(PATH_KEYS) - names)):
+                raise DataError(f"must hold {', '.join(missing)} too, got {', '.join(sorted(names))}")
+            if unknown := sorted(names - wanted - path_keys):
                 raise DataError(f"must hold nothing but episodes, got {', '.join(unknown)} too")
             found = str(file["format"])
             if found != _FORMAT:
                 raise DataError(f"format must be {_FORMAT}, got {found}")
             contents: dict[str, Any] = {name: file[name] for name in _DTYPES if name in names}
             contents.setdefault("observations", None)
+            if path_keys:
+                contents["path"] = PathRecord.from_arrays({key: file[key] for key in PATH_KEYS})
             return {**contents, "task": str(file["task"])}
     except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
         if isinstance(error, DataError):

@@ -6,18 +6,19 @@ import dataclasses
 import os
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
-
-if TYPE_CHECKING:
-    from mbmf.task import Task
+from mbmf.task import Task, check_path_start
 
 FloatArray = npt.NDArray[np.float64]
+
+PathLike = str | Path | npt.ArrayLike | Task
 
 _warned_of_threads: list[int] = []
 _NOT_TIMED = "with a planner through the simulator or with a Python cost function, got something else"
@@ -52,6 +53,8 @@ class Plan:
       states: the states that the model predicts for it, float32 (H + 1, nstate), the first being the present.
       candidate: its index among the K candidates.
       candidates_done: n: the candidates 0 .. n - 1 were searched, all K of them where there was no deadline.
+      moved: on a path, whether it moves on from the segment where it begins.
+      segment: on a path, the segment of the next plan.
     """
 
     action: npt.NDArray[np.float32]
@@ -60,6 +63,8 @@ class Plan:
     states: npt.NDArray[np.float32]
     candidate: int
     candidates_done: int
+    moved: bool = False
+    segment: int = 0
 
 
 class RandomShooting:
@@ -78,6 +83,7 @@ class RandomShooting:
       nthread: threads; 0: one for every CPU.
       warm_start: candidate 0 of every :meth:`plan` is the last plan, one step later, in place of random
         actions. :meth:`reset` forgets it, and :meth:`plan_batch` does not know it.
+      path: to follow in place of the task's; see :meth:`set_path`.
 
     Raises:
       ValueError: an argument is out of range, the model is of other sizes, or neither it nor the task
@@ -93,7 +99,10 @@ class RandomShooting:
         seed: int = 0,
         nthread: int = 0,
         warm_start: bool = False,
+        path: PathLike | None = None,
     ) -> None:
+        if path is not None:
+            task = path if isinstance(path, Task) else task.with_path(path)
         preset = task.model_based
         if (horizon is None or candidates is None) and preset is None:
             raise ValueError(
@@ -128,6 +137,8 @@ class RandomShooting:
         self._last: npt.NDArray[np.float32] | None = None
         self._episode = 0
         self._step = 0
+        self._segment = 0
+        self._origin: list[float] | None = None
 
     @property
     def dynamics(self) -> _core.Dynamics | None:
@@ -135,14 +146,50 @@ class RandomShooting:
         return self._dynamics
 
     def reset(self, episode: int = 0) -> None:
-        """Starts counting steps anew: the next :meth:`act` is step 0 of ``episode``."""
+        """Starts anew: the next :meth:`act` is step 0 of ``episode``, at the path's beginning."""
         self._episode = whole_number("episode", episode, 0, MAX_SEED)
         self._step = 0
         self._last = None
+        self._begin_path()
+
+    def set_path(self, path: PathLike) -> None:
+        """Follows another path from the next :meth:`act` on, which begins where the robot then is.
+
+        The model stays, and so do H, K and the count of steps. Takes milliseconds; with a task made before
+        (:meth:`mbmf.Task.with_path`), less.
+
+        Args:
+          path: the name of a path, a CSV file, waypoints (P, 2) in metres, or a task with a path.
+
+        Raises:
+          ConfigError: there is no such path, or the task's robot cannot follow any.
+          ValueError: the other task is of another robot.
+        """
+        task = path if isinstance(path, Task) else self.task.with_path(path)
+        if not task.same_robot(self.task):
+            raise ValueError(f"path must be one of task {self.task.name}, got one of {task.name}")
+        self.core.set_task(task.core)
+        self.task = task
+        self._begin_path()
+
+    @property
+    def segment(self) -> int:
+        """The segment of the path where the next :meth:`act` begins."""
+        return self._segment
 
     def act(self, state: npt.ArrayLike, *, deadline: float | None = None) -> npt.NDArray[np.float32]:
-        """The action for a state (nstate,): float32 (naction,). Each call counts as a step of the episode."""
-        return self.plan(state, deadline=deadline, predict=deadline is None).action
+        """The action for a state (nstate,): float32 (naction,). Each call counts as a step of the episode.
+
+        On a path the planner keeps the segment from call to call, beginning at the path's first.
+        """
+        if self.task.path is None:
+            return self.plan(state, deadline=deadline, predict=deadline is None).action
+        if self._origin is None:
+            self._origin = self._position(state) if self.task.path.relative else [0.0, 0.0]
+        at: dict[str, Any] = {"segment": self._segment, "origin": self._origin}
+        plan = self.plan(state, deadline=deadline, predict=deadline is None, **at)
+        self._segment = plan.segment
+        return plan.action
 
     def plan(
         self,
@@ -153,6 +200,8 @@ class RandomShooting:
         deadline: float | None = None,
         candidates: int | None = None,
         predict: bool = True,
+        segment: int = 0,
+        origin: npt.ArrayLike = (0.0, 0.0),
     ) -> Plan:
         """Searches from a state (nstate,).
 
@@ -166,9 +215,11 @@ class RandomShooting:
             vector of candidates is searched, in time or not.
           candidates: at most so many candidates; all K if not given.
           predict: whether Plan.states is wanted; if not it is of shape (0, nstate).
+          segment: on a path, the segment where the robot is; :attr:`Plan.segment` is that of the next plan.
+          origin: on a path, what is added to the waypoints, metres (2,).
 
         Raises:
-          ValueError: the state is of another size or not finite.
+          ValueError: the state is of another size or not finite, or the segment or the origin cannot be.
           mbmf.CoreError: no candidate has a finite cost.
         """
         begin = time.monotonic_ns()
@@ -178,30 +229,38 @@ class RandomShooting:
         episode = self._episode if episode is None else whole_number("episode", episode, 0, MAX_SEED)
         step = 0 if step is None else whole_number("step", step, 0, MAX_SEED)
         row = np.ascontiguousarray(state, dtype=np.float64)
-        if self._dynamics is None or self.task.cost_function is not None:
-            if deadline is not None or candidates is not None:
+        at = check_path_start(segment, origin)
+        timed = deadline is not None or candidates is not None
+        if self._dynamics is not None and self.task.cost_function is not None:
+            if timed:
                 raise ValueError("deadline and candidates must be None " + _NOT_TIMED)
-            if self._dynamics is not None:
-                return self._plan_with(self._dynamics, row, episode, step)
-            candidate, cost, actions, states = self.core.plan(row, episode, step)
-            return Plan(actions[0], cost, actions, states, candidate, self.candidates)
-        if deadline is None and candidates is None and predict and not self.warm_start:
-            candidate, cost, actions, states = self.core.plan(row, episode, step)
-            return Plan(actions[0], cost, actions, states, candidate, self.candidates)
-        limits: dict[str, Any] = {"predict": predict}
+            return self._plan_with(self._dynamics, row, episode, step)
+        if self._dynamics is None or (not timed and predict and not self.warm_start):
+            if timed:
+                raise ValueError("deadline and candidates must be None " + _NOT_TIMED)
+            candidate, cost, actions, states, moved, after = self.core.plan(row, episode, step, *at)
+            return Plan(actions[0], cost, actions, states, candidate, self.candidates, moved, after)
+        limits: dict[str, Any] = {"predict": predict, "segment": at[0], "origin": at[1]}
         if deadline is not None:
             limits["deadline"] = begin + int(1e9 * number("deadline", deadline, 0, 1e6))
         if candidates is not None:
             limits["candidates"] = whole_number("candidates", candidates, 1, self.candidates)
         if self._last is not None:
             limits["warm"] = np.concatenate([self._last[1:], self._last[-1:]])
-        candidate, cost, actions, states, done = self.core.plan_within(row, episode, step, **limits)
+        found = self.core.plan_within(row, episode, step, **limits)
+        candidate, cost, actions, states, done, moved, after = found
         if self.warm_start:
             self._last = actions
-        return Plan(actions[0], cost, actions, states, candidate, done)
+        return Plan(actions[0], cost, actions, states, candidate, done, moved, after)
 
     def plan_batch(
-        self, states: npt.ArrayLike, episodes: npt.ArrayLike | None = None, steps: npt.ArrayLike | None = None
+        self,
+        states: npt.ArrayLike,
+        episodes: npt.ArrayLike | None = None,
+        steps: npt.ArrayLike | None = None,
+        *,
+        segments: npt.ArrayLike | None = None,
+        origins: npt.ArrayLike | None = None,
     ) -> tuple[npt.NDArray[np.float32], FloatArray]:
         """Searches from many states (n, nstate), each as :meth:`plan` would.
 
@@ -209,6 +268,7 @@ class RandomShooting:
           states: finite.
           episodes: (n,) whole numbers; all 0 if not given.
           steps: (n,) whole numbers; 0 .. n - 1 if not given.
+          segments, origins: on a path, (n,) and (n, 2) as for :meth:`plan`; zeros if not given.
 
         Returns:
           first actions, float32 (n, naction), and costs, float64 (n,).
@@ -218,13 +278,31 @@ class RandomShooting:
         episode_ids = np.zeros(n, np.uint64) if episodes is None else _indices("episodes", episodes)
         step_ids = np.arange(n, dtype=np.uint64) if steps is None else _indices("steps", steps)
         if self._dynamics is None or self.task.cost_function is None:
-            return self.core.plan_batch(rows, episode_ids, step_ids)
+            on = None if segments is None else _indices("segments", segments).astype(np.int32)
+            at = None if origins is None else np.ascontiguousarray(origins, dtype=np.float64)
+            return self.core.plan_batch(rows, episode_ids, step_ids, on, at)
         plans = [
             self._plan_with(self._dynamics, row, int(episode), int(step))
             for row, episode, step in zip(rows, episode_ids, step_ids, strict=True)
         ]
         actions = np.array([plan.action for plan in plans], np.float32).reshape(n, self.task.naction)
         return actions, np.array([plan.cost for plan in plans])
+
+    def _begin_path(self) -> None:
+        self._segment, self._origin = 0, None
+
+    def _position(self, start: npt.ArrayLike) -> list[float]:
+        """x and y of a state, or of an integration-state row."""
+        state = np.ascontiguousarray(start, dtype=np.float64)
+        if self._dynamics is None and state.shape == (self.core.start_size,):
+            simulator = _core.Simulator(self.task.core, 1, 1, 0)
+            simulator.set_state(None, state[None])
+            state = simulator.states[0]
+        indices = self.task.path_indices
+        assert indices is not None
+        if state.ndim != 1 or len(state) <= max(indices):
+            raise ValueError(f"state must be of shape ({self.core.start_size},), got {state.shape}")
+        return [float(state[i]) for i in indices]
 
     def _plan_with(self, dynamics: _core.Dynamics, state: FloatArray, episode: int, step: int) -> Plan:
         """The same search with a Python cost function, a few thousand candidates at a time."""

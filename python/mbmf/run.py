@@ -6,6 +6,7 @@
                    tb/              the same numbers as TensorBoard events, rebuilt from metrics.jsonl
                    data/ models/ rollouts/ policy/ plots/ videos/
                    imitation/ mbmf_std<deviation>_<number>/    run directories of what starts from this run
+                   paths/<path>/    run directories of other paths (mbmf.algorithms.path_runs)
 
 Files are whole or absent, at any moment (`mbmf.files.atomic_write`). A run holds a lock on its directory.
 """
@@ -36,7 +37,7 @@ Record = dict[str, Any]
 FOLDERS = ("data", "models", "rollouts", "plots", "videos")
 _CONFIG, _METRICS, _SUMMARY, _BOARD, _LOCK = "config.yaml", "metrics.jsonl", "summary.json", "tb", ".lock"
 # policies are those of the commands that start from a run's rollouts
-_CONTENTS = (*FOLDERS, _METRICS, _SUMMARY, _BOARD, "policy", "imitation", "mbmf_std*")
+_CONTENTS = (*FOLDERS, _METRICS, _SUMMARY, _BOARD, "policy", "paths", "imitation", "mbmf_std*")
 # what may differ between a run and its continuation
 _INCIDENTAL = ("nthread", "limits", "versions")
 
@@ -49,6 +50,7 @@ class Run:
         self._lock: IO[bytes] | None = None
         self._board: Any = None
         self._lines: list[str] | None = None  # of the metrics, once one was added
+        self._shared: dict[str, Path] = {}  # folders that are another run's
 
     @classmethod
     def create(
@@ -132,11 +134,15 @@ class Run:
         """There is a run at the path."""
         return (self.path / _CONFIG).is_file()
 
+    def share(self, other: Run, folder: str) -> None:
+        """Takes ``folder`` ("data" or "models") of another run for its own, to read from."""
+        self._shared[folder] = other.path / folder
+
     def data(self, name: str) -> Path:
-        return self.path / "data" / f"{name}.npz"
+        return self._shared.get("data", self.path / "data") / f"{name}.npz"
 
     def model(self, iteration: int) -> Path:
-        return self.path / "models" / f"iteration_{iteration}.safetensors"
+        return self._shared.get("models", self.path / "models") / f"iteration_{iteration}.safetensors"
 
     def rollouts(self, name: str | int) -> Path:
         return self.path / "rollouts" / (f"{name}.npz" if isinstance(name, str) else f"iteration_{name}.npz")
@@ -154,7 +160,7 @@ class Run:
         """The model of the last iteration that has one."""
         found = [
             int(path.stem.removeprefix("iteration_"))
-            for path in (self.path / "models").glob("iteration_*.safetensors")
+            for path in self.model(0).parent.glob("iteration_*.safetensors")
             if path.stem.removeprefix("iteration_").isdecimal()
         ]
         return self.model(max(found)) if found else None

@@ -6,14 +6,16 @@ C++ core's `_core.Task`, which simulator, planner and Gymnasium environment shar
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from mbmf.arguments import float64_array, whole_number
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from mbmf import _core
     from mbmf.learning_schema import FineTuneConfig, ImitationConfig
+    from mbmf.paths import TaskPath
     from mbmf.task_schema import ModelBasedConfig, ModelFreeConfig, TaskConfig
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -32,7 +35,8 @@ def load_task(
     *,
     reward: RewardFunction | None = None,
     cost: RewardFunction | None = None,
-    path: object = None,
+    path: str | Path | npt.ArrayLike | None = None,
+    segment_rule: Literal["predicted", "reached"] | None = None,
 ) -> Task:
     """A task from a preset's name, a YAML file, or a mapping with a file's keys.
 
@@ -44,7 +48,11 @@ def load_task(
             needs a cost, as a function or in the file.
         cost: takes the place of the task's planning cost: cost(states (K, H + 1, nstate), actions
             (K, H, naction)) -> (K,), lower is better. Slower: it leaves the C++ core.
-        path: for path following, which comes with a later release; must be None.
+        path: to follow, for a task whose file has a section ``path``: the name of one of its paths or of a
+            common one (docs/tasks.md), a CSV file of x,y rows, or waypoints (P, 2); metres, relative to where
+            a rollout starts. None: the file's.
+        segment_rule: when a rollout goes on to the next segment: "predicted", as soon as the best plan does
+            (the paper's), or "reached", when the robot has passed its segment. None: the file's.
 
     Raises:
         ConfigError: what is wrong in the file, a line for each thing, as
@@ -52,11 +60,6 @@ def load_task(
     """
     from mbmf.task_file import check_task, find_task_file, read_task_file
 
-    if path is not None:
-        raise ConfigError(
-            f"path must be None, got {path!r}: path following comes with a later release; "
-            "what works now is a preset's name or a file, with reward and cost"
-        )
     for argument, function in (("reward", reward), ("cost", cost)):
         if function is not None and not callable(function):
             raise ConfigError(f"{argument} must be a function of (states, actions), got {function!r}")
@@ -69,6 +72,9 @@ def load_task(
         config = read_task_file(found)
     else:
         raise ConfigError(f"name_or_path must be a preset's name, a path or a mapping, got {name_or_path!r}")
+    from mbmf.paths import follow
+
+    config = follow(config, path, segment_rule, config.name)
     task = Task(config, directory, file=file, reward=reward, cost=cost)
     if reward is not None or cost is not None:
         warnings.warn(
@@ -87,6 +93,7 @@ class Task:
         model: the compiled robot, with the task's overrides. The core has its own copy: changing this one
             does not change the task.
         core: the C++ task.
+        path: the path that it follows, resolved, or None.
         state_names, state_units: of the dynamics model's input, (nstate); "1": no unit, "": the model's own.
         observation_names: of the policy's input, (nobservation).
         reward_function, cost_function: checked forms of load_task's functions, or None.
@@ -95,6 +102,7 @@ class Task:
     config: TaskConfig
     model: mujoco.MjModel
     core: _core.Task
+    path: TaskPath | None
 
     def __init__(
         self,
@@ -106,12 +114,13 @@ class Task:
         cost: RewardFunction | None = None,
     ) -> None:
         from mbmf import _core
-        from mbmf.task_build import build_spec
-        from mbmf.task_model import compile_model, model_path, save_model
+        from mbmf.task_model import compile_model, model_path
 
         if reward is None and config.reward is None:
             raise ConfigError(f"{file}: reward must be given (terms, or load_task's reward), got nothing")
-        if reward is not None and cost is None and config.cost is None:
+        if cost is not None and config.path is not None:
+            raise ConfigError(f"{file}: cost must be terms of the file for a task that follows paths")
+        if reward is not None and cost is None and config.cost is None and config.path is None:
             raise ConfigError(
                 f"{file}: cost must be given (terms, or load_task's cost) where reward is a function, "
                 "got nothing"
@@ -121,14 +130,7 @@ class Task:
             config = config.model_copy(update={"model": config.model.model_copy(update={"file": str(found)})})
         self.config = config
         self.model = compile_model(found, config.overrides, file)
-        built = build_spec(config, self.model, file)
-        try:
-            self.core = _core.Task(save_model(self.model), built.spec)
-        except (ValueError, _core.Error) as error:
-            raise ConfigError(f"{file}: {error}") from error
-        self.state_names = [entry.name for entry in built.state]
-        self.state_units = [entry.unit for entry in built.state]
-        self.observation_names = [entry.name for entry in built.observation]
+        self._build(file)
         self.reward_function = None if reward is None else CheckedFunction("reward", reward)
         self.cost_function = None if cost is None else CheckedFunction("cost", cost)
         if self.core.is_sparse and _core.mujoco_version() == "4.0.0":
@@ -137,6 +139,39 @@ class Task:
                 "overrides: {option: {jacobian: dense}} avoids them",
                 stacklevel=3,
             )
+
+    def _build(self, file: str) -> None:
+        """Compiles the configuration for the model that there is."""
+        from mbmf import _core
+        from mbmf.paths import resolve
+        from mbmf.task_build import build_spec
+        from mbmf.task_model import save_model
+
+        self.path = None if self.config.path is None else resolve(self.config.path)
+        built = build_spec(self.config, self.model, file)
+        try:
+            self.core = _core.Task(save_model(self.model), built.spec)
+        except (ValueError, _core.Error) as error:
+            raise ConfigError(f"{file}: {error}") from error
+        self.state_names = [entry.name for entry in built.state]
+        self.state_units = [entry.unit for entry in built.state]
+        self.observation_names = [entry.name for entry in built.observation]
+
+    def with_path(
+        self,
+        path: str | Path | npt.ArrayLike | None,
+        segment_rule: Literal["predicted", "reached"] | None = None,
+    ) -> Task:
+        """The same task with another path to follow, or another rule; the arguments are `load_task`'s.
+
+        Takes milliseconds: the robot is not compiled anew. Raises ConfigError.
+        """
+        from mbmf.paths import follow
+
+        other = copy.copy(self)
+        other.config = follow(self.config, path, segment_rule, self.name)
+        other._build(self.name)
+        return other
 
     @property
     def name(self) -> str:
@@ -173,8 +208,17 @@ class Task:
 
     @property
     def model_based(self) -> ModelBasedConfig | None:
-        """The settings of model-based learning, or None where the file has none."""
-        return self.config.model_based
+        """The settings of model-based learning on the task's path, or None where the file has none."""
+        settings = self.config.model_based
+        if settings is not None and self.path is not None and self.path.candidates is not None:
+            return settings.model_copy(update={"candidates": self.path.candidates})
+        return settings
+
+    @property
+    def path_indices(self) -> tuple[int, int] | None:
+        """Which states are the x and y that follow the path, or None where there is none."""
+        path = self.core.spec.path
+        return None if path is None else (path.x, path.y)
 
     @property
     def model_free(self) -> ModelFreeConfig | None:
@@ -192,23 +236,30 @@ class Task:
         return self.config.fine_tune
 
     def cost(
-        self, states: npt.ArrayLike, actions: npt.ArrayLike, segment: int = 0
+        self,
+        states: npt.ArrayLike,
+        actions: npt.ArrayLike,
+        segment: int = 0,
+        origin: npt.ArrayLike = (0.0, 0.0),
     ) -> npt.NDArray[np.float64]:
         """The planning cost of K candidates, lower is better (paper, equation 4; summed over t = 0..H).
 
         Args:
             states: (K, H + 1, nstate), taken as float32.
             actions: (K, H, naction) in [-1, 1], taken as float32; at t = H the cost takes that of H - 1.
-            segment: the segment of the path at the start; 0 without path following.
+            segment: the segment of the path at the start; 0 without a path.
+            origin: what is added to the waypoints, metres (2,): where the rollout started.
 
         Returns:
             (K,) float64.
 
         Raises:
-            DataError: arrays of other shapes, another segment.
+            DataError: arrays of other shapes, a segment or an origin that cannot be.
         """
-        if segment != 0:
-            raise DataError(f"segment must be 0 for a task without a path, got {segment!r}")
+        if self.path is None and (segment != 0 or np.any(np.asarray(origin) != 0)):
+            raise DataError(
+                f"segment and origin must be 0 for a task without a path, got {segment!r} and {origin!r}"
+            )
         states32, actions32 = _float32("states", states), _float32("actions", actions)
         if states32.ndim != 3 or states32.shape[2] != self.nstate or states32.shape[1] < 2:
             raise DataError(f"states must be of shape (K, H + 1, {self.nstate}), got {states32.shape}")
@@ -217,7 +268,8 @@ class Task:
             raise DataError(f"actions must be of shape {expected}, got {actions32.shape}")
         if self.cost_function is not None:
             return self.cost_function(states32, actions32)
-        return self.core.cost(states32, actions32)
+        at = check_path_start(segment, origin)
+        return self.core.cost(states32, actions32, *at)
 
     def to_yaml(self) -> str:
         """The configuration with every default written out; load_task on it gives an equal task.
@@ -240,10 +292,31 @@ class Task:
             other.cost_function,
         )
 
+    def same_robot(self, other: Task) -> bool:
+        """Whether the tasks are equal but for the path that they follow."""
+        if self is other:
+            return True
+        without = [task.config.model_copy(update={"path": None}) for task in (self, other)]
+        return without[0] == without[1] and (self.reward_function, self.cost_function) == (
+            other.reward_function,
+            other.cost_function,
+        )
+
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"<mbmf.Task {self.name}: nstate={self.nstate} naction={self.naction} dt={self.dt:g} s>"
+
+
+def check_path_start(segment: int, origin: npt.ArrayLike) -> tuple[int, list[float]]:
+    """The segment and the origin of a plan, as the core takes them. Raises DataError."""
+    try:
+        return (
+            whole_number("segment", segment, 0, 1_000_000_000),
+            [float(x) for x in float64_array("origin", origin, (2,))],
+        )
+    except ValueError as error:
+        raise DataError(str(error)) from None
 
 
 def _float32(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float32]:

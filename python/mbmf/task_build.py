@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 
 from mbmf.errors import ConfigError
+from mbmf.paths import resolve
 from mbmf.task_file import one_of, show
 from mbmf.task_schema import (
     Action,
@@ -22,6 +23,7 @@ from mbmf.task_schema import (
     Constant,
     Linear,
     Outside,
+    PathConfig,
     ResetConfig,
     TaskConfig,
     TermConfig,
@@ -70,12 +72,20 @@ class _Builder:
         resets = config.reset
         kinds = {"default": resets.default, "random": resets.random, "control": resets.control}
         spec.reset = [self.reset(reset or resets.default, f"reset.{kind}") for kind, reset in kinds.items()]
+        if config.path is not None and config.path.start_joint is not None:
+            self.add_start_heading(spec, config.path.start_joint)
         spec.healthy = self.healthy()
         spec.safe_action = self.safe_action()
         # terms name states, so they are worth reading only where the states are right
         self.raise_problems()
         spec.reward = self.terms(config.reward or (), "reward")
-        spec.cost = self.terms(config.cost or (), "cost") if config.cost else self.negated()
+        if config.cost is not None or config.path is not None:
+            spec.cost = self.terms(config.cost or (), "cost")
+        else:
+            spec.cost = self.negated()
+        if config.path is not None:
+            spec.path = self.path(config.path)
+            spec.cost = [*spec.cost, *self.path_penalties(config.path)]
         spec.alive = self.alive()
         self.raise_problems()
         return Built(spec, self.state, observation)
@@ -181,6 +191,41 @@ class _Builder:
             for index in self.states(config.state, f"alive[{number}].state")
         ]
 
+    def path(self, config: PathConfig) -> _core.PathCost:
+        """The path that the task follows, and its cost."""
+        follows, path = resolve(config), self.core.PathCost()
+        path.waypoints = follows.waypoints
+        path.relative = follows.relative
+        path.x, path.y = self.one_state(config.x, "path.x"), self.one_state(config.y, "path.y")
+        path.distance, path.forward = follows.distance, follows.forward
+        if config.far_distance is not None:
+            path.far, path.far_factor = config.far_distance, config.far_factor
+        if config.heading is not None:
+            path.heading = self.one_state(config.heading, "path.heading")
+            path.turn, path.turn_limit = follows.heading, config.heading_limit
+            path.turn_beyond = config.heading_beyond
+        path.strict = follows.segment_rule == "reached"
+        path.last_segment = follows.last_segment
+        return path
+
+    def path_penalties(self, config: PathConfig) -> list[_core.Term]:
+        factor = resolve(config).heading
+        return [
+            self.core.Term(
+                self.core.TermKind.OUTSIDE,
+                penalty.weight * factor,
+                self.states(penalty.state, f"path.penalties[{number}].state"),
+                bounds=self.bounds(penalty),
+            )
+            for number, penalty in enumerate(config.penalties)
+        ]
+
+    def one_state(self, references: Iterable[str | int], key: str) -> int:
+        found = self.states(references, key)
+        if len(found) > 1:
+            self.problem(key, "one state", list(references))
+        return found[0] if found else 0
+
     def terms(self, configs: Iterable[TermConfig], key: str) -> list[_core.Term]:
         return [self.term(config, f"{key}[{number}]") for number, config in enumerate(configs)]
 
@@ -235,8 +280,26 @@ class _Builder:
             self.problem("safe_action", f"a list of {self.model.nu} numbers from -1 to 1", action)
         return action
 
+    def add_start_heading(self, spec: _core.TaskSpec, joint: str) -> None:
+        """Control rollouts begin with the path's heading."""
+        positions = self.positions()
+        if joint not in positions:
+            self.problem("path.start_joint", one_of(joint, positions, "a position of a joint"), joint)
+            return
+        assert self.config.path is not None
+        heading, address = resolve(self.config.path).start_heading, positions[joint].address
+        resets = list(spec.reset)
+        control = resets[int(self.core.ResetKind.CONTROL)]
+        others = [each for each in control.set_qpos if each.index != address]
+        control.set_qpos = [*others, self.core.ResetSet(address, heading, heading)]
+        spec.reset = resets
+
+    def positions(self) -> dict[str, Entry]:
+        """The robot's positions by name."""
+        return {e.name.removeprefix("qpos."): e for g in entries(self.model, "qpos").values() for e in g}
+
     def reset(self, config: ResetConfig, key: str) -> _core.Reset:
-        positions = {e.name.removeprefix("qpos."): e for g in entries(self.model, "qpos").values() for e in g}
+        positions = self.positions()
         noise = []
         for part in (config.qpos, config.qvel):
             if part is None:

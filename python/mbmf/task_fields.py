@@ -153,12 +153,28 @@ def _range(value: Any) -> tuple[float, float]:
     return low, high
 
 
+def _waypoints(value: Any) -> tuple[tuple[float, float], ...]:
+    requirement = "a list of two or more points [x, y], finite, each another than the one before"
+    if not isinstance(value, list | tuple) or len(value) < 2:
+        raise ValueError(requirement)
+    points: list[tuple[float, float]] = []
+    for item in value:
+        if not isinstance(item, list | tuple) or len(item) != 2:
+            raise ValueError(requirement)
+        x, y = (_number(number, requirement) for number in item)
+        if points and points[-1] == (x, y):
+            raise ValueError(requirement)
+        points.append((x, y))
+    return tuple(points)
+
+
 Number = Annotated[float, number()]
 Numbers = Annotated[tuple[float, ...], PlainValidator(_numbers)]
 Names = Annotated[tuple[str, ...], PlainValidator(_names)]
 Indices = Annotated[tuple[int, ...], PlainValidator(_indices)]
 States = Annotated[tuple[str | int, ...], PlainValidator(_states)]
 Interval = Annotated[tuple[float, float], PlainValidator(_interval)]
+Waypoints = Annotated[tuple[tuple[float, float], ...], PlainValidator(_waypoints)]
 Text = Annotated[str, PlainValidator(_text)]
 Count = Annotated[int, integer(1, 1_000_000)]
 Key = Annotated[str, PlainValidator(_key)]

@@ -7,6 +7,7 @@ reference for people.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -24,6 +25,7 @@ from mbmf.task_fields import (
     SetPositions,
     States,
     Text,
+    Waypoints,
     integer,
     list_of,
     number,
@@ -336,6 +338,55 @@ class ModelFreeConfig(TrpoConfig):
     iterations: Count
 
 
+# --- paths to follow (docs/tasks.md)
+
+
+class PathPenalty(BoundsConfig):
+    """weight * heading_penalty_factor * the number of states that are out of bounds"""
+
+    state: States
+    weight: Number = 1.0
+
+
+class PathShape(Part):
+    """One path: its factors (those of the path straight where absent) and its waypoints."""
+
+    horiz_penalty_factor: Annotated[float | None, number()] = None
+    forward_encouragement_factor: Annotated[float | None, number()] = None
+    heading_penalty_factor: Annotated[float | None, number()] = None
+    waypoints: Waypoints | None = None
+    absolute: bool = False
+    start_heading: Number = 0.0
+    last_segment: Annotated[int | None, integer(0, 1_000_000)] = None
+    candidates: Annotated[int | None, integer(1, 100_000_000)] = None
+
+
+class PathConfig(Part):
+    """How the robot follows paths: where it is in its state, the paths that it has factors for, and which."""
+
+    follow: Text = "straight"
+    segment_rule: Literal["predicted", "reached"] = "predicted"
+    last_segment: Annotated[int, integer(0, 1_000_000)] = 5
+    x: States
+    y: States
+    heading: States | None = None
+    heading_limit: Annotated[float, number(0, low_open=True)] = math.pi / 3
+    heading_beyond: Number = 20.0
+    start_joint: Text | None = None
+    far_distance: Annotated[float | None, number(0, low_open=True)] = None
+    far_factor: Number = 10.0
+    penalties: Annotated[tuple[PathPenalty, ...], list_of()] = ()
+    paths: dict[Text, PathShape]
+
+    @model_validator(mode="after")
+    def _straight(self) -> PathConfig:
+        shape = self.paths.get("straight")
+        factors = ("horiz_penalty_factor", "forward_encouragement_factor", "heading_penalty_factor")
+        if shape is None or any(getattr(shape, factor) is None for factor in factors):
+            raise ValueError("a mapping whose paths have straight, with all three factors")
+        return self
+
+
 Channels = Annotated[tuple[ChannelConfig, ...], list_of(1)]
 Terms = Annotated[tuple[TermConfig, ...], list_of(1)]
 
@@ -357,6 +408,7 @@ class TaskConfig(Part):
     healthy: Annotated[tuple[HealthyConfig, ...], list_of()] = ()
     reset: ResetsConfig = ResetsConfig()
     safe_action: Numbers | None = None
+    path: PathConfig | None = None
     agent: AgentConfig | None = None
     model_based: ModelBasedConfig | None = None
     model_free: ModelFreeConfig | None = None

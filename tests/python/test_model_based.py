@@ -410,7 +410,7 @@ def test_the_command_says_how_to_go_on_after_an_interruption(
         (["--run_num=-1"], "--run_num must be at least 0, got -1"),
         (["--nthread=-1"], "--nthread must be at least 0, got -1"),
         (["--num_rollouts_save_for_mf=-5"], "--num_rollouts_save_for_mf must be at least 0, got -5"),
-        (["--desired_traj_type=left_turn"], "path following, which is not there yet"),
+        (["--desired_traj_type=left_turn"], "path must be None for a robot that does not say its x and y"),
         (["--resume"], "config.yaml: run must exist, got none"),
         (["--resume", "--overwrite"], "overwrite must not be given together with resume, "),
         (["--use_existing_training_data", "--overwrite"], "overwrite must not be given together with"),

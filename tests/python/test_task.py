@@ -263,7 +263,7 @@ def test_cost_checks_its_arguments():
         task.cost(good[0], np.zeros((2, 4, 3)))
     with pytest.raises(DataError, match="states must be an array of numbers, got 'far'"):
         task.cost("far", good[1])
-    with pytest.raises(DataError, match="segment must be 0"):
+    with pytest.raises(DataError, match="segment and origin must be 0 for a task without a path, got 1"):
         task.cost(*good, segment=1)
 
 
@@ -319,9 +319,7 @@ def test_functions_are_checked_when_used():
 
 
 def test_arguments_of_load_task():
-    with pytest.raises(
-        ConfigError, match="path must be None, got 'left_turn': path following comes with a later"
-    ):
+    with pytest.raises(ConfigError, match=r"path must be None for a robot .*, got 'left_turn'; presets that"):
         load_task("swimmer_forward", path="left_turn")
     with pytest.raises(ConfigError, match="cost must be a function"):
         load_task("swimmer_forward", cost=5)

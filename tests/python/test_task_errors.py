@@ -290,7 +290,7 @@ def test_unknown_preset():
     with pytest.raises(ConfigError) as caught:
         load_task("hoper_forward")
     message = str(caught.value)
-    assert message.startswith("task name must be a preset (ant_forward, cheetah_forward, hopper_forward, ")
+    assert message.startswith("task name must be a preset (ant_forward, ant_trajfollow, cheetah_forward, ")
     assert "nearest: hopper_forward" in message
     assert message.endswith("or a path ending in .yaml, got 'hoper_forward'")
     assert isinstance(caught.value, MbmfError)

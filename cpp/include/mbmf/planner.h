@@ -37,6 +37,7 @@ struct PlanLimits {
   // last plan shifted by one step (shift_plan)
   const float* warm = nullptr;
   bool predict = true;  // Plan::states; without them there is time for some more candidates
+  PathStart at = {};    // on a task's path
 };
 
 struct Plan {
@@ -45,6 +46,10 @@ struct Plan {
   std::int64_t candidates_done = 0;  // candidates 0 .. candidates_done - 1 were searched
   std::vector<float> actions;        // (horizon, naction)
   std::vector<float> states;         // (horizon + 1, nstate), predicted; empty where not asked for
+
+  // on a path
+  bool moved = false;  // the best candidate moved on from the segment where it began
+  int segment = 0;     // where the next plan begins (next_segment in mbmf/path.h)
 };
 
 // The last plan's actions (horizon, naction) one step later; the last action is repeated. May be in place.
@@ -64,22 +69,41 @@ class Planner {
   virtual bool starts_from_row() const = 0;
   virtual int start_size() const = 0;
 
-  // The best candidate from a start (start_size) at a step of an episode. Throws std::invalid_argument on a
-  // non-finite start and mbmf::Error if no candidate has a finite cost.
-  virtual void plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* plan) = 0;
+  // The best candidate from a start (start_size) at a step of an episode; `at` says where it is on the task's
+  // path, if there is one. Throws std::invalid_argument on a start that is not finite or a segment below 0,
+  // and mbmf::Error if no candidate has a finite cost.
+  virtual void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
+                    Plan* plan) = 0;
+  void plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* out) {
+    plan(start, episode, step, PathStart{}, out);
+  }
 
-  // The same within limits. Throws std::invalid_argument also on limits out of range, and where the planner
-  // knows no deadlines (SimulatorShooting).
+  // The same within limits, which also say where the start is on the path. Throws std::invalid_argument also
+  // on limits out of range, and where the planner knows no deadlines (SimulatorShooting).
   virtual void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
                     Plan* plan);
 
-  // The first actions of the best candidates of n starts: starts (n, start_size), episodes (n), steps (n) ->
-  // actions (n, naction), costs (n). The same as n calls of plan.
+  // The first actions of the best candidates of n starts: starts (n, start_size), episodes (n), steps (n), at
+  // (n) or null -> actions (n, naction), costs (n), segments (n) of the next plans, if not null. The same as
+  // n calls of plan.
   virtual void plan_batch(const double* starts, const std::uint64_t* episodes, const std::uint64_t* steps,
-                          std::int64_t n, float* actions, double* costs) = 0;
+                          const PathStart* at, std::int64_t n, float* actions, double* costs,
+                          std::int32_t* segments) = 0;
+  void plan_batch(const double* starts, const std::uint64_t* episodes, const std::uint64_t* steps,
+                  std::int64_t n, float* actions, double* costs) {
+    plan_batch(starts, episodes, steps, nullptr, n, actions, costs, nullptr);
+  }
 
   // The costs of all candidates: out (candidates). For tests and inspection; `plan` keeps none of them.
-  virtual void costs(const double* start, std::uint64_t episode, std::uint64_t step, double* out) = 0;
+  virtual void costs(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
+                     double* out) = 0;
+  void costs(const double* start, std::uint64_t episode, std::uint64_t step, double* out) {
+    costs(start, episode, step, PathStart{}, out);
+  }
+
+  // Goes on with another task of the same robot and state: another path or another cost. Throws
+  // std::invalid_argument if its sizes differ.
+  virtual void set_task(std::shared_ptr<const Task> task) = 0;
 
   // The actions of candidates [first, first + count) at (episode, step): out (count, horizon, naction).
   void sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count,
@@ -88,6 +112,9 @@ class Planner {
  protected:
   // Throws std::invalid_argument on counts out of range.
   Planner(std::shared_ptr<const Task> task, const PlannerOptions& options);
+
+  // For set_task: throws as it does.
+  void replace_task(std::shared_ptr<const Task> task);
 
  private:
   std::shared_ptr<const Task> task_;
@@ -104,13 +131,20 @@ class RandomShooting : public Planner {
 
   bool starts_from_row() const override { return false; }
   int start_size() const override { return task().nstate(); }
-  void plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* plan) override;
+  using Planner::costs;
+  using Planner::plan;
+  using Planner::plan_batch;
+  void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
+            Plan* plan) override;
   // Takes no lock and allocates nothing after the first call.
   void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
             Plan* plan) override;
   void plan_batch(const double* starts, const std::uint64_t* episodes, const std::uint64_t* steps,
-                  std::int64_t n, float* actions, double* costs) override;
-  void costs(const double* start, std::uint64_t episode, std::uint64_t step, double* out) override;
+                  const PathStart* at, std::int64_t n, float* actions, double* costs,
+                  std::int32_t* segments) override;
+  void costs(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
+             double* out) override;
+  void set_task(std::shared_ptr<const Task> task) override;
 
   // Bytes of working memory of a thread, with all that the threads share; the packed weights are not in it.
   std::int64_t scratch_bytes() const;

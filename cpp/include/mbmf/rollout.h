@@ -25,6 +25,10 @@ struct EpisodeBuffers {
   std::int32_t* lengths;     // (episodes) control steps
   std::uint8_t* terminated;  // (episodes) ended by leaving the healthy bounds
   std::uint8_t* diverged;    // (episodes) ended by MuJoCo; the failing step is not in the episode
+
+  // of episodes on a path, or null
+  std::int32_t* segments = nullptr;  // (episodes, steps + 1) where each state was planned from, then the last
+  double* origins = nullptr;         // (episodes, 2) what was added to the waypoints
 };
 
 // Called now and then with the number of control steps done; return false to stop (the call then throws
@@ -38,6 +42,10 @@ void collect_random(const Task& task, const EpisodeBuffers& buffers, std::uint64
 
 // Episodes of the planner's actions, started with ResetKind::kControl. Episode e is a pure function of
 // (planner, seed, first_episode + e). action_noise: standard deviation of the noise on executed actions.
+//
+// On a task with a path an episode keeps its segment, from 0 on, which advances by next_segment
+// (mbmf/path.h), and ends once it is past the path's last_segment; relative waypoints begin where the episode
+// does.
 void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t seed,
                  std::uint64_t first_episode, double action_noise, const Progress& progress);
 

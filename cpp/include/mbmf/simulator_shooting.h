@@ -24,11 +24,17 @@ class SimulatorShooting : public Planner {
 
   // A candidate whose simulation diverges has no finite cost. The plan's states are those that MuJoCo
   // reached.
+  using Planner::costs;
   using Planner::plan;
-  void plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* plan) override;
+  using Planner::plan_batch;
+  void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
+            Plan* plan) override;
   void plan_batch(const double* starts, const std::uint64_t* episodes, const std::uint64_t* steps,
-                  std::int64_t n, float* actions, double* costs) override;
-  void costs(const double* start, std::uint64_t episode, std::uint64_t step, double* out) override;
+                  const PathStart* at, std::int64_t n, float* actions, double* costs,
+                  std::int32_t* segments) override;
+  void costs(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
+             double* out) override;
+  void set_task(std::shared_ptr<const Task> task) override;
 
  private:
   struct Impl;

@@ -11,10 +11,12 @@
 #include <cstddef>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "mbmf/path.h"
 #include "mbmf/random.h"
 #include "mbmf/terms.h"
 
@@ -89,6 +91,7 @@ struct TaskSpec {
   std::vector<Channel> observation;   // the policy's
   std::vector<Term> reward;           // over the state after the step and the action in [-1, 1]
   std::vector<Term> cost;             // over predicted states and actions
+  std::optional<PathCost> path;       // added to the cost where the task is to follow a path
   std::vector<StateBound> alive;      // a candidate outside these is dead for good and gains nothing more
   std::vector<ChannelBound> healthy;  // an episode outside these is terminated
   std::vector<double> start_qpos, start_qvel;  // (nq), (nv)
@@ -133,8 +136,10 @@ class Task {
   void refresh(mjData* d) const;
 
   // Planning cost of K candidates, in float64. states (K, H + 1, nstate), actions (K, H, naction), cost (K).
-  // The sum over t = 0..H; the action at t = H is that at H - 1.
-  void cost(const float* states, const float* actions, int k, int horizon, double* cost) const;
+  // The sum over t = 0..H; the action at t = H is that at H - 1. start: where the candidates are on the
+  // task's path, if it has one.
+  void cost(const float* states, const float* actions, int k, int horizon, const PathStart& start,
+            double* cost) const;
 
  private:
   Task(mjModel* model, TaskSpec spec);

@@ -55,6 +55,21 @@ struct Bound {
   int low_open, high_open;
 };
 
+// A path and its cost (mbmf/path.h). A segment is kLegSize numbers: start x y, difference dx dy to the end, 1
+// / squared length (0 where there is none), squared length, direction, 1 (0 where it has no length). Its end
+// is the next one's start; the last one, without length, stands for all after it.
+inline constexpr int kLegSize = 8;
+struct Path {
+  const float* leg;  // (nleg, kLegSize)
+  int nleg;
+  int segment;        // where all candidates start
+  float origin[2];    // added to the waypoints
+  int x, y, heading;  // state rows; heading -1: none
+  float distance, far, far_factor, forward;
+  float turn, turn_limit, turn_beyond;
+  int strict;
+};
+
 struct Rollout {
   const Net* net;
   int nstate, naction, horizon;
@@ -62,6 +77,7 @@ struct Rollout {
   int nterm;
   const Bound* alive;
   int nalive;
+  const Path* path;    // or null
   const float* state;  // (nstate) where all candidates start
   const float*
       first_base;  // (rows of layer 0) its bias plus the state's part: the same for all candidates at t = 0
@@ -71,6 +87,7 @@ struct Rollout {
   int count;            // at most `group` of the table
   const float* warm;    // (horizon, naction) the actions of candidate 0 in place of random ones, or null
   float* cost;          // (count) out
+  std::int32_t* moved;  // (count) out, or null: whether a candidate has moved on from its segment
 };
 
 // A layer for one input at a time, where the vectors run along the rows: weights [column][row], rows padded

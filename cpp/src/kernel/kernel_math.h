@@ -13,10 +13,13 @@ constexpr int kTile = 2 * kLanes;
 
 typedef Vec VecAlias __attribute__((may_alias));
 typedef Word WordAlias __attribute__((may_alias));
+typedef Mask MaskAlias __attribute__((may_alias));
 
 inline Vec load(const float* p) { return *reinterpret_cast<const VecAlias*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<VecAlias*>(p) = v; }
 inline Word load_words(const std::uint32_t* p) { return *reinterpret_cast<const WordAlias*>(p); }
+inline Mask load_mask(const std::int32_t* p) { return *reinterpret_cast<const MaskAlias*>(p); }
+inline void store_mask(std::int32_t* p, Mask m) { *reinterpret_cast<MaskAlias*>(p) = m; }
 
 // tanh within 2e-7 of the exact value relative to it, over all of float32; odd, monotone to rounding, keeps
 // NaN. Below 0.625 a polynomial in x^2; above, 1 - 2 / (exp(2x) + 1), which is 1 from 9.02 on.

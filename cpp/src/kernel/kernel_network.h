@@ -140,6 +140,9 @@ struct Scratch {
   float* cost;         // (kGroup)
   std::uint32_t* id;   // (kGroup)
   std::int32_t* gone;  // (kGroup)
+  // on a path, each (kGroup): segment, whether it is another than at the start, position along it
+  std::int32_t *segment, *moved;
+  float* along;
 };
 
 std::int64_t lay_out(const Net* net, int ninput, float* base, Scratch* s) {
@@ -160,6 +163,9 @@ std::int64_t lay_out(const Net* net, int ninput, float* base, Scratch* s) {
   s->cost = take(kGroup);
   s->id = reinterpret_cast<std::uint32_t*>(take(kGroup));
   s->gone = reinterpret_cast<std::int32_t*>(take(kGroup));
+  s->segment = reinterpret_cast<std::int32_t*>(take(kGroup));
+  s->moved = reinterpret_cast<std::int32_t*>(take(kGroup));
+  s->along = take(kGroup);
   return used;
 }
 

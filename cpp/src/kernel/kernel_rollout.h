@@ -3,7 +3,7 @@
 #ifndef MBMF_KERNEL_ROLLOUT_H_
 #define MBMF_KERNEL_ROLLOUT_H_
 
-#include "kernel/kernel_network.h"
+#include "kernel/kernel_path.h"
 
 namespace {
 
@@ -110,18 +110,22 @@ Vec point_cost(const Rollout& work, const float* x) {
   return cost;
 }
 
-// adds the cost of a point to the tile's candidates and marks those that are dead or not finite
-void add_point(const Rollout& work, const float* x, int lanes, float* cost, std::int32_t* gone) {
+// adds the cost of a point to the tile's candidates, from `first` on, and marks those that are dead or not
+// finite
+void add_point(const Rollout& work, const float* x, int first, int lanes, const Scratch& s) {
+  float* const cost = s.cost + first;
+  std::int32_t* const gone = s.gone + first;
   for (int v = 0; v * kLanes < lanes; ++v) {
     const float* lane = x + v * kLanes;
     Vec point = point_cost(work, lane);
+    if (work.path != nullptr) point = point + path_cost(*work.path, lane, first + v * kLanes, s);
     if (work.nalive > 0) {
       Mask dead{}, broken{};
       for (int i = 0; i < work.nalive; ++i) {
         const Bound& bound = work.alive[i];
-        const Vec s = load(lane + bound.index * kTile);
-        dead |= outside(s, bound.low, bound.high, bound.low_open, bound.high_open);
-        broken |= (s - s) != 0.0f;
+        const Vec value = load(lane + bound.index * kTile);
+        dead |= outside(value, bound.low, bound.high, bound.low_open, bound.high_open);
+        broken |= (value - value) != 0.0f;
       }
       point = dead ? Vec{} : point;
       point = broken ? broadcast(__builtin_nanf("")) : point;
@@ -138,12 +142,20 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
   const int ninput = work.nstate + work.naction;
   const std::int64_t stride = static_cast<std::int64_t>(ninput) * kTile;
   const PackedLayer& output = net.layer[net.nlayer - 1];
-  float* const results = work.cost + (first - work.first);
+  const auto finish = [&work, &s](int lane) {
+    const std::uint32_t i = s.id[lane] - work.first;
+    work.cost[i] = s.cost[lane];
+    if (work.moved != nullptr) work.moved[i] = s.moved[lane];
+  };
 
   // all at the start state; lanes past the last candidate repeat it
   for (int lane = 0; lane < (count + kTile - 1) / kTile * kTile; ++lane) {
     s.id[lane] = first + static_cast<std::uint32_t>(lane < count ? lane : count - 1);
     s.cost[lane] = 0;
+    s.moved[lane] = 0;
+    if (work.path == nullptr) continue;
+    s.segment[lane] = work.path->segment;
+    s.along[lane] = 0;
   }
   for (int tile = 0; tile * kTile < count; ++tile) {
     for (int i = 0; i < work.nstate; ++i) {
@@ -164,7 +176,7 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
           set_warm(work, s.id + tile * kTile, lanes, time, x + work.nstate * kTile);
         }
       }
-      add_point(work, x, lanes, s.cost + tile * kTile, s.gone + tile * kTile);
+      add_point(work, x, tile * kTile, lanes, s);
     }
     if (time == work.horizon) break;
 
@@ -176,11 +188,14 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
           ++lane;
           continue;
         }
-        results[s.id[lane] - first] = s.cost[lane];
+        finish(lane);
         --live;
         s.id[lane] = s.id[live];
         s.cost[lane] = s.cost[live];
         s.gone[lane] = s.gone[live];
+        s.segment[lane] = s.segment[live];
+        s.moved[lane] = s.moved[live];
+        s.along[lane] = s.along[live];
         float* to = s.input + lane / kTile * stride + lane % kTile;
         const float* from = s.input + live / kTile * stride + live % kTile;
         for (int i = 0; i < ninput; ++i) to[i * kTile] = from[i * kTile];
@@ -206,7 +221,7 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
       }
     }
   }
-  for (int lane = 0; lane < live; ++lane) results[s.id[lane] - first] = s.cost[lane];
+  for (int lane = 0; lane < live; ++lane) finish(lane);
 }
 
 }  // namespace

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 import yaml
 
+from mbmf import tracking
+from mbmf.algorithms.path_runs import refuse_other_path, results_path
 from mbmf.collect import collect_mpc, collect_random
 from mbmf.dynamics import HORIZONS, DynamicsModel, FitResult
 from mbmf.episodes import Episodes
@@ -92,7 +94,8 @@ def settings_of(task: Task) -> ModelBasedConfig:
 def open_run(
     path: Path, task: Task, options: Options, *, resume: bool = False, overwrite: bool = False
 ) -> Run:
-    """The run directory for these options; see `mbmf.run.Run` for what is refused."""
+    """The run directory for these options; see `mbmf.run.Run` for what is refused, and `path_runs` for where
+    the results of another path than the run's go."""
     settings_of(task)
     reuses = options.use_existing_training_data or options.use_existing_dynamics_model
     if overwrite and (reuses or resume):
@@ -111,13 +114,31 @@ def open_run(
         "nthread": options.nthread,
         "versions": versions(),
     }
-    if resume:
-        return Run.resume(path, config, sections=("model_based",))
+
+    def resumed(where: Path) -> Run:
+        return Run.resume(where, config, sections=("model_based",))
+
     if not reuses:
-        return Run.create(path, config, overwrite=overwrite)
-    _check_existing(Run(path), task, options)
-    keep = ["data"] * options.use_existing_training_data + ["models"] * options.use_existing_dynamics_model
-    return Run.reuse(path, config, task=task.name, keep=tuple(keep))
+        if not overwrite:
+            refuse_other_path(path, task)
+        return resumed(path) if resume else Run.create(path, config, overwrite=overwrite)
+    results, kept = results_path(path, task), {"data": options.use_existing_training_data}
+    kept["models"] = options.use_existing_dynamics_model
+    if not resume:
+        _check_existing(Run(path), task, options)
+    if results == path:
+        keep = ("paths", *(folder for folder, wanted in kept.items() if wanted))
+        return resumed(path) if resume else Run.reuse(path, config, task=task.name, keep=keep)
+    if resume:
+        run = resumed(results)
+    elif Run(results).exists:
+        run = Run.reuse(results, config, task=task.name, keep=())
+    else:
+        run = Run.create(results, config)
+    for folder, wanted in kept.items():
+        if wanted:
+            run.share(Run(path), folder)
+    return run
 
 
 def model_based(task: Task, run: Run, options: Options, observer: Observer | None = None) -> Record:
@@ -163,6 +184,8 @@ def model_based(task: Task, run: Run, options: Options, observer: Observer | Non
         rollouts.append(batch)
 
         record = _record(iteration, train, new, fit, errors, batch, seconds_control)
+        if task.path is not None:
+            record["tracking"] = tracking.record(task, tracking.track(task, batch))
         run.append_metrics(record)
         observer.iteration(record, model, batch)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,8 @@ class Options:
     """Learn the dynamics from random data, and drive the robot with them, better after each iteration."""
 
     yaml_file: str
-    """The task: a preset's name (swimmer_forward, cheetah_forward, hopper_forward, ant_forward) or the path
-    of a YAML file (docs/tasks.md)."""
+    """The task: a preset's name (swimmer_forward, cheetah_forward, hopper_forward, ant_forward,
+    swimmer_trajfollow, cheetah_trajfollow, ant_trajfollow) or the path of a YAML file (docs/tasks.md)."""
 
     seed: int = 0
     """Seed of everything random: data, weights, batches, plans, noise."""
@@ -38,7 +39,13 @@ class Options:
     """Take the latest dynamics model that the run directory has, train none; what else it has is replaced."""
 
     desired_traj_type: str | None = None
-    """Path to follow. Not there yet: path following comes with a later release."""
+    """Path to follow, for a task that follows paths: straight, left_turn, right_turn, u_turn, backward,
+    forward_backward, circle, or a CSV file of x,y rows in metres (default: the task's, straight). Another
+    path than the run's needs --use_existing_training_data --use_existing_dynamics_model; its results are in
+    <run>/paths/<path>."""
+
+    strict_segments: bool = False
+    """A segment of the path is over only when it has been passed, not as soon as the best plan leaves it."""
 
     num_rollouts_save_for_mf: int | None = None
     """Rollouts to save after the last iteration, for imitation (default: the task's rollouts_to_save, 60)."""
@@ -75,7 +82,13 @@ def run(options: Options) -> None:
     from mbmf.cli.console import ConsoleObserver, resume_command
     from mbmf.task import load_task
 
-    task = load_task(options.yaml_file)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        task = load_task(
+            options.yaml_file,
+            path=options.desired_traj_type,
+            segment_rule="reached" if options.strict_segments else None,
+        )
     settings = model_based.settings_of(task)
     run_options = model_based.Options(
         seed=options.seed,
@@ -95,6 +108,8 @@ def run(options: Options) -> None:
             previous=done[-1] if done else None,
             after_iteration=lambda *iteration: _show(options, task, directory, observer, *iteration),
         )
+        for each in caught:
+            observer.note(str(each.message))
         if options.might_render or options.visualize_MPC_rollout:
             _check_rendering(task, observer)
         if directory.summary() is not None:
@@ -107,7 +122,7 @@ def run(options: Options) -> None:
                 file=sys.stderr,
             )
             raise
-        _conclude(path, summary, observer)
+        _conclude(directory, summary, observer)
 
 
 def _check(options: Options) -> None:
@@ -119,13 +134,6 @@ def _check(options: Options) -> None:
     ):
         if value < least:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
-    if options.desired_traj_type is not None or Path(options.yaml_file).stem.endswith("_trajfollow"):
-        raise ConfigError(
-            "--yaml_file and --desired_traj_type must not ask for path following, which is not there yet: "
-            "what works now are the *_forward presets and your own tasks, "
-            f"got --yaml_file={options.yaml_file}"
-            + (f" --desired_traj_type={options.desired_traj_type}" if options.desired_traj_type else "")
-        )
 
 
 def _check_rendering(task: Task, observer: ConsoleObserver) -> None:
@@ -167,9 +175,15 @@ def _show(
             plot_forward_simulation(task, model, rollouts, path)
 
 
-def _conclude(path: Path, summary: Record, observer: ConsoleObserver) -> None:
-    saved = summary["rollouts_saved"]
-    text = f"{saved} of {summary['rollouts_wanted']} rollouts saved for imitation"
+def _conclude(directory: Run, summary: Record, observer: ConsoleObserver) -> None:
+    last = directory.metrics()[-1]
+    if "tracking" in last:
+        from mbmf.cli.path_console import tracking_table
+
+        observer.console.print(tracking_table(last["tracking"]))
+    saved, wanted = summary["rollouts_saved"], summary["rollouts_wanted"]
+    text = f"{saved} of {wanted} rollouts saved for imitation" if wanted else ""
     if saved:
         text += f", reward {summary['reward_mean']:.2f} ± {summary['reward_std']:.2f}"
-    observer.console.print(f"{text}. Everything is in {path}", soft_wrap=True, markup=False)
+    text = f"{text}. " if text else ""
+    observer.console.print(f"{text}Everything is in {directory.path}", soft_wrap=True, markup=False)
