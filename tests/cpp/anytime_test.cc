@@ -120,7 +120,7 @@ TEST_P(AnytimeOn, WarmStartIsCandidateZero) {
     EXPECT_EQ(warm.candidate, 0);
     EXPECT_EQ(warm.actions, shifted);
     double want = 0;
-    c.task->cost(warm.states.data(), warm.actions.data(), 1, c.horizon, &want);
+    c.task->cost(warm.states.data(), warm.actions.data(), 1, c.horizon, {}, &want);
     EXPECT_NEAR(warm.cost, want, 1e-4 * std::max(1.0, std::abs(want)));
 
     // the best plan of this very state cannot be beaten by the same other candidates

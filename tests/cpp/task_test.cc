@@ -210,7 +210,7 @@ TEST(TaskTest, ADeadCandidateGainsNothingMore) {
   const float states[] = {1, 0, 2, 0, 4, 0, 1, 0, 2, -1, 4, 0, 1, NAN, 2, 0, 4, 0};
   const float actions[] = {1, 0, 0, 0.5, 1, 0, 0, 0.5, 1, 0, 0, 0.5};
   double cost[3];
-  task->cost(states, actions, 3, 2, cost);
+  task->cost(states, actions, 3, 2, {}, cost);
   EXPECT_EQ(cost[0], (1 + 10) + (2 + 2.5) + (4 + 2.5));  // the last action counts twice
   EXPECT_EQ(cost[1], 1 + 10);
   EXPECT_EQ(cost[2], 0);
