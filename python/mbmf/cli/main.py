@@ -16,6 +16,7 @@ COMMANDS = {
     "mb": "learn the dynamics from random data and drive the robot with them (model-based RL)",
     "mbmf": "teach a policy to act as mb's controller does, then improve it by trial and error",
     "mf": "learn a policy by trial and error alone, to compare with (TRPO)",
+    "reproduce": "the paper's comparison of a robot: mb, mbmf and mf over seeds, figure and table",
     "plot": "draw runs: learning curves (mbmf), loss, forwardsim, trajfollow",
     "report": "write a run as one HTML page",
     "video": "show an episode of a run as a video, recorded or driven now",

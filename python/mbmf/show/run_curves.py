@@ -59,6 +59,16 @@ def read_curves(
     return {method: mean_curve(series) for method, series in found.items() if series}
 
 
+def fine_tuning_curve(paths: Sequence[Path]) -> Curve | None:
+    """MBMF's fine-tuning alone, over the seeds' run directories; None if no iteration of any is finished.
+
+    Raises DataError if a run is damaged or there is none.
+    """
+    found = [Series.of_records(Run(path).metrics(), str(path)) for path in paths]
+    series = [each for each in found if each is not None]
+    return mean_curve(series) if series else None
+
+
 def find_runs(folder: Path, pattern: str, task: str, seeds: Sequence[int] | None = None) -> list[Path]:
     """The run directories ``folder``/``pattern`` of a task, and of ``seeds`` if they are given, by seed.
 
