@@ -24,13 +24,16 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import yaml
 
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
 from mbmf.task_record import comparable_task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Record = dict[str, Any]
 
@@ -310,19 +313,34 @@ class Run:
         with self.writing(self.path / name) as path, atomic_write(path) as file:
             file.write(text.encode())
 
+    def log_figures(self, figures: Mapping[str, Figure], iteration: int) -> None:
+        """Adds figures, by name, to TensorBoard's events."""
+        self._open_board()
+        for name, figure in figures.items():
+            self._board.add_figure(name, figure, iteration)
+        self._board.flush()
+
     def _log(self, record: Record) -> None:
-        """Adds a record to TensorBoard's events, which start anew from metrics.jsonl in every process."""
-        records = [record]
+        """Adds a record to TensorBoard's events."""
+        if self._board is None:
+            self._open_board()
+        else:
+            self._add_scalars(record)
+        self._board.flush()
+
+    def _open_board(self) -> None:
+        """Begins TensorBoard's events, which start anew from metrics.jsonl in every process."""
         if self._board is None:
             from torch.utils.tensorboard import SummaryWriter
 
             shutil.rmtree(self.path / _BOARD, ignore_errors=True)
             self._board = SummaryWriter(str(self.path / _BOARD))
-            records = self.metrics()
-        for each in records:
-            for name, value in _scalars(each):
-                self._board.add_scalar(name, value, each["iteration"])
-        self._board.flush()
+            for record in self.metrics():
+                self._add_scalars(record)
+
+    def _add_scalars(self, record: Record) -> None:
+        for name, value in _scalars(record):
+            self._board.add_scalar(name, value, record["iteration"])
 
 
 def versions() -> dict[str, str]:

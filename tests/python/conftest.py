@@ -53,3 +53,37 @@ def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with model_based.open_run(folder / "run_1", task, options) as run:
         model_based.model_based(task, run, options)
     return folder
+
+
+@pytest.fixture(scope="session")
+def path_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run_4 of ``mbmf mb`` on two paths, straight and a user's own. Read only."""
+    from mbmf.cli import main as cli
+
+    folder = tmp_path_factory.mktemp("paths")
+    config = yaml.safe_load(mbmf_task("swimmer_trajfollow"))
+    config["model_based"] |= {
+        "random_train": {"episodes": 2, "steps": 40},
+        "random_validation": {"episodes": 2, "steps": 110},
+        "hidden": [16],
+        "epochs": 2,
+        "horizon": 3,
+        "candidates": 20,
+        "rollouts_per_iteration": 2,
+        "steps_per_rollout": 25,
+    }
+    (folder / "swimmer.yaml").write_text(yaml.safe_dump(config))
+    (folder / "zigzag.csv").write_text("x,y\n0,0\n0.05,0.02\n0.1,-0.02\n0.3,0.1\n")
+    command = ["mb", f"--yaml_file={folder / 'swimmer.yaml'}", "--run_num=4", f"--runs_dir={folder}"]
+    reuse = ["--use_existing_training_data", "--use_existing_dynamics_model"]
+    zigzag = f"--desired_traj_type={folder / 'zigzag.csv'}"
+    for arguments in (["--desired_traj_type=straight"], [*reuse, zigzag]):
+        assert cli.main([*command, "--print_minimal", *arguments]) == 0
+    return folder
+
+
+def mbmf_task(name: str) -> str:
+    """A preset's YAML."""
+    import mbmf
+
+    return mbmf.load_task(name).to_yaml()

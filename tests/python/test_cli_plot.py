@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from mbmf.cli import main as cli
+from mbmf.episodes import Episodes
 from mbmf.errors import DataError
 from mbmf.run import Run
 from mbmf.show.run_curves import find_runs, read_curves
-from mbmf.show.run_figures import forward_simulation_figure, loss_figure, reward_figure
+from mbmf.show.run_figures import forward_simulation_figure, loss_figure, path_figure, reward_figure
 
 
 def make_run(path: Path, algorithm: str, points: list[tuple[float, float]], **config: Any) -> Path:
@@ -212,3 +213,27 @@ def test_a_partial_run(small_runs: Path, tmp_path: Path) -> None:
         loss_figure([run])
     with pytest.raises(DataError, match="run must be one of mbmf mb, got one of model_free"):
         loss_figure([make_run(tmp_path / "mf", "model_free", [(1, 1)])])
+
+
+def test_plot_trajfollow(path_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["trajfollow", "--run_num", "4", f"--runs_dir={path_runs}", f"--output={tmp_path / 'paths'}"]
+    assert messages(capsys, *args) == []
+    assert (tmp_path / "paths.svg").exists()
+
+    figure = path_figure([path_runs / "run_4"])
+    titles = [axes.get_title().splitlines() for axes in figure.axes]
+    assert [title[0] for title in titles] == ["run_4: straight, iteration 1", "run_4: zigzag, iteration 1"]
+    assert "of 2 past segment 2; " in titles[1][1]
+    episodes = Episodes.load(path_runs / "run_4/paths/zigzag/rollouts/iteration_1.npz")
+    assert episodes.path is not None
+    lines = {line.get_label(): line.get_xydata() for line in figure.axes[1].lines}
+    np.testing.assert_allclose(lines["desired path"], [[0, 0], [0.05, 0.02], [0.1, -0.02], [0.3, 0.1]])
+    places = episodes.states[1, : episodes.lengths[1] + 1, 10:12] - episodes.path.origins[1]
+    np.testing.assert_allclose(lines["rollout 1"], places)
+
+
+def test_runs_without_paths(small_runs: Path) -> None:
+    notes: list[str] = []
+    with pytest.raises(DataError, match=r"runs must have rollouts that followed a path, got .*run_1"):
+        path_figure([small_runs / "run_1"], note=notes.append)
+    assert notes == [f"{small_runs / 'run_1'}: the task swimmer_forward follows no path"]

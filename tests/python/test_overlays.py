@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import mbmf
 from mbmf.cli import main as cli
 from mbmf.renderer import Line, Renderer, RenderError
 from mbmf.run import Run
+from mbmf.show import overlays
 from mbmf.show.overlays import Plans, best_candidates, centres_of_mass
 
 BALL = "<mujoco><worldbody><light pos='0 0 3'/><geom size='.1'/></worldbody></mujoco>"
@@ -68,6 +70,47 @@ def test_a_plan_that_leaves_for_infinity_is_drawn_as_far_as_it_is_finite(control
     states[1, 2] = np.nan
     lines = centres_of_mass(task, states, mujoco.MjData(task.model))
     assert [line.shape for line in lines] == [(4, 3), (2, 3)]
+
+
+def test_the_path_is_on_the_ground_and_its_segment_is_marked(path_runs: Path) -> None:
+    run = Run(path_runs / "run_4/paths/zigzag")
+    task = mbmf.load_task(run.config()["task"])
+    episodes = mbmf.Episodes.load(run.rollouts(1), task)
+    assert episodes.path is not None
+    overlay = overlays.Path(task, episodes, 1)
+    whole, segment = overlay(0)
+    np.testing.assert_allclose(whole.points[:, :2], episodes.path.points(1))
+    floor = task.model.geom("floor").pos[2]
+    assert ((floor < whole.points[:, 2]) & (whole.points[:, 2] < floor + 0.1)).all()
+    np.testing.assert_array_equal(segment.points, whole.points[:2])
+    last = int(episodes.path.segments[1, episodes.lengths[1]])
+    marked = overlay(int(episodes.lengths[1]))[1].points
+    np.testing.assert_array_equal(marked, whole.points[min(last, 2) : min(last, 2) + 2])
+    with pytest.raises(ValueError, match="episodes must be ones that followed a path, got none"):
+        overlays.Path(task, dataclasses.replace(episodes, path=None), 0)
+
+
+def test_a_path_in_a_vertical_plane_is_drawn_there() -> None:
+    task = mbmf.load_task("cheetah_trajfollow", path="forward_backward")
+    assert overlays.is_upright(task)
+    assert not overlays.is_upright(mbmf.load_task("ant_trajfollow"))
+    assert not overlays.is_upright(mbmf.load_task("hopper_forward"))
+    model = mbmf.DynamicsModel(task, hidden=(4,), seed=0)
+    model.fit(mbmf.collect_random(task, 1, 30, seed=0, nthread=1), epochs=1, seed=0)
+    planner = mbmf.RandomShooting(task, model, horizon=2, candidates=5, nthread=1)
+    episodes = mbmf.collect_mpc(task, planner, 1, 3, seed=0)
+    whole, _ = overlays.Path(task, episodes, 0)(2)
+    start = episodes.states[0, 0]
+    np.testing.assert_allclose(whole.points[:3, 0] - start[18], [0, 1, 2], atol=1e-9)
+    np.testing.assert_allclose(whole.points[:, 2], start[20])
+    # the candidates' costs are those of the segment and the origin: the best is the planner's
+    lines = Plans(planner, model, episodes, 0, count=5)(2)
+    assert episodes.path is not None
+    segment, origin = int(episodes.path.segments[0, 2]), episodes.path.origins[0]
+    plan = planner.plan(episodes.states[0, 2], 0, 2, segment=segment, origin=origin)
+    np.testing.assert_allclose(lines[-1].points[-1, 0], plan.states[-1, 18], atol=0.05)
+    best = best_candidates(planner, model, episodes.states[0, 2], 1, 0, 2, (segment, tuple(origin.tolist())))
+    np.testing.assert_allclose(best[0], plan.states, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [0, 51])

@@ -127,6 +127,17 @@ def test_what_is_missing_is_named(run: Path) -> None:
     assert any(words.startswith("not finished, 2 iterations so far") for words in page.words)
 
 
+def test_paths_of_the_run(path_runs: Path, tmp_path: Path) -> None:
+    path, notes = write_report(path_runs / "run_4", tmp_path / "report.html")
+    assert notes == ["there are no videos: mbmf video makes them"]
+    page = Page(path)
+    assert "paths" in page.all("section", "id")
+    tracked = Run(path_runs / "run_4/paths/zigzag").metrics()[0]["tracking"]["rollouts"][1]
+    row = page.words.index("zigzag, iteration 1", page.words.index("zigzag, iteration 1") + 1)
+    assert f"{tracked['distance_mean']:.3f}" in page.words[row : row + 20]
+    assert "straight, iteration 1" in page.words
+
+
 @pytest.mark.usefixtures("plain_figures")
 def test_policies_of_the_run(run: Path) -> None:
     for name, algorithm, points in (

@@ -51,13 +51,14 @@ class Options:
     """Rollouts to save after the last iteration, for imitation (default: the task's rollouts_to_save, 60)."""
 
     might_render: bool = False
-    """Check before the run that this machine can render, and say so if it cannot."""
+    """Say before the run where what is visualised will be seen: in the viewer, in videos, or not at all."""
 
     visualize_MPC_rollout: bool = False  # noqa: N815 - the original's flag
-    """After each iteration write a video of its first rollout to videos/."""
+    """After each iteration show its first rollout: in MuJoCo's viewer, or without a display as a video."""
 
     perform_forwardsim_for_vis: bool = False
-    """After each iteration plot an open-loop prediction of the learned model to plots/."""
+    """After each iteration plot an open-loop prediction of the learned model to plots/, and show the robot
+    that it predicts: in MuJoCo's viewer, or without a display as a video."""
 
     print_minimal: bool = False
     """Print a line per iteration, no progress, no tables."""
@@ -111,7 +112,7 @@ def run(options: Options) -> None:
         for each in caught:
             observer.note(str(each.message))
         if options.might_render or options.visualize_MPC_rollout:
-            _check_rendering(task, observer)
+            _check_rendering(task, directory, observer)
         if directory.summary() is not None:
             observer.note("the run is finished already; --overwrite starts it anew")
         try:
@@ -122,6 +123,7 @@ def run(options: Options) -> None:
                 file=sys.stderr,
             )
             raise
+        _log_figures(directory, observer)
         _conclude(directory, summary, observer)
 
 
@@ -136,12 +138,19 @@ def _check(options: Options) -> None:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
 
 
-def _check_rendering(task: Task, observer: ConsoleObserver) -> None:
+def _check_rendering(task: Task, directory: Run, observer: ConsoleObserver) -> None:
+    """Says, before hours of work, where what is to be seen will be seen."""
     from mbmf.renderer import Renderer, RenderError
+    from mbmf.show.viewer import has_display
 
+    if has_display():
+        observer.note("what is visualised is shown in the viewer, which closes by itself")
+        return
     try:
         with Renderer(task.model):
-            pass
+            observer.note(
+                f"there is no display: what is visualised will be videos in {directory.video('').parent}"
+            )
     except RenderError as error:
         observer.note(str(error))
 
@@ -155,24 +164,44 @@ def _show(
     model: DynamicsModel,
     rollouts: Episodes,
 ) -> None:
-    """Writes the pictures that were asked for; one that cannot be made is a note."""
-    from mbmf.renderer import RenderError
-
-    name = f"iteration_{record['iteration']}"
+    """Shows or writes the pictures that were asked for; one that cannot be made is a note."""
     if options.visualize_MPC_rollout:
-        from mbmf.show.video import save_episode_video
+        from mbmf.show.overlays import Path as PathOverlay
+        from mbmf.show.viewer import show_episode
 
-        try:
-            with directory.writing(directory.video(name)) as path:
-                save_episode_video(task, rollouts, 0, path)
-        except RenderError as error:
-            observer.note(f"no video of iteration {record['iteration']}: {error}")
+        overlays = [PathOverlay(task, rollouts, 0)] if rollouts.path is not None else []
+        with directory.writing(directory.video(f"iteration_{record['iteration']}")) as path:
+            show_episode(task, rollouts, 0, path, observer.note, overlays)
     if options.perform_forwardsim_for_vis:
+        from mbmf.show.overlays import Trail
         from mbmf.show.plots import plot_forward_simulation
+        from mbmf.show.viewer import predicted_episode, show_episode
 
         name = f"forwardsim_{record['iteration']}"
         with directory.writing(directory.plot(name)) as path:
             plot_forward_simulation(task, model, rollouts, path)
+        predicted = predicted_episode(task, model, rollouts)
+        with directory.writing(directory.video(name)) as path:
+            trail = Trail(task, rollouts, 0, int(predicted.lengths[0]))
+            show_episode(task, predicted, 0, path, observer.note, [trail])
+
+
+def _log_figures(directory: Run, observer: ConsoleObserver) -> None:
+    """Adds the run's figures to TensorBoard's events."""
+    from mbmf.errors import MbmfError
+    from mbmf.show import run_figures
+
+    records = directory.metrics()
+    figures = {}
+    try:
+        figures["reward"] = run_figures.reward_figure(directory.path)
+        if records[-1]["loss_train"] is not None:
+            figures["losses"] = run_figures.loss_figure([directory.path], note=observer.note)
+        if any("tracking" in record for record in records):
+            figures["paths"] = run_figures.path_figure([directory.path], note=observer.note)
+    except MbmfError as error:
+        observer.note(f"TensorBoard lacks figures: {error}")
+    directory.log_figures(figures, records[-1]["iteration"])
 
 
 def _conclude(directory: Run, summary: Record, observer: ConsoleObserver) -> None:

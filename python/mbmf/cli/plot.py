@@ -83,14 +83,20 @@ class Forwardsim(_OfRuns):
     """Control steps to predict."""
 
 
+@dataclass(frozen=True)
+class Trajfollow(_OfRuns):
+    """Desired and executed paths, from above, per aggregation iteration and path."""
+
+
 Options = (
     Annotated[Mbmf, tyro.conf.subcommand("mbmf")]
     | Annotated[Loss, tyro.conf.subcommand("loss")]
     | Annotated[Forwardsim, tyro.conf.subcommand("forwardsim")]
+    | Annotated[Trajfollow, tyro.conf.subcommand("trajfollow")]
 )
 
 
-def run(options: Mbmf | Loss | Forwardsim) -> None:
+def run(options: Mbmf | Loss | Forwardsim | Trajfollow) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     if isinstance(options, Mbmf):
         figure, output = _mbmf(options)
@@ -133,7 +139,7 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path]:
     return figure, options.runs_dir / "plots" / f"mbmf_{name}"
 
 
-def _of_runs(options: Loss | Forwardsim) -> tuple[Figure, Path]:
+def _of_runs(options: Loss | Forwardsim | Trajfollow) -> tuple[Figure, Path]:
     from mbmf.show import run_figures
 
     paths = _paths(options.runs_dir, options.run_nums)
@@ -141,6 +147,8 @@ def _of_runs(options: Loss | Forwardsim) -> tuple[Figure, Path]:
         raise ConfigError("--run_nums must be one or more runs, got none")
     if isinstance(options, Loss):
         kind, figure = "loss", run_figures.loss_figure(paths, note=_note)
+    elif isinstance(options, Trajfollow):
+        kind, figure = "trajfollow", run_figures.path_figure(paths, note=_note)
     else:
         kind = "forwardsim"
         figure = run_figures.forward_simulation_figure(

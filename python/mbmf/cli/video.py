@@ -83,6 +83,10 @@ def run(options: Options) -> None:
     else:
         name, index, episodes = _recorded(run, task, options)
     overlays: list[Overlay] = []
+    if episodes.path is not None:
+        from mbmf.show.overlays import Path as PathOverlay
+
+        overlays.append(PathOverlay(task, episodes, index))
     if plans:
         from mbmf.show.overlays import Plans
 

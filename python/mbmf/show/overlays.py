@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmf import _core
 from mbmf.renderer import Line
 from mbmf.show.video import recover_positions
 
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 
 _BEST = (0.10, 0.85, 0.30, 1.0)
 _OTHERS = (0.25, 0.55, 1.00, 0.6)
+_TRAIL = (0.05, 0.05, 0.05, 1.0)
+_PATH = (0.95, 0.62, 0.0, 1.0)
+_SEGMENT = (0.85, 0.15, 0.1, 1.0)
 _BEST_RADIUS, _RADIUS = 0.02, 0.008  # metres
 _CHUNK_BYTES = 64 << 20
+
+PathStart = tuple[int, tuple[float, float]]
 
 
 class Plans:
@@ -57,7 +63,12 @@ class Plans:
     def __call__(self, step: int) -> list[Line]:
         """What is drawn over the state after ``step`` control steps."""
         state = self._episodes.states[self._index, step]
-        plans = best_candidates(self._planner, self._model, state, self._count, self._number, step)
+        at: PathStart = (0, (0.0, 0.0))
+        record = self._episodes.path
+        if record is not None:
+            x, y = record.origins[self._index].tolist()
+            at = int(record.segments[self._index, step]), (x, y)
+        plans = best_candidates(self._planner, self._model, state, self._count, self._number, step, at)
         ways = centres_of_mass(self._planner.task, plans, self._data)
         others = [Line(way, _OTHERS, _RADIUS) for way in ways[1:]]
         return [*others, Line(ways[0], _BEST, _BEST_RADIUS)]
@@ -70,10 +81,12 @@ def best_candidates(
     count: int,
     episode: int = 0,
     step: int = 0,
+    at: PathStart = (0, (0.0, 0.0)),
 ) -> NDArray[np.float32]:
     """The predicted states of the cheapest candidates of a plan, best first: float32 (count, H + 1, nstate).
 
-    Evaluates all K candidates with their states kept, a part at a time: slower than a plan.
+    ``at``: on a path, the segment where the robot is, and the path's origin. Evaluates all K candidates with
+    their states kept, a part at a time: slower than a plan.
     """
     task, horizon = planner.task, planner.horizon
     start = np.ascontiguousarray(state, np.float32)
@@ -85,7 +98,7 @@ def best_candidates(
         predicted = model.core.open_loop(
             np.repeat(start[None], len(actions), axis=0), actions, planner.nthread
         )
-        costs[rows] = task.cost(predicted, actions)
+        costs[rows] = task.cost(predicted, actions, *at)
     costs[~np.isfinite(costs)] = np.inf
     best = np.argsort(costs, kind="stable")[:count]
     actions = np.concatenate([planner.core.sample(episode, step, int(k), 1) for k in best])
@@ -109,3 +122,75 @@ def centres_of_mass(
         mujoco.mj_comPos(task.model, data)
         point[:] = data.subtree_com[1]
     return np.split(points, np.cumsum(lengths)[:-1])
+
+
+class Trail:
+    """The way of the robot's centre of mass in an episode (black): where it really went."""
+
+    def __init__(self, task: Task, episodes: Episodes, index: int, steps: int) -> None:
+        states = episodes.states[index : index + 1, : min(steps, int(episodes.lengths[index])) + 1]
+        (self._points,) = centres_of_mass(task, states, mujoco.MjData(task.model))
+
+    def __call__(self, step: int) -> list[Line]:
+        return [Line(self._points, _TRAIL, _RADIUS), Line(self._points[: step + 1], _TRAIL, _BEST_RADIUS)]
+
+
+class Path:
+    """The path that an episode follows (orange), and the segment that it is on (red).
+
+    Args:
+        task: which follows paths.
+        episodes, index: the episode, with its path.
+
+    Raises ValueError if the episode followed none.
+    """
+
+    def __init__(self, task: Task, episodes: Episodes, index: int) -> None:
+        if task.path is None or task.path_indices is None or episodes.path is None:
+            raise ValueError("episodes must be ones that followed a path, got none")
+        points = episodes.path.points(index)
+        self._segments = episodes.path.segments[index]
+        furthest = max(task.path.last_segment, int(self._segments.max()))
+        self._points = _in_the_world(task, points[: furthest + 2], episodes.states[index, 0])
+
+    def __call__(self, step: int) -> list[Line]:
+        now = min(int(self._segments[step]), len(self._points) - 2)
+        return [
+            Line(self._points, _PATH, _RADIUS),
+            Line(self._points[now : now + 2], _SEGMENT, _BEST_RADIUS),
+        ]
+
+
+def _in_the_world(task: Task, points: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Waypoints (P, 2) as points (P, 3): on the ground, or as high as they say where their y is a height."""
+    assert task.path_indices is not None
+    model = task.model
+    axes = [_axis(task, index) for index in task.path_indices]
+    data = mujoco.MjData(model)
+    (start,) = centres_of_mass(task, state[None, None], data)
+    floors = [
+        model.geom_pos[geom, 2]
+        for geom in range(model.ngeom)
+        if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE and model.geom_bodyid[geom] == 0
+    ]
+    world = np.tile(start[0], (len(points), 1))
+    if 2 not in axes:
+        world[:, 2] = max(floors, default=0.0) + 2 * _BEST_RADIUS
+    world[:, axes] = points
+    return world
+
+
+def _axis(task: Task, index: int) -> int:
+    """Which axis of the world a state that is a position lies along: 0, 1 or 2."""
+    channel = task.core.spec.state[index]
+    if channel.source != _core.Source.QPOS:
+        return int(channel.address % 3)
+    joint = int(np.searchsorted(task.model.jnt_qposadr, channel.address, side="right")) - 1
+    if task.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
+        return int(channel.address - task.model.jnt_qposadr[joint])
+    return int(np.argmax(np.abs(task.model.jnt_axis[joint])))
+
+
+def is_upright(task: Task) -> bool:
+    """Whether the y of the task's path is a height: the robot moves in a vertical plane."""
+    return task.path_indices is not None and _axis(task, task.path_indices[1]) == 2

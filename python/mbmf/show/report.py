@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import math
 import os
 import urllib.parse
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from mbmf.show.run_figures import (
     forward_simulation_figure,
     loss_figure,
     open_model_based,
+    path_figure,
     reward_figure,
 )
 from mbmf.task import Task
@@ -69,7 +71,7 @@ def report(path: Path, folder: Path) -> tuple[str, list[str]]:
     notes: list[str] = []
     sections = [
         section
-        for make in (_rewards, _losses, _forward_simulation, _policies, _videos)
+        for make in (_rewards, _losses, _forward_simulation, _paths, _policies, _videos)
         if (section := make(run, task, records, folder, notes)) is not None
     ]
     config = run.config()
@@ -167,6 +169,42 @@ def _forward_simulation(
     return None
 
 
+def _paths(run: Run, task: Task, records: list[Record], folder: Path, notes: list[str]) -> Section | None:
+    """The paths that the run followed, where it did."""
+    others = [record for path in sorted(run.path.glob("paths/*")) for record in Run(path).metrics()]
+    followed = [record for record in (*records, *others) if "tracking" in record]
+    if not followed:
+        return None
+    section = Section(
+        "paths",
+        "Paths",
+        "What was to be followed, and where the robot went. Distances are in metres, from the nearest "
+        "point of the path.",
+    )
+    _draw(section, "paths", lambda: path_figure([run.path], note=notes.append), notes)
+    heads = ["path", "rollout", "steps to the end", "time", "mean distance", "largest", "progress", "segment"]
+    section.table = [[*heads, "heading error"]]
+    for record in followed:
+        tracking = record["tracking"]
+        label = tracking["path"] + ("" if tracking["segment_rule"] == "predicted" else ", strict")
+        for number, rollout in enumerate(tracking["rollouts"]):
+            steps, error = rollout["steps_to_end"], rollout["heading_error"]
+            section.table.append(
+                [
+                    f"{label}, iteration {record['iteration']}",
+                    str(number),
+                    f"not in {rollout['steps']}" if steps is None else str(steps),
+                    f"{rollout['seconds']:.1f} s",
+                    f"{rollout['distance_mean']:.3f}",
+                    f"{rollout['distance_max']:.3f}",
+                    f"{rollout['progress']:.2f} ({100 * rollout['progress_share']:.0f} %)",
+                    str(rollout["final_segment"]),
+                    "–" if error is None else f"{math.degrees(error):.0f}°",
+                ]
+            )
+    return section
+
+
 def _policies(run: Run, task: Task, records: list[Record], folder: Path, notes: list[str]) -> Section | None:
     """Imitation and fine-tuning, where the run has them."""
     stages = [path for path in sorted(run.path.glob("mbmf_*")) if Run(path).exists]
@@ -205,7 +243,13 @@ def _policies(run: Run, task: Task, records: list[Record], folder: Path, notes: 
 
 def _videos(run: Run, task: Task, records: list[Record], folder: Path, notes: list[str]) -> Section | None:
     """Those of the run and of its stages: part of the page, or linked where they are large."""
-    found = sorted([*run.path.glob("videos/*.mp4"), *run.path.glob("*/videos/*.mp4")])
+    found = sorted(
+        [
+            *run.path.glob("videos/*.mp4"),
+            *run.path.glob("*/videos/*.mp4"),
+            *run.path.glob("paths/*/videos/*.mp4"),
+        ]
+    )
     if not found:
         notes.append("there are no videos: mbmf video makes them")
         return None

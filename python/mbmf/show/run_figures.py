@@ -13,6 +13,8 @@ from mbmf.episodes import Episodes
 from mbmf.errors import DataError
 from mbmf.run import Record, Run
 from mbmf.show.losses import RunLosses, plot_losses, validation_loss
+from mbmf.show.overlays import is_upright
+from mbmf.show.paths import Followed, plot_paths
 from mbmf.show.plots import plot_forward_simulation, plot_learning_curve
 from mbmf.task import Task, load_task
 
@@ -98,6 +100,68 @@ def forward_simulation_figure(
     if first is None or episodes is None:
         raise ValueError("paths must be one or more runs, got none")
     return plot_forward_simulation(first, models, episodes, index=index, start=start, steps=steps)
+
+
+def path_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
+    """`mbmf.show.paths.plot_paths` of runs: a panel of each iteration on each path that a run followed.
+
+    A run's other paths, in its folder paths/, are drawn too; ``note`` is told what is missing.
+
+    Raises DataError if no run followed a path, or a file is damaged.
+    """
+    panels: list[Followed] = []
+    for path in paths:
+        for folder in (path, *sorted((path / "paths").glob("*"))):
+            if Run(folder).exists or folder == path:
+                panels += _panels(folder, path.name, note)
+    if not panels:
+        names = ", ".join(str(path) for path in paths)
+        raise DataError(f"runs must have rollouts that followed a path, got {names or 'none'}")
+    return plot_paths(panels)
+
+
+def _panels(folder: Path, name: str, note: Note) -> list[Followed]:
+    """A panel of each iteration of one run on one path."""
+    run, task, records = open_model_based(folder)
+    if task.path is None or task.path_indices is None:
+        note(f"{folder}: the task {task.name} follows no path")
+        return []
+    if run.summary() is None:
+        note(f"{folder}: the run is not finished, {len(records)} iterations are shown")
+    panels = []
+    for record in records:
+        path = run.rollouts(record["iteration"])
+        if not path.is_file():
+            note(f"{path}: rollouts are missing")
+            continue
+        episodes = Episodes.load(path, task=task)
+        if episodes.path is None:
+            note(f"{path}: the rollouts followed no path")
+            continue
+        origins, ends = episodes.path.origins, episodes.lengths + 1
+        panels.append(
+            Followed(
+                f"{name}: {task.path.label}, iteration {record['iteration']}",
+                episodes.path.waypoints,
+                [
+                    episodes.states[i, :end][:, list(task.path_indices)] - origins[i]
+                    for i, end in enumerate(ends)
+                ],
+                [episodes.path.segments[i, :end] for i, end in enumerate(ends)],
+                task.path.last_segment,
+                task.dt,
+                upright=is_upright(task),
+                text=_tracking(record["tracking"]) if "tracking" in record else "",
+            )
+        )
+    return panels
+
+
+def _tracking(figures: Record) -> str:
+    """The figures of an iteration's rollouts, in a line."""
+    done = f"{figures['completed']} of {len(figures['rollouts'])}"
+    apart = f"{figures['distance_mean']:.2f} m off the path, at most {figures['distance_max']:.2f} m"
+    return f"{done} past segment {figures['last_segment']}; {apart}"
 
 
 def reward_figure(path: Path) -> Figure:
