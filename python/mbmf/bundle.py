@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,8 +168,10 @@ def _mjcf(task: Task) -> dict[str, bytes]:
     spec.meshdir = spec.texturedir = "assets" if assets else ""
     spec.assets = assets
     try:
-        text = spec.to_xml()
-        again = mujoco.MjModel.from_xml_string(text, assets)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="compiler attribute 'settotalmass'")
+            text = spec.to_xml()
+            again = mujoco.MjModel.from_xml_string(text, assets)
     except ValueError as error:
         raise DataError(f"{path}: model must be one that MuJoCo can write as MJCF, got: {error}") from error
     sizes = ("nq", "nv", "nu", "nbody", "njnt", "ngeom", "nsensor")
