@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 from mbmf.dynamics import DynamicsModel
@@ -29,20 +30,20 @@ class Trained:
     path: Path
 
 
-def load_trained(run_path: Path, iteration: int | None = None) -> Trained:
-    """The task and the model of a run; that of its last iteration if none is given.
+def load_trained(run_path: str | os.PathLike[str], iteration: int | None = None) -> Trained:
+    """The task and the model of a run's directory (``runs/run_1``); that of its last iteration by default.
 
     Raises DataError, which names the file, if there is no such run or model.
     """
-    run = Run(run_path)
+    run = Run(Path(run_path))
     config = run.config()
-    where = run_path / "config.yaml"
+    where = run.path / "config.yaml"
     if config.get("algorithm") != "model_based" or not isinstance(config.get("task"), dict):
         raise DataError(f"{where}: run must be one of mbmf mb, got one of {config.get('algorithm')}")
     path = run.latest_model() if iteration is None else run.model(iteration)
     if path is None or not path.is_file():
         which = "a dynamics model" if iteration is None else f"the model of iteration {iteration}"
-        raise DataError(f"{run_path / 'models'}: {which} must exist, got none")
+        raise DataError(f"{run.path / 'models'}: {which} must exist, got none")
     task = load_task(config["task"])
     seed = config.get("seed")
     if not isinstance(seed, int) or seed < 0:
