@@ -13,6 +13,7 @@ void register_simulator(py::module_& module);
 void register_dynamics(py::module_& module);
 void register_planner(py::module_& module);
 void register_controller(py::module_& module);
+void register_bundle(py::module_& module);
 void register_policy(py::module_& module);
 void register_rollout(py::module_& module);
 
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_core, module) {
   register_dynamics(module);
   register_planner(module);
   register_controller(module);
+  register_bundle(module);
   register_policy(module);
   register_rollout(module);
 }

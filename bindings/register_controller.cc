@@ -13,6 +13,7 @@
 #include "array_args.h"
 #include "mbmf/controller.h"
 #include "mbmf/realtime_simulation.h"
+#include "mbmf/timing.h"
 
 namespace mbmf::bindings {
 
@@ -126,7 +127,8 @@ py::dict columns(const std::vector<StepRecord>& records) {
   return all;
 }
 
-py::dict rows(const RealtimeSimulation::Record& r, int nstate, int naction) {
+py::dict rows(const RealtimeSimulation::Record& r, const Task& task) {
+  const int nstate = task.nstate(), naction = task.naction(), nobservation = task.nobservation();
   const auto n = r.rewards.size();
   const auto copy = [](const auto& values, std::initializer_list<Dim> shape) {
     using T = typename std::decay_t<decltype(values)>::value_type;
@@ -137,6 +139,8 @@ py::dict rows(const RealtimeSimulation::Record& r, int nstate, int naction) {
   py::dict all;
   all["states"] = copy(r.states, {n, nstate});
   all["next_states"] = copy(r.next_states, {n, nstate});
+  all["observations"] = copy(r.observations, {n, nobservation});
+  all["next_observations"] = copy(r.next_observations, {n, nobservation});
   all["actions"] = copy(r.actions, {n, naction});
   all["rewards"] = copy(r.rewards, {n});
   all["terminated"] = copy(r.terminated, {n});
@@ -201,6 +205,38 @@ void register_controller(py::module_& module) {
           "records", [](const Controller& self) { return columns(self.records()); },
           "The last steps as arrays by name; after stop.");
 
+  module.def(
+      "measure_wakes",
+      [](std::int64_t count, double period, double spin, const ThreadSettings& settings) {
+        std::vector<std::int64_t> late;
+        std::vector<std::string> notes;
+        {
+          const py::gil_scoped_release release;
+          notes = measure_wakes(count, period, spin, settings, &late);
+        }
+        return py::make_tuple(take_array(std::move(late), {count}), notes);
+      },
+      py::arg("count"), py::arg("period"), py::arg("spin"), py::arg("settings"),
+      "How late a loop wakes that does nothing but wait: int64 (count,) nanoseconds, and what was refused.");
+  module.def(
+      "measure_deadlines",
+      [](RandomShooting& planner, const py::array& state, const py::array& seconds) {
+        const double* s = input<double>(state, "state", {planner.start_size()});
+        const std::vector<double> budgets = input_vector<double>(seconds, "seconds");
+        DeadlineTimes times;
+        {
+          const py::gil_scoped_release release;
+          times = measure_deadlines(planner, s, budgets);
+        }
+        const auto n = budgets.size();
+        return py::make_tuple(take_array(std::move(times.late_ns), {n}),
+                              take_array(std::move(times.candidates), {n}));
+      },
+      py::arg("planner").none(false), py::arg("state"), py::arg("seconds"),
+      "How long after their deadlines plans return: int64 (n,) nanoseconds, below 0 for before them, and "
+      "int64 "
+      "(n,) candidates.");
+
   py::class_<RealtimeSimulation, std::shared_ptr<RealtimeSimulation>>(
       module, "RealtimeSimulation", "A simulation that steps in real time in a thread of its own.")
       .def(py::init([](const std::shared_ptr<Task>& task, std::int64_t steps, int episode_steps,
@@ -221,10 +257,17 @@ void register_controller(py::module_& module) {
       .def_property_readonly("done", &RealtimeSimulation::done, "Steps so far.")
       .def_property_readonly("overruns",
                              [](const RealtimeSimulation& self) { return self.record().overruns; })
+      .def(
+          "latest",
+          [](RealtimeSimulation& self) {
+            py::array_t<double> row = make_array<double>({self.state_size()});
+            self.latest(row.mutable_data());
+            return row;
+          },
+          "MuJoCo's integration-state row before the latest step, for a viewer.")
       .def("stop", &RealtimeSimulation::stop, py::call_guard<py::gil_scoped_release>())
       .def(
-          "record",
-          [](const RealtimeSimulation& self) { return rows(self.record(), self.nstate(), self.naction()); },
+          "record", [](const RealtimeSimulation& self) { return rows(self.record(), self.task()); },
           "What happened, as arrays by name, one row per step; once it is finished.");
 }
 

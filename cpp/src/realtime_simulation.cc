@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "mbmf/error.h"
+#include "mbmf/latest_value.h"
 #include "mbmf/simulator.h"
 
 namespace mbmf {
@@ -17,17 +18,25 @@ struct RealtimeSimulation::Impl {
   RealtimeSimulationOptions options;
   Simulator simulator;
   Record record;
+  LatestValue<std::vector<double>> rows;
   std::atomic<std::int64_t> done{0};
   std::atomic<bool> stop{false}, active{false};
   bool started = false;
   std::thread thread;
 
   Impl(std::shared_ptr<const Task> task_in, const RealtimeSimulationOptions& o)
-      : task(std::move(task_in)), options(o), simulator(task, 1, 1, o.seed) {
+      : task(std::move(task_in)),
+        options(o),
+        simulator(task, 1, 1, o.seed),
+        rows(std::vector<double>(static_cast<std::size_t>(simulator.state_size()))) {
+    simulator.get_state(nullptr, 1, rows.back().data());
+    rows.publish();
     const auto n = static_cast<std::size_t>(o.steps);
     const auto ns = static_cast<std::size_t>(task->nstate()), na = static_cast<std::size_t>(task->naction());
     record.states.resize(n * ns);
     record.next_states.resize(n * ns);
+    record.observations.resize(n * static_cast<std::size_t>(task->nobservation()));
+    record.next_observations.resize(record.observations.size());
     record.actions.resize(n * na);
     record.rewards.resize(n);
     record.terminated.resize(n);
@@ -40,6 +49,7 @@ struct RealtimeSimulation::Impl {
     const auto period = std::chrono::nanoseconds(std::llround(1e9 * task->dt()));
     const std::size_t ns = static_cast<std::size_t>(task->nstate()),
                       na = static_cast<std::size_t>(task->naction());
+    const std::size_t no = static_cast<std::size_t>(task->nobservation());
     ActionMessage action;
     std::uint64_t episode = options.first_episode;
     int in_episode = 0;
@@ -59,11 +69,15 @@ struct RealtimeSimulation::Impl {
       record.action_step[k] = action.step;
       record.first[k] = in_episode == 0;
       std::copy_n(state, ns, record.states.data() + k * ns);
+      std::copy_n(simulator.observations(), no, record.observations.data() + k * no);
       std::copy_n(action.action.data(), na, record.actions.data() + k * na);
 
+      simulator.get_state(nullptr, 1, rows.back().data());
+      rows.publish();
       simulator.step(nullptr, 1, action.action.data());
       ++in_episode;
       std::copy_n(simulator.states(), ns, record.next_states.data() + k * ns);
+      std::copy_n(simulator.observations(), no, record.next_observations.data() + k * no);
       record.rewards[k] = simulator.rewards()[0];
       record.terminated[k] = simulator.terminated()[0];
       if (simulator.terminated()[0] || in_episode >= options.episode_steps) {
@@ -102,10 +116,16 @@ void RealtimeSimulation::start(Controller* controller, TimePoint first) {
   m.thread = std::thread([&m, controller, first] { m.loop(controller, first); });
 }
 
-int RealtimeSimulation::nstate() const { return impl_->task->nstate(); }
-int RealtimeSimulation::naction() const { return impl_->task->naction(); }
+const Task& RealtimeSimulation::task() const { return *impl_->task; }
 bool RealtimeSimulation::finished() const { return impl_->started && !impl_->active.load(); }
 std::int64_t RealtimeSimulation::done() const { return impl_->done.load(std::memory_order_acquire); }
+
+int RealtimeSimulation::state_size() const { return impl_->simulator.state_size(); }
+
+void RealtimeSimulation::latest(double* row) {
+  impl_->rows.update();
+  std::copy(impl_->rows.front().begin(), impl_->rows.front().end(), row);
+}
 
 void RealtimeSimulation::stop() {
   impl_->stop.store(true);
@@ -119,6 +139,8 @@ const RealtimeSimulation::Record& RealtimeSimulation::record() const {
   const auto n = static_cast<std::size_t>(m.done.load());
   m.record.states.resize(n * static_cast<std::size_t>(m.task->nstate()));
   m.record.next_states.resize(n * static_cast<std::size_t>(m.task->nstate()));
+  m.record.observations.resize(n * static_cast<std::size_t>(m.task->nobservation()));
+  m.record.next_observations.resize(m.record.observations.size());
   m.record.actions.resize(n * static_cast<std::size_t>(m.task->naction()));
   m.record.rewards.resize(n);
   m.record.terminated.resize(n);

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mbmf.simulator import Simulator as Simulator
     from mbmf.task import Task as Task
     from mbmf.task import load_task as load_task
+    from mbmf.trained import Trained as Trained
+    from mbmf.trained import load_trained as load_trained
 
 __version__ = "0.1.0"
 
@@ -45,10 +47,12 @@ _MODULE_OF = {
     "Simulator": "simulator",
     "SimulatorModel": "planner",
     "Task": "task",
+    "Trained": "trained",
     "collect_mpc": "collect",
     "collect_policy": "collect",
     "collect_random": "collect",
     "load_task": "task",
+    "load_trained": "trained",
 }
 
 __all__ = [
@@ -65,11 +69,13 @@ __all__ = [
     "Simulator",
     "SimulatorModel",
     "Task",
+    "Trained",
     "__version__",
     "collect_mpc",
     "collect_policy",
     "collect_random",
     "load_task",
+    "load_trained",
 ]
 
 # the release whose headers and library the extension is built with (pyproject.toml pins the same one)

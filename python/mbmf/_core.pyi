@@ -11,6 +11,7 @@ import typing
 
 __all__: list[str] = [
     "Bounds",
+    "Bundle",
     "Channel",
     "ChannelBound",
     "Controller",
@@ -50,6 +51,8 @@ __all__: list[str] = [
     "collect_random",
     "fault_text",
     "isa",
+    "measure_deadlines",
+    "measure_wakes",
     "mujoco_version",
     "mujoco_version_loaded",
     "multiply_add_peak",
@@ -869,6 +872,10 @@ class RealtimeSimulation:
         seed: typing.SupportsInt | typing.SupportsIndex = 0,
         first_episode: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
+    def latest(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        MuJoCo's integration-state row before the latest step, for a viewer.
+        """
     def record(self) -> dict[str, typing.Any]:
         """
         What happened, as arrays by name, one row per step; once it is finished.
@@ -887,6 +894,30 @@ class RealtimeSimulation:
     def finished(self) -> bool: ...
     @property
     def overruns(self) -> int: ...
+
+class Bundle:
+    """
+    An exported folder, read and checked.
+    """
+    def __init__(self, folder: str) -> None: ...
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def dynamics(self) -> Dynamics: ...
+    @property
+    def horizon(self) -> int: ...
+    @property
+    def mbmf_version(self) -> str: ...
+    @property
+    def mujoco_version(self) -> str: ...
+    @property
+    def period(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def task(self) -> Task: ...
 
 class GaussianPolicy:
     """
@@ -983,6 +1014,23 @@ def fault_text(fault: Fault) -> str:
 def isa() -> str:
     """
     The instruction set that a planner made now would use.
+    """
+
+def measure_deadlines(
+    planner: RandomShooting, state: numpy.ndarray, seconds: numpy.ndarray
+) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]]:
+    """
+    How long after their deadlines plans return: int64 (n,) nanoseconds, below 0 for before them, and int64 (n,) candidates.
+    """
+
+def measure_wakes(
+    count: typing.SupportsInt | typing.SupportsIndex,
+    period: typing.SupportsFloat | typing.SupportsIndex,
+    spin: typing.SupportsFloat | typing.SupportsIndex,
+    settings: ThreadSettings,
+) -> tuple[numpy.typing.NDArray[numpy.int64], list[str]]:
+    """
+    How late a loop wakes that does nothing but wait: int64 (count,) nanoseconds, and what was refused.
     """
 
 def mujoco_version() -> str:

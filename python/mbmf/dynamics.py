@@ -273,6 +273,14 @@ class DynamicsModel:
         model._mlp, model.normalization = contents.mlp, contents.normalization
         return model
 
+    def exported(self) -> tuple[list[NDArray[np.float32]], Normalization]:
+        """The layers (rows, cols + 1), the biases last, in normalised space, and the normalisation.
+
+        Raises DataError if the model was neither trained nor loaded.
+        """
+        mlp, normalization = self._trained()
+        return mlp.layers, normalization
+
     def _trained(self) -> tuple[MlpState, Normalization]:
         if self._mlp is None or self.normalization is None:
             raise DataError("the dynamics model has no weights yet: fit it or load it first")

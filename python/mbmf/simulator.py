@@ -128,6 +128,20 @@ class Simulator:
         if self._own_rewards is not None:
             self._own_rewards[slice(None) if which is None else which] = 0
 
+    def start_episodes(self, episodes: npt.ArrayLike, kind: ResetName = "default", ids: Ids = None) -> None:
+        """Starts simulations as the episodes of these numbers (n,), whichever simulations run them.
+
+        With kind "control", episode e starts as it does in `mbmf.collect_mpc` with this simulator's seed.
+        """
+        which = self._ids(ids)
+        count = self.nsim if which is None else len(which)
+        numbers = np.ascontiguousarray(episodes, dtype=np.uint64)
+        if numbers.shape != (count,):
+            raise ValueError(f"episodes must be of shape ({count},), got {numbers.shape}")
+        self._core.start(which, reset_kind(kind), numbers)
+        if self._own_rewards is not None:
+            self._own_rewards[slice(None) if which is None else which] = 0
+
     def step(self, actions: npt.ArrayLike, ids: Ids = None) -> None:
         """Advances simulations by one control step.
 

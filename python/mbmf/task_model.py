@@ -50,6 +50,16 @@ def model_path(source: ModelSource, directory: Path, file: str) -> Path:
 
 def compile_model(path: Path, overrides: Overrides, file: str) -> mujoco.MjModel:
     """Compiles the MJCF at `path` with overrides. Raises ConfigError with MuJoCo's message."""
+    model = model_spec(path, overrides, file)[1]
+    if not model.opt.timestep > 0:
+        raise ConfigError(f"{file}: overrides.option.timestep must be above 0, got {model.opt.timestep}")
+    if model.nu == 0:
+        raise ConfigError(f"{file}: model must have an actuator, got none: {path}")
+    return model
+
+
+def model_spec(path: Path, overrides: Overrides, file: str) -> tuple[mujoco.MjSpec, mujoco.MjModel]:
+    """The MJCF at `path` with overrides, to be changed further, and as it compiles. Raises ConfigError."""
     with warnings.catch_warnings():
         # Gymnasium's own asset asks for it; whoever runs the task cannot change that
         warnings.filterwarnings("ignore", message="compiler attribute 'settotalmass'")
@@ -67,11 +77,7 @@ def compile_model(path: Path, overrides: Overrides, file: str) -> mujoco.MjModel
             raise ConfigError(
                 f"{file}: model must be MJCF that compiles: {path}: {_one_line(error)}"
             ) from error
-    if not model.opt.timestep > 0:
-        raise ConfigError(f"{file}: overrides.option.timestep must be above 0, got {model.opt.timestep}")
-    if model.nu == 0:
-        raise ConfigError(f"{file}: model must have an actuator, got none: {path}")
-    return model
+    return spec, model
 
 
 def _one_line(error: Exception) -> str:

@@ -362,36 +362,44 @@ TEST(Controller, CompensatesForTheDelay) {
   options.mode = PlanMode::kFixed;
   options.compensate = true;
   options.stale_after = 10;
+  const auto length = std::chrono::nanoseconds(std::llround(1e9 * dt));
   TimePoint start{};
-  std::int64_t reads = 0;
-  std::vector<ActionMessage> sent;
-  sent.reserve(10'000);
+  std::int64_t measured = 0;  // the tick of the state that was read last
   options.read = [&](double* state, TimePoint* when) {
     std::copy(robot.state.begin(), robot.state.end(), state);
-    *when = start + reads++ * std::chrono::nanoseconds(std::llround(1e9 * dt));
+    measured = (steady_clock::now() - start) / length;
+    *when = start + measured * length;
     return true;
   };
-  options.send = [&](const ActionMessage& message) { sent.push_back(message); };
+  std::vector<ActionMessage> sent;
+  std::vector<std::int64_t> from;
+  sent.reserve(10'000);
+  from.reserve(10'000);
+  options.send = [&](const ActionMessage& message) {
+    sent.push_back(message);
+    from.push_back(measured);
+  };
   Controller controller(robot.task, robot.dynamics, planner_options(), options);
-  start = steady_clock::now();
+  start = steady_clock::now() + milliseconds(5);
   controller.start(start);
-  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 5; }));
+  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 100; }));
   controller.stop();
   RandomShooting planner(robot.task, robot.dynamics, planner_options(1));
   int compared = 0;
   for (std::size_t k = 1; k < sent.size(); ++k) {
-    // only an unbroken run of steps says what was under way
-    if (sent[k].kind != StepKind::kPlanned || sent[k].step != static_cast<std::int64_t>(k) + 1) break;
+    // planned one period ahead of a state that was measured as the action before it began to act
+    const std::int64_t tick = sent[k].step;
+    if (sent[k].kind != StepKind::kPlanned || from[k] != tick - 1 || sent[k - 1].step != tick - 1) continue;
     const std::vector<float> action(sent[k - 1].action.begin(), sent[k - 1].action.end());
-    std::vector<double> from(robot.state.size());
-    planner.roll_forward(robot.state.data(), action.data(), 1, from.data());
+    std::vector<double> expected(robot.state.size());
+    planner.roll_forward(robot.state.data(), action.data(), 1, expected.data());
+    EXPECT_NE(expected, robot.state);
     Plan plan;
-    planner.plan(from.data(), 0, k + 1, &plan);
+    planner.plan(expected.data(), 0, static_cast<std::uint64_t>(tick), &plan);
     EXPECT_EQ(sent[k].action[0], static_cast<double>(plan.actions[0]));
-    EXPECT_NE(from, robot.state);
     ++compared;
   }
-  EXPECT_GE(compared, 1);
+  EXPECT_GE(compared, 10);
 }
 
 TEST(Controller, NoPlanIsAFault) {
@@ -440,6 +448,37 @@ TEST(Controller, NeitherAllocatesNorLocks) {
   controller.stop();
   EXPECT_GE(controller.statistics().steps, kSteps);
   EXPECT_GE(controller.statistics().planned, kSteps / 2);
+}
+
+// a simulated robot beside it; what is sent is what acts, from the tick that it was meant for
+TEST(Controller, DrivesASimulationInRealTime) {
+  const Robot robot = make_robot();
+  ControllerOptions options;
+  options.period = robot.task->dt();
+  options.phase = 0.1 * options.period;
+  Controller controller(robot.task, robot.dynamics, planner_options(2), options);
+  RealtimeSimulation simulation(robot.task, {300, 40, 7, 0});
+  EXPECT_THROW(RealtimeSimulation(robot.task, {0, 1, 0, 0}), std::invalid_argument);
+  EXPECT_THROW(RealtimeSimulation(robot.task, {1, 0, 0, 0}), std::invalid_argument);
+  const TimePoint first = steady_clock::now() + milliseconds(5);
+  controller.start(first);
+  simulation.start(&controller, first);
+  EXPECT_THROW(simulation.start(&controller, first), Error);
+  EXPECT_TRUE(eventually([&] { return simulation.finished(); }));
+  controller.stop();
+  const RealtimeSimulation::Record& record = simulation.record();
+  ASSERT_EQ(record.rewards.size(), 300U);
+  std::int64_t before = -1, fresh = 0;
+  for (std::size_t k = 0; k < 300; ++k) {
+    EXPECT_EQ(record.first[k] != 0, k % 40 == 0);
+    EXPECT_GE(record.action_step[k], before);
+    before = record.action_step[k];
+    fresh += record.fresh[k];
+  }
+  EXPECT_GT(fresh, 50);
+  std::vector<double> row(static_cast<std::size_t>(simulation.state_size()));
+  simulation.latest(row.data());
+  EXPECT_GT(row[0], 0);  // its time
 }
 
 TEST(Controller, ThreadSettingsThatAreRefusedAreNotes) {

@@ -34,16 +34,21 @@ class RealtimeSimulation {
 
   // Starts stepping; tick 0 is at `first`. The controller must live as long as this runs.
   void start(Controller* controller, TimePoint first);
-  int nstate() const;
-  int naction() const;
+  const Task& task() const;
   bool finished() const;      // all steps are done, or it was stopped
   std::int64_t done() const;  // steps so far
   void stop();
+  // MuJoCo's integration-state row before the latest step, for a viewer: row (state_size). Never waits; for
+  // one thread.
+  int state_size() const;
+  void latest(double* row);
 
   // What happened, once it is finished: one row per step done. Throws mbmf::Error before.
   struct Record {
     std::vector<double> states;             // (done, nstate), before the step
     std::vector<double> next_states;        // (done, nstate), after it
+    std::vector<double> observations;       // (done, nobservation), before the step
+    std::vector<double> next_observations;  // (done, nobservation), after it
     std::vector<double> actions;            // (done, naction), as they acted
     std::vector<double> rewards;            // (done)
     std::vector<std::uint8_t> terminated;   // (done) the step left the healthy bounds, or MuJoCo failed

@@ -10,13 +10,24 @@ from mbmf.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class Options:
-    """Write a trained policy as ONNX: observation in, action in [-1, 1] out."""
+    """Write what a run learned for programs without Python.
 
-    onnx: Path
+    With --out, the dynamics model with its task, robot and planner settings as a folder for the C++ library
+    (docs/deployment.md); with --onnx, a policy: observation in, action in [-1, 1] out.
+    """
+
+    out: Path | None = None
+    """The folder to write: new, empty, or an earlier export."""
+
+    onnx: Path | None = None
     """The ONNX file to write. Its outputs are `action`, clipped to [-1, 1], and `mean`, before clipping."""
 
     run_num: int | None = None
-    """The run of mbmf mbmf whose policy it is: that of its newest fine-tuning, or else that of imitation."""
+    """The run of mbmf mb whose model it is; with --onnx the run of mbmf mbmf whose policy it is: that of its
+    newest fine-tuning, or else that of imitation."""
+
+    iteration: int | None = None
+    """With --out: the aggregation iteration whose model it is; the last if not given."""
 
     policy: Path | None = None
     """A policy file instead of a run (mbmf mf: runs/mf_<agent>_<number>/policy/policy.safetensors)."""
@@ -27,6 +38,43 @@ class Options:
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    if options.out is None and options.onnx is None:
+        raise ConfigError("--out (a folder for C++) or --onnx (a file) must be given, got neither")
+    if options.out is not None:
+        export_folder(options, options.out)
+    if options.onnx is not None:
+        export_onnx(options, options.onnx)
+
+
+def export_folder(options: Options, out: Path) -> None:
+    """Writes the dynamics model of a run, and all that a control loop needs, to a folder."""
+    from mbmf.bundle import save_bundle
+    from mbmf.trained import load_trained
+
+    if options.run_num is None or options.run_num < 0:
+        raise ConfigError(f"--run_num must be a run's number with --out, got {options.run_num}")
+    trained = load_trained(options.runs_dir / f"run_{options.run_num}", options.iteration)
+    task, settings = trained.task, trained.task.model_based
+    if settings is None:
+        raise DataError(f"{trained.path}: task {task.name} must have a model_based section, got none")
+    source = f"run_{options.run_num}, iteration {trained.iteration}"
+    save_bundle(
+        out,
+        task,
+        trained.model,
+        horizon=settings.horizon,
+        candidates=settings.candidates,
+        seed=trained.seed,
+        source=source,
+    )
+    print(
+        f"{out}: {task.name} of {source}, {settings.candidates} candidates of {settings.horizon} steps every "
+        f"{task.dt:g} s"
+    )
+
+
+def export_onnx(options: Options, onnx: Path) -> None:
+    """Writes the policy of a run, or of a file, as ONNX."""
     from mbmf.policy import GaussianPolicy
 
     if (options.run_num is None) == (options.policy is None):
@@ -36,10 +84,10 @@ def run(options: Options) -> None:
         assert options.run_num is not None
         path = find_policy(options.runs_dir / f"run_{options.run_num}")
     policy = GaussianPolicy.load(path)
-    options.onnx.parent.mkdir(parents=True, exist_ok=True)
-    policy.save_onnx(options.onnx)
+    onnx.parent.mkdir(parents=True, exist_ok=True)
+    policy.save_onnx(onnx)
     print(
-        f"{options.onnx}: the policy {path} of {policy.task_name}, {policy.nobservation} observations to "
+        f"{onnx}: the policy {path} of {policy.task_name}, {policy.nobservation} observations to "
         f"{policy.naction} actions in [-1, 1]"
     )
 

@@ -20,12 +20,16 @@ COMMANDS = {
     "plot": "draw runs: learning curves (mbmf), loss, forwardsim, trajfollow",
     "report": "write a run as one HTML page",
     "video": "show an episode of a run as a video, recorded or driven now",
-    "export": "write a trained policy for other programs (ONNX)",
+    "export": "write what was learned for programs without Python: a folder for C++, ONNX",
+    "control": "drive a learned robot in real time, simulated, and report the loop's timing",
     "demo": "see it work in three minutes: the swimmer, with small settings",
     "bench": "measure simulator, planner and training on this machine",
 }
 # "bench planner" is the module bench_planner
-SUBCOMMANDS = {"bench planner": "measure the planner in depth: share of the peak, ratios, latency, memory"}
+SUBCOMMANDS = {
+    "bench planner": "measure the planner in depth: share of the peak, ratios, latency, memory",
+    "bench control": "measure how late this machine wakes a waiting thread, and plans with deadlines",
+}
 
 USAGE = """usage: mbmf <command> [options]
 

@@ -1,0 +1,31 @@
+// Exported folders.
+
+#include <memory>
+#include <string>
+
+#include "array_args.h"
+#include "mbmf/bundle.h"
+
+namespace mbmf::bindings {
+
+void register_bundle(py::module_& module) {
+  py::class_<Bundle>(module, "Bundle", "An exported folder, read and checked.")
+      .def(py::init([](const std::string& folder) {
+             const py::gil_scoped_release release;
+             return std::make_unique<Bundle>(Bundle::load(folder));
+           }),
+           py::arg("folder"))
+      .def_property_readonly("task",
+                             [](const Bundle& self) { return std::const_pointer_cast<Task>(self.task); })
+      .def_property_readonly(
+          "dynamics", [](const Bundle& self) { return std::const_pointer_cast<Dynamics>(self.dynamics); })
+      .def_property_readonly("horizon", [](const Bundle& self) { return self.planner.horizon; })
+      .def_property_readonly("candidates", [](const Bundle& self) { return self.planner.candidates; })
+      .def_property_readonly("seed", [](const Bundle& self) { return self.planner.seed; })
+      .def_readonly("period", &Bundle::period)
+      .def_readonly("mbmf_version", &Bundle::mbmf_version)
+      .def_readonly("mujoco_version", &Bundle::mujoco_version)
+      .def_readonly("source", &Bundle::source);
+}
+
+}  // namespace mbmf::bindings

@@ -1,0 +1,249 @@
+"""Exported folders: a learned model with its task and robot, for C++ programs without Python.
+
+The C++ library reads what is written here (cpp/include/mbmf/bundle.h says what is in a folder); `load_bundle`
+is that same reader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from safetensors.numpy import save as serialize
+
+import mbmf
+from mbmf import _core
+from mbmf.errors import DataError
+from mbmf.files import atomic_write
+
+if TYPE_CHECKING:
+    from mbmf.dynamics import DynamicsModel
+    from mbmf.task import Task
+
+FORMAT, FORMAT_VERSION = "mbmf-export", 1
+SUMS = "SHA256SUMS"
+_NORMALIZED = ("state", "action", "delta")
+
+
+def load_bundle(folder: str | os.PathLike[str]) -> _core.Bundle:
+    """Reads an exported folder: task, dynamics, planner settings and period, as C++ objects.
+
+    Raises mbmf.CoreError, which names the file and what is wrong, if anything is.
+    """
+    return _core.Bundle(os.fspath(folder))
+
+
+def save_bundle(
+    folder: str | os.PathLike[str],
+    task: Task,
+    model: DynamicsModel,
+    *,
+    horizon: int,
+    candidates: int,
+    seed: int = 0,
+    source: str = "",
+) -> Path:
+    """Writes an exported folder, and reads it again to be sure.
+
+    Args:
+        folder: new or empty, or an earlier export, which is replaced.
+        task: with terms for its cost, not a Python function.
+        horizon, candidates, seed: of the planner.
+        source: where the model is from, for people.
+
+    Raises:
+        DataError: the folder holds something else, or the task or the model cannot be exported.
+        OSError: it cannot be written.
+    """
+    if task.cost_function is not None:
+        raise DataError(f"the cost of {task.name} must be terms of its file to export it, got a function")
+    target = Path(folder)
+    if target.exists() and not (target.is_dir() and (_is_export(target) or not any(target.iterdir()))):
+        raise DataError(f"{target}: folder must be new, empty or an earlier export, got something else")
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True)
+
+    files = {
+        "dynamics.safetensors": _dynamics(model),
+        "model.mjb": _mjb(task),
+        "task.yaml": _yaml(task),
+    }
+    files |= _mjcf(task)
+    contents = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "versions": {"mbmf": mbmf.__version__, "mujoco": _core.mujoco_version()},
+        "source": source,
+        "files": {name: len(data) for name, data in sorted(files.items())},
+        "task": _task(task.core.spec),
+        "dynamics": {"hidden": list(model.hidden), "activation": model.activation},
+        "planner": {"horizon": horizon, "candidates": candidates, "seed": seed},
+        "control": {"period": task.dt},
+    }
+    files["bundle.json"] = (json.dumps(contents, indent=1, allow_nan=False) + "\n").encode()
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items()))
+    # the checksums last: without them the folder is none
+    for name, data in [*files.items(), (SUMS, sums.encode())]:
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(data)
+    load_bundle(target)
+    return target
+
+
+def _is_export(folder: Path) -> bool:
+    return (folder / SUMS).is_file() and (folder / "bundle.json").is_file()
+
+
+def _dynamics(model: DynamicsModel) -> bytes:
+    layers, normalization = model.exported()
+    tensors: dict[str, NDArray[Any]] = {}
+    for i, layer in enumerate(layers):
+        tensors[f"weight.{i}"] = np.ascontiguousarray(layer[:, :-1])
+        tensors[f"bias.{i}"] = np.ascontiguousarray(layer[:, -1])
+    for name in _NORMALIZED:
+        statistics = getattr(normalization, name)
+        tensors[f"{name}.mean"], tensors[f"{name}.std"] = statistics.mean, statistics.std
+    return serialize(tensors)
+
+
+def _yaml(task: Task) -> bytes:
+    """The task's file; a robot of the user's own is the one in the folder."""
+    text = task.to_yaml()
+    if task.config.model.file is not None:
+        data = yaml.safe_load(text) | {"model": {"file": "model.xml"}}
+        text = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100)
+    return text.encode()
+
+
+def _mjb(task: Task) -> bytes:
+    from mbmf.task_model import save_model
+
+    return save_model(task.model)
+
+
+def _mjcf(task: Task) -> dict[str, bytes]:
+    """The robot with its overrides as MJCF, which compiles, and the files that it names.
+
+    MuJoCo writes numbers rounded, so that what is compiled from it is the robot to six digits; the exact one
+    is model.mjb.
+    """
+    import mujoco
+
+    from mbmf.task_model import model_path, model_spec
+
+    path = model_path(task.config.model, Path.cwd(), task.name)
+    spec, model = model_spec(path, task.config.overrides, task.name)
+    files: dict[str, bytes] = {}
+    assets: dict[str, bytes] = {}
+    elements = [
+        (element, folder)
+        for elements, folder in (
+            (spec.meshes, spec.meshdir),
+            (spec.hfields, spec.meshdir),
+            (spec.skins, spec.meshdir),
+            (spec.textures, spec.texturedir),
+        )
+        for element in elements
+    ]
+    for number, (element, folder) in enumerate(elements):
+        if not element.file:
+            continue
+        source = path.parent / (folder or "") / element.file
+        copied = f"{number}_{''.join(c if c.isalnum() or c in '._-' else '_' for c in source.name)}"
+        assets[copied] = files[f"assets/{copied}"] = source.read_bytes()
+        element.file = copied
+    spec.meshdir = spec.texturedir = "assets" if assets else ""
+    spec.assets = assets
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="compiler attribute 'settotalmass'")
+            text = spec.to_xml()
+            again = mujoco.MjModel.from_xml_string(text, assets)
+    except ValueError as error:
+        raise DataError(f"{path}: model must be one that MuJoCo can write as MJCF, got: {error}") from error
+    sizes = ("nq", "nv", "nu", "nbody", "njnt", "ngeom", "nsensor")
+    same = all(getattr(again, size) == getattr(model, size) for size in sizes)
+    if not same or not np.allclose(again.body_mass, model.body_mass, rtol=1e-4, atol=1e-9):
+        raise DataError(f"{path}: model must be the same when MuJoCo writes it as MJCF, got another")
+    return files | {"model.xml": text.encode()}
+
+
+# --- the task's specification, exactly: Python writes floats with all their digits
+
+
+def _end(value: float) -> float | None:
+    """An end of an interval: JSON has no infinity."""
+    return None if math.isinf(value) else value
+
+
+def _bounds(bounds: _core.Bounds) -> dict[str, Any]:
+    return {
+        "low": _end(bounds.low),
+        "high": _end(bounds.high),
+        "low_open": bounds.low_open,
+        "high_open": bounds.high_open,
+    }
+
+
+def _channel(channel: _core.Channel) -> dict[str, Any]:
+    return {
+        "source": channel.source.name.lower(),
+        "address": channel.address,
+        "transform": channel.transform.name.lower(),
+        "low": _end(channel.low),
+        "high": _end(channel.high),
+    }
+
+
+def _terms(terms: Iterable[_core.Term]) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": term.kind.name.lower(),
+            "weight": term.weight,
+            "index": term.index,
+            "target": term.target,
+            "target_index": term.target_index,
+            "bounds": _bounds(term.bounds),
+        }
+        for term in terms
+    ]
+
+
+def _reset(reset: _core.Reset) -> dict[str, Any]:
+    noises = {"qpos": reset.qpos, "qvel": reset.qvel}
+    return {
+        **{key: {"kind": noise.kind.name.lower(), "scale": noise.scale} for key, noise in noises.items()},
+        "set_qpos": [{"index": item.index, "low": item.low, "high": item.high} for item in reset.set_qpos],
+    }
+
+
+def _task(spec: _core.TaskSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "physics_steps": spec.physics_steps,
+        "state": [_channel(channel) for channel in spec.state],
+        "observation": [_channel(channel) for channel in spec.observation],
+        "reward": _terms(spec.reward),
+        "cost": _terms(spec.cost),
+        "alive": [{"index": bound.index, "bounds": _bounds(bound.bounds)} for bound in spec.alive],
+        "healthy": [
+            {"channel": _channel(bound.channel), "bounds": _bounds(bound.bounds)} for bound in spec.healthy
+        ],
+        "start_qpos": list(spec.start_qpos),
+        "start_qvel": list(spec.start_qvel),
+        "reset": [_reset(reset) for reset in spec.reset],
+        "safe_action": list(spec.safe_action),
+    }

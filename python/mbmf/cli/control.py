@@ -1,0 +1,303 @@
+"""``mbmf control``: a learned model drives its robot in real time, simulated, and the loop's timing."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mbmf.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from rich.console import Console
+
+    from mbmf.controller import Controller
+    from mbmf.live import Drive
+    from mbmf.planner import RandomShooting
+    from mbmf.task import Task
+
+    Watch = Callable[[int, npt.NDArray[np.float64]], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Drive a run's robot in real time, simulated in a thread of its own, and report the loop's timing.
+
+    Writes <output>/control.json, a chart, and with --record the episodes.
+    """
+
+    run_num: int
+    """The run of mbmf mb whose model and task are used."""
+
+    hz: float = 0.0
+    """Control steps per second; 0: one per control step of the task."""
+
+    seconds: float = 60.0
+    """How long."""
+
+    mode: Literal["anytime", "fixed", "fitted"] = "anytime"
+    """How many candidates a plan searches: as many as there is time for, always all, or as many as take
+    --share of the period; never more than --candidates."""
+
+    share: float = 0.7
+    """With --mode=fitted, the share of the period to plan in."""
+
+    candidates: int | None = None
+    """Candidates per plan at most (default: the task's)."""
+
+    horizon: int | None = None
+    """Steps of a candidate (default: the task's)."""
+
+    warm_start: bool = False
+    """Candidate 0 is the last plan, one step later."""
+
+    compensate: bool = True
+    """Plan from where the model expects the robot to be when the action acts, one period later."""
+
+    clock: bool = True
+    """With --no-clock: the same start states and all candidates, each step waiting for its plan, to compare
+    the reward with."""
+
+    hold_steps: int = 3
+    """Steps for which the last plan is held where there is no new one; then the safe action."""
+
+    phase: float | None = None
+    """Seconds after a tick when the state is taken (default: a fiftieth of the period, at most 0.3 ms)."""
+
+    margin: float | None = None
+    """Seconds before the next tick when a plan is to be there (default: 5 % of the period, 0.1 to 1 ms)."""
+
+    spin: float = 0.0
+    """Seconds before a tick in which the loop looks at the clock instead of sleeping."""
+
+    priority: int = 0
+    """SCHED_FIFO priority of the loop and the planner's threads, 1 to 99; 0: the normal scheduler."""
+
+    cpus: tuple[int, ...] = ()
+    """CPUs where these threads may run (default: any)."""
+
+    lock_memory: bool = False
+    """Keep the process's memory from being paged out."""
+
+    iteration: int | None = None
+    """The aggregation iteration whose model it is (default: the last)."""
+
+    seed: int = 0
+    """Seed of the start states and the plans."""
+
+    nthread: int = 0
+    """Threads of the planner, 0: one per CPU."""
+
+    record: bool = False
+    """Keep the episodes, as episodes.npz in the output folder."""
+
+    view: bool = False
+    """Show the robot in MuJoCo's viewer while it runs, where there is a display."""
+
+    output: Path | None = None
+    """Folder for what it writes (default: <runs_dir>/run_<run_num>/control)."""
+
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
+
+
+def run(options: Options) -> None:
+    """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    _check(options)
+    from rich.console import Console
+
+    from mbmf.live import drive_in_real_time, drive_without_clock
+    from mbmf.planner import RandomShooting
+    from mbmf.trained import load_trained
+
+    console = Console(highlight=False)
+    run_path = options.runs_dir / f"run_{options.run_num}"
+    trained = load_trained(run_path, options.iteration)
+    task = trained.task
+    planner = RandomShooting(
+        task,
+        trained.model,
+        horizon=options.horizon,
+        candidates=options.candidates,
+        seed=options.seed,
+        nthread=options.nthread,
+        warm_start=options.warm_start,
+    )
+    steps = max(1, round(options.seconds / task.dt))
+    output = options.output or run_path / "control"
+    controller = _controller(options, planner) if options.clock else None
+    console.print(
+        f"{task.name}, iteration {trained.iteration}: {steps} control steps of {task.dt:g} s, "
+        + (f"{options.mode}, a plan every {controller.period:g} s" if controller else "without a clock")
+        + f", at most {planner.candidates} candidates of {planner.horizon} steps",
+        soft_wrap=True,
+    )
+    with _watching(options, task, steps, console) as watch:
+        if controller is not None:
+            drive = drive_in_real_time(controller, steps, seed=options.seed, watch=watch)
+        else:
+            drive = drive_without_clock(planner, steps, seed=options.seed, watch=watch)
+    _report(console, drive, task)
+    _write(options, output, drive, controller, task)
+    console.print(f"Everything is in {output}", soft_wrap=True)
+
+
+def _check(options: Options) -> None:
+    for name, least in (("run_num", 0), ("seed", 0), ("nthread", 0)):
+        if getattr(options, name) < least:
+            raise ConfigError(f"--{name} must be at least {least}, got {getattr(options, name)}")
+    if not (options.hz >= 0 and math.isfinite(options.hz)):
+        raise ConfigError(f"--hz must be above 0, or 0 for the task's rate, got {options.hz}")
+    if not 0 < options.seconds <= 1e6:
+        raise ConfigError(f"--seconds must be above 0 and at most 1e6, got {options.seconds}")
+
+
+def _controller(options: Options, planner: RandomShooting) -> Controller:
+    from mbmf.controller import Controller
+
+    period = 1 / options.hz if options.hz else planner.task.dt
+    steps = options.seconds / period
+    return Controller(
+        planner,
+        period,
+        mode=options.mode,
+        share=options.share,
+        margin=options.margin,
+        phase=min(0.02 * period, 3e-4) if options.phase is None else options.phase,
+        compensate=options.compensate,
+        hold_steps=options.hold_steps,
+        spin=options.spin,
+        priority=options.priority,
+        cpus=options.cpus,
+        lock_memory=options.lock_memory,
+        history=max(1000, math.ceil(1.1 * steps) + 100),
+    )
+
+
+@contextmanager
+def _watching(options: Options, task: Task, steps: int, console: Console) -> Iterator[Watch]:
+    """What is called while it runs: the progress, and the viewer where one was asked for."""
+    from rich.progress import Progress
+
+    with ExitStack() as stack:
+        # four times a second is enough, and leaves the CPUs to the loop
+        progress = stack.enter_context(
+            Progress(console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal)
+        )
+        bar = progress.add_task("driving", total=steps)
+        show = _viewer(task, console, stack) if options.view else None
+
+        def watch(done: int, row: npt.NDArray[np.float64]) -> None:
+            progress.update(bar, completed=done)
+            if show is not None:
+                show(row)
+
+        yield watch
+
+
+def _viewer(
+    task: Task, console: Console, stack: ExitStack
+) -> Callable[[npt.NDArray[np.float64]], None] | None:
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        console.print("no viewer: there is no display here")
+        return None
+    import mujoco
+    import mujoco.viewer
+
+    data = mujoco.MjData(task.model)
+    viewer = stack.enter_context(mujoco.viewer.launch_passive(task.model, data))
+
+    def show(row: npt.NDArray[np.float64]) -> None:
+        if viewer.is_running():
+            with viewer.lock():
+                mujoco.mj_setState(task.model, data, row, mujoco.mjtState.mjSTATE_INTEGRATION.value)
+                mujoco.mj_forward(task.model, data)
+            viewer.sync()
+
+    return show
+
+
+def _report(console: Console, drive: Drive, task: Task) -> None:
+    returns = drive.returns
+    spread = f" ± {returns.std():.2f}" if len(returns) > 1 else ""
+    what = f"{len(returns)} episodes" if drive.whole.any() else "a part of an episode"
+    total = drive.episodes.rewards.sum()
+    console.print(
+        f"reward {returns.mean():.2f}{spread} ({what}); {total:.2f} in {drive.episodes.nsteps} steps"
+    )
+    s = drive.statistics
+    if s is None:
+        return
+    from rich.table import Table
+
+    table = Table("ms", title=f"{s['steps']} steps", title_justify="left")
+    for column in ("median", "99 %", "99.9 %", "max"):
+        table.add_column(column, justify="right")
+    for name in ("period", "compute", "jitter", "age"):
+        table.add_row(name, *(f"{1e3 * s[name][key]:.3f}" for key in ("p50", "p99", "p999", "max")))
+    console.print(table)
+    ticks = s["steps"] + s["skipped"] - s["waiting"]
+    met = ticks - s["misses"]
+    console.print(
+        f"candidates per plan {s['candidates']:.0f} (from {s['fewest']} to {s['most']})\n"
+        f"deadlines met {met} of {ticks} ({100 * met / max(ticks, 1):.3f} %); misses {s['misses']}: "
+        f"{s['late']} late plans, not sent, and {s['skipped']} skipped ticks\n"
+        f"actions: planned {s['planned']}, held {s['held']}, safe {s['safe']} "
+        f"({s['waiting']} before the first state)",
+        soft_wrap=True,
+    )
+    faults = {"old states": s["stale"], "states not finite": s["bad_state"], "no plan": s["no_plan"]}
+    if any(faults.values()):
+        console.print("; ".join(f"{name}: {count}" for name, count in faults.items() if count))
+    if drive.overruns:
+        console.print(f"the simulation itself was late {drive.overruns} times")
+    console.print(f"memory grew by {drive.memory / 1024:.0f} KiB since the first second")
+    for note in drive.notes:
+        console.print(f"note: {note}", soft_wrap=True)
+
+
+def _write(options: Options, output: Path, drive: Drive, controller: Controller | None, task: Task) -> None:
+    from mbmf.files import atomic_write
+
+    output.mkdir(parents=True, exist_ok=True)
+    name = "control" if options.clock else "reference"
+    contents: dict[str, Any] = {
+        "task": task.name,
+        "options": {key: _plain(value) for key, value in vars(options).items()},
+        "returns": drive.episodes.returns.tolist(),
+        "whole": drive.whole.tolist(),
+        "steps": drive.episodes.nsteps,
+        "statistics": drive.statistics,
+        "overruns": drive.overruns,
+        "memory_growth": drive.memory,
+        "notes": drive.notes,
+    }
+    with atomic_write(output / f"{name}.json") as file:
+        file.write((json.dumps(contents, indent=2) + "\n").encode())
+    if options.record:
+        drive.episodes.save(output / "episodes.npz")
+    if controller is not None and drive.records is not None and len(drive.records["step"]):
+        from mbmf.show.control_chart import plot_control
+        from mbmf.show.plots import save_figure
+
+        settings = controller.core.options
+        figure = plot_control(
+            drive.records,
+            controller.period,
+            f"{task.name}, {options.mode}, every {1e3 * controller.period:g} ms",
+            controller.period - settings.phase - settings.margin,
+        )
+        save_figure(figure, output / name)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,63 @@
+"""The chart of a control loop: its times and candidates over the run, and what it sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+_MARKS = ((1, "held", "#E69F00"), (2, "safe", "#D55E00"))
+_BLUE = "#0072B2"
+
+
+def plot_control(
+    records: Mapping[str, NDArray[Any]], period: float, title: str = "", deadline: float | None = None
+) -> Figure:
+    """Wake-up jitter, compute time and candidates of every step, and the steps that were not planned.
+
+    Args:
+        records: of `mbmf.Controller.records`, at least one step.
+        period: seconds.
+        deadline: seconds after the wake-up when a plan is to be there, drawn as a line.
+    """
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(3, 2, width_ratios=(4, 1), sharey="row", squeeze=False)
+    seconds = records["step"] * period
+    planned = records["kind"] == 0
+    rows = (
+        ("wake-up jitter (µs)", 1e6 * records["wake"], np.ones_like(planned)),
+        ("compute time (ms)", 1e3 * records["compute"], np.ones_like(planned)),
+        ("candidates per plan", records["candidates"], planned),
+    )
+    for (label, values, shown), (left, right) in zip(rows, axes, strict=True):
+        left.plot(seconds[shown], values[shown], ".", markersize=2, color=_BLUE, rasterized=True)
+        left.set_ylabel(label)
+        left.set_ylim(bottom=0)
+        left.grid(alpha=0.3)
+        if shown.any():
+            right.hist(values[shown], bins=60, orientation="horizontal", color=_BLUE)
+        right.set_xscale("log")
+        right.grid(alpha=0.3)
+    if deadline is not None:
+        axes[1, 0].axhline(1e3 * deadline, color="black", linewidth=1, linestyle="--", label="deadline")
+    for kind, name, color in _MARKS:
+        which = records["kind"] == kind
+        if which.any():
+            axes[1, 0].plot(
+                seconds[which],
+                1e3 * records["compute"][which],
+                "x",
+                color=color,
+                label=f"{name}: {which.sum()}",
+            )
+    if axes[1, 0].get_legend_handles_labels()[0]:
+        axes[1, 0].legend(loc="lower right", fontsize="small")
+    axes[2, 0].set_xlabel("seconds")
+    axes[2, 1].set_xlabel("steps")
+    figure.suptitle(title)
+    return figure
