@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -18,7 +19,8 @@ namespace mbmf::fixture {
 
 // A task of nstate states (all of them the simulation time) and naction motors.
 inline std::shared_ptr<const Task> make_task(int nstate, int naction, std::vector<Term> cost,
-                                             std::vector<StateBound> alive = {}) {
+                                             std::vector<StateBound> alive = {},
+                                             std::optional<PathCost> path = {}) {
   std::string xml =
       "<mujoco><worldbody><body><joint name='j' type='slide'/><geom size='.1'/></body></worldbody><actuator>";
   for (int i = 0; i < naction; ++i) xml += "<motor joint='j' ctrlrange='-1 1' ctrllimited='true'/>";
@@ -34,6 +36,7 @@ inline std::shared_ptr<const Task> make_task(int nstate, int naction, std::vecto
   spec.reward = {{TermKind::kConstant, 1.0, {}, {}, {}, {0, 0}}};
   spec.cost = std::move(cost);
   spec.alive = std::move(alive);
+  spec.path = std::move(path);
   spec.start_qpos = {0};
   spec.start_qvel = {0};
   return Task::load(mjb.data(), mjb.size(), std::move(spec));

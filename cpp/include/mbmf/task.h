@@ -140,6 +140,9 @@ class Task {
   // task's path, if it has one.
   void cost(const float* states, const float* actions, int k, int horizon, const PathStart& start,
             double* cost) const;
+  void cost(const float* states, const float* actions, int k, int horizon, double* out) const {
+    cost(states, actions, k, horizon, PathStart{}, out);
+  }
 
  private:
   Task(mjModel* model, TaskSpec spec);

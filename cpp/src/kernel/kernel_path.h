@@ -47,7 +47,7 @@ inline Vec turn_between(Vec heading, Vec direction) {
 
 // the point's cost for one vector of candidates, the first of which is number `first` of the scratch; they
 // move on along the path. x points at the vector's first row.
-Vec path_cost(const Path& path, const float* x, int first, const Scratch& s) {
+Vec path_cost(const Path& path, const float* x, int first, Mask dead, const Scratch& s) {
   std::int32_t* const segment = s.segment + first;
   const Vec px = load(x + path.x * kTile) - path.origin[0], py = load(x + path.y * kTile) - path.origin[1];
   const Leg leg = gather_legs(path, segment, 0), next = gather_legs(path, segment, 1);
@@ -75,6 +75,7 @@ Vec path_cost(const Path& path, const float* x, int first, const Scratch& s) {
     // nothing comes after the last waypoint
     for (int i = 0; i < kLanes; ++i) on[i] = segment[i] >= path.nleg - 1 ? 0 : on[i];
   }
+  on &= ~dead;
   distance = on ? next_distance : distance;
   const Vec along = on ? f : t + leg.number[7];
   Mask moved = load_mask(s.moved + first);

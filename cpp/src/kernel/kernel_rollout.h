@@ -117,16 +117,16 @@ void add_point(const Rollout& work, const float* x, int first, int lanes, const 
   std::int32_t* const gone = s.gone + first;
   for (int v = 0; v * kLanes < lanes; ++v) {
     const float* lane = x + v * kLanes;
+    Mask dead{}, broken{};
+    for (int i = 0; i < work.nalive; ++i) {
+      const Bound& bound = work.alive[i];
+      const Vec value = load(lane + bound.index * kTile);
+      dead |= outside(value, bound.low, bound.high, bound.low_open, bound.high_open);
+      broken |= (value - value) != 0.0f;
+    }
     Vec point = point_cost(work, lane);
-    if (work.path != nullptr) point = point + path_cost(*work.path, lane, first + v * kLanes, s);
+    if (work.path != nullptr) point = point + path_cost(*work.path, lane, first + v * kLanes, dead, s);
     if (work.nalive > 0) {
-      Mask dead{}, broken{};
-      for (int i = 0; i < work.nalive; ++i) {
-        const Bound& bound = work.alive[i];
-        const Vec value = load(lane + bound.index * kTile);
-        dead |= outside(value, bound.low, bound.high, bound.low_open, bound.high_open);
-        broken |= (value - value) != 0.0f;
-      }
       point = dead ? Vec{} : point;
       point = broken ? broadcast(__builtin_nanf("")) : point;
       const Mask out = dead | broken;
