@@ -1,7 +1,7 @@
 """Checks the installed C++ library: `python .ci/cpp_package.py <build folder of examples/cpp_controller>`.
 
-Exports a small model, lets the C++ programs plan from recorded states and drive a simulation in real time, and
-compares the actions with Python's, bit for bit.
+Exports a small model, lets the C++ programs plan from recorded states and drive a simulation in real time,
+and compares the actions with Python's, bit for bit.
 """
 
 from __future__ import annotations
