@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from mbmf.errors import ConfigError
+from mbmf.learning_schema import FineTuneConfig, ImitationConfig
 from mbmf.task import Task, load_task
 from mbmf.task_schema import ModelBasedConfig, ModelFreeConfig, Source, TaskConfig
 
@@ -199,7 +200,8 @@ def test_the_example_of_the_page_works(tmp_path):
 
 
 def test_the_table_of_presets_is_right():
-    lines = (DOCS / "presets.md").read_text(encoding="utf-8").splitlines()
+    page = (DOCS / "presets.md").read_text(encoding="utf-8").split("## Model-free learning")[0]
+    lines = page.splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
     rows = [row for row in rows if len(row) == 5]
     assert len(rows) > 10
@@ -211,8 +213,7 @@ def test_the_table_of_presets_is_right():
                 assert row[column] == f"{value['episodes']} × {value['steps']}"
             else:
                 assert float(row[column]) == value, (name, row)
-    section = lines.index("## Model-free learning")
-    described = {line.split("`")[1] for line in lines[:section] if line.startswith("| `")}
+    described = {line.split("`")[1] for line in lines if line.startswith("| `")}
     assert described == set(ModelBasedConfig.model_fields)
 
 
@@ -229,3 +230,28 @@ def test_the_page_describes_model_free_settings_and_metrics():
                 assert yaml.safe_load(default) == pytest.approx(values[row[0].strip(" `")])
     for key in ("steps_total", "reward_mean", "kl", "explained_variance", "seconds_update"):
         assert f"`{key}`" in metrics
+
+
+def test_the_page_describes_imitation_and_fine_tuning():
+    section = (DOCS / "presets.md").read_text(encoding="utf-8").split("## Imitation and fine-tuning")[1]
+    tables = [table.splitlines() for table in section.split("\n\n") if table.startswith("| ")]
+    rows = [{row.split("|")[1].strip(" `"): row.split("|") for row in table[2:]} for table in tables]
+    imitation, fine_tune, presets, metrics = rows
+    assert set(imitation) == set(ImitationConfig.model_fields)
+    assert set(fine_tune) == set(FineTuneConfig.model_fields)
+    names = ("swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward")
+    tasks = [load_task(name) for name in names]
+    for key, row in presets.items():
+        of_fine_tune = "of fine-tuning" in key or key == "std_on_mlp_policy"
+        name = key.split("`")[0]
+        for cell, task in zip(row[2:6], tasks, strict=True):
+            value = getattr(task.fine_tune if of_fine_tune else task.imitation, name)
+            if value is None:
+                value = "never" if name == "noise_from_iteration" else getattr(task.model_free, name)
+            assert yaml.safe_load(cell) == value, (key, task.name)
+    for key, row in imitation.items():
+        default = yaml.safe_load(row[4])
+        if default not in ("required", "never"):
+            assert default == ImitationConfig.model_fields[key].default
+    for key in ("steps_total", "loss_validation", "reward_mean", "steps_labelled", "seconds_labelling"):
+        assert any(f"`{key}`" in "|".join(row) for row in metrics.values())
