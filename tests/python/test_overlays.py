@@ -161,9 +161,26 @@ def test_video_of_a_recorded_episode_and_of_a_live_controller(
         assert len(list(reader)) == steps + 1
 
 
+@pytest.mark.usefixtures("rendering")
+def test_videos_of_paths(path_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of another path than the run's, whose plans are for that one; and of one that no run has followed."""
+    common = ["video", "--run_num=4", f"--runs_dir={path_runs}", "--width=32", "--height=32", "--plans=2"]
+    for args in (
+        ["--rollouts=paths/zigzag/iteration_1", "--episode=1"],
+        ["--live", "--steps=2", "--desired_traj_type=left_turn"],
+    ):
+        out = tmp_path / f"{len(args)}.mp4"
+        assert cli.main([*common, f"--output={out}", *args]) == 0
+        assert out.exists()
+    assert cli.main([*common, "--rollouts=paths/zigzag/iteration_2"]) == 2
+    assert "must be one of iteration_1, paths/zigzag/iteration_1, got" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["--run_num=1", "--desired_traj_type=left_turn"], "must be given with --live only: a recorded"),
+        (["--run_num=1", "--desired_traj_type=left_turn", "--live"], "path must be None for a robot that"),
         (["--run_num=-1"], "--run_num must be at least 0, got -1"),
         (["--run_num=9"], "run_9/config.yaml: run must exist, got none"),
         (["--run_num=1", "--steps=0"], "--steps must be at least 1, got 0"),

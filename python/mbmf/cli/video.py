@@ -26,14 +26,17 @@ class Options:
     """Number of the run: <runs_dir>/run_<run_num>."""
 
     rollouts: str | None = None
-    """Which rollouts: a name in the run's folder rollouts/, such as iteration_3 or saved; of a stage, for
-    instance, imitation/iteration_1 (default: those of the last iteration)."""
+    """Which rollouts: a name in the run's folder rollouts/, such as iteration_3 or saved; of a stage or
+    of another path imitation/iteration_1, paths/left_turn/iteration_1 (default: the last iteration's)."""
 
     episode: int = 0
     """Which of them, from 0; negative: from the end."""
 
     live: bool = False
     """Drive the robot now, by the run's latest model and MPC, in place of showing a recorded episode."""
+
+    desired_traj_type: str | None = None
+    """Path to follow, to drive: a name or a CSV file, as for mbmf mb (default: the run's)."""
 
     steps: int | None = None
     """Control steps to drive (default: the run's)."""
@@ -70,6 +73,11 @@ def run(options: Options) -> None:
 
     path = options.runs_dir / f"run_{options.run_num}"
     run, task, _ = open_model_based(path)
+    stage = (options.rollouts or "").rpartition("/")[0]
+    if stage.startswith("paths/"):
+        task = open_model_based(path / stage)[1]
+    if options.desired_traj_type is not None:
+        task = task.with_path(options.desired_traj_type)
     # before the minutes that driving may take
     with Renderer(task.model, options.width, options.height):
         pass
@@ -79,7 +87,8 @@ def run(options: Options) -> None:
         planner, model = _controller(run, task, options)
     if options.live:
         assert planner is not None
-        name, index, episodes = f"live_{options.seed}", 0, _drive(task, planner, options)
+        index, episodes = 0, _drive(task, planner, options)
+        name = f"live_{options.seed}" + (f"_{task.path.label}" if task.path is not None else "")
     else:
         name, index, episodes = _recorded(run, task, options)
     overlays: list[Overlay] = []
@@ -117,6 +126,10 @@ def _check(options: Options) -> None:
         raise ConfigError(f"--steps must be at least 1, got {options.steps}")
     if options.plans is not None and options.plans < 0:
         raise ConfigError(f"--plans must be at least 0, got {options.plans}")
+    if options.desired_traj_type is not None and not options.live:
+        raise ConfigError(
+            "--desired_traj_type must be given with --live only: a recorded episode has its path"
+        )
     if options.live and (options.rollouts is not None or options.episode != 0):
         raise ConfigError(
             "--rollouts and --episode must not be given with --live: it drives, they are recorded"
@@ -155,10 +168,9 @@ def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episode
     stage, _, last = name.rpartition("/")
     path = run.path / stage / "rollouts" / f"{last}.npz"
     if not path.is_file():
-        have = [
-            found.relative_to(run.path).as_posix().replace("rollouts/", "").removesuffix(".npz")
-            for found in sorted([*run.path.glob("rollouts/*.npz"), *run.path.glob("*/rollouts/*.npz")])
-        ]
+        found = run.path.glob("**/rollouts/*.npz")
+        names = {each.relative_to(run.path).as_posix().replace("rollouts/", "") for each in found}
+        have = sorted((each.removesuffix(".npz") for each in names), key=lambda each: (each.count("/"), each))
         raise DataError(f"--rollouts must be one of {', '.join(have) or 'none that exists'}, got {name}")
     episodes = Episodes.load(path, task=task)
     if not -len(episodes) <= options.episode < len(episodes):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _BEST = (0.10, 0.85, 0.30, 1.0)
 _OTHERS = (0.25, 0.55, 1.00, 0.6)
 _TRAIL = (0.05, 0.05, 0.05, 1.0)
-_PATH = (0.95, 0.62, 0.0, 1.0)
-_SEGMENT = (0.85, 0.15, 0.1, 1.0)
+_PATH = (0.55, 0.25, 0.9, 1.0)
+_SEGMENT = (1.0, 0.1, 0.45, 1.0)
 _BEST_RADIUS, _RADIUS = 0.02, 0.008  # metres
 _CHUNK_BYTES = 64 << 20
 
@@ -136,7 +136,7 @@ class Trail:
 
 
 class Path:
-    """The path that an episode follows (orange), and the segment that it is on (red).
+    """The path that an episode follows (purple), and the segment that it is on (red).
 
     Args:
         task: which follows paths.
@@ -156,7 +156,7 @@ class Path:
     def __call__(self, step: int) -> list[Line]:
         now = min(int(self._segments[step]), len(self._points) - 2)
         return [
-            Line(self._points, _PATH, _RADIUS),
+            Line(self._points, _PATH, 2 * _RADIUS),
             Line(self._points[now : now + 2], _SEGMENT, _BEST_RADIUS),
         ]
 

@@ -102,7 +102,7 @@ def _draw_upright(axes: Axes, panel: Followed) -> None:
         seconds = np.asarray(np.arange(len(places)) * panel.dt, np.float64)
         target = ends[np.minimum(segments, len(ends) - 1)]
         label = "waypoint that it makes for" if i == 0 else None
-        axes.plot(seconds, target, "--", color=_PATH, linewidth=1, drawstyle="steps-post", label=label)
+        axes.plot(seconds, target, "--", color=color, linewidth=1, drawstyle="steps-post", label=label)
         axes.plot(seconds, places[:, 0], color=color, linewidth=1.4, label=f"rollout {i}")
         _mark(axes, seconds, places[:, 0], segments, color)
     axes.set_xlabel("time [s]")

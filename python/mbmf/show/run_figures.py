@@ -160,7 +160,8 @@ def _panels(folder: Path, name: str, note: Note) -> list[Followed]:
 def _tracking(figures: Record) -> str:
     """The figures of an iteration's rollouts, in a line."""
     done = f"{figures['completed']} of {len(figures['rollouts'])}"
-    apart = f"{figures['distance_mean']:.2f} m off the path, at most {figures['distance_max']:.2f} m"
+    most = max(rollout["distance_max"] for rollout in figures["rollouts"])
+    apart = f"{figures['distance_mean']:.2f} m off the path, at most {most:.2f} m"
     return f"{done} past segment {figures['last_segment']}; {apart}"
 
 
