@@ -139,11 +139,15 @@ def run(options: Options) -> None:
         + f", at most {planner.candidates} candidates of {planner.horizon} steps",
         soft_wrap=True,
     )
+    # a path begins where the robot is at first: it is followed in one episode
+    length = None if task.path is None else steps
     with _watching(options, task, steps, console) as watch:
         if controller is not None:
-            drive = drive_in_real_time(controller, steps, seed=options.seed, watch=watch)
+            drive = drive_in_real_time(
+                controller, steps, seed=options.seed, episode_steps=length, watch=watch
+            )
         else:
-            drive = drive_without_clock(planner, steps, seed=options.seed, watch=watch)
+            drive = drive_without_clock(planner, steps, seed=options.seed, episode_steps=length, watch=watch)
     _report(console, drive, task)
     _write(options, output, drive, controller, task)
     console.print(f"Everything is in {output}", soft_wrap=True)
