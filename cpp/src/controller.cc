@@ -402,8 +402,8 @@ void Controller::start(TimePoint first) {
   m.have_state = m.on_path = false;
   m.stop.store(false);
   m.settled.store(0);
-  m.active.store(true);
   m.thread = std::thread([&m] { m.loop(); });
+  m.active.store(true);
   std::vector<std::thread::native_handle_type> threads = m.planner.thread_handles();
   threads.push_back(m.thread.native_handle());
   m.refused = apply_settings(m.options.thread, threads);
