@@ -130,6 +130,8 @@ struct Controller::Impl {
   std::vector<float> sent;        // (2 * kMaxInFlight, naction) by tick
   std::vector<std::int64_t> sent_tick;
   std::int64_t newest_tick = -1;
+  PathStart path_start;  // where the next plan begins on the task's path
+  bool on_path = false;
   double rate = 0;  // candidates a second
   TimePoint woke_before;
 
@@ -236,9 +238,22 @@ struct Controller::Impl {
     std::copy(options.safe_action.begin(), options.safe_action.end(), action);
   }
 
+  // a path begins where the robot is first seen
+  void begin_path() {
+    if (on_path || !task->spec().path.has_value()) return;
+    const PathCost& path = *task->spec().path;
+    path_start = {};
+    if (path.relative) {
+      path_start.origin[0] = measured.state[static_cast<std::size_t>(path.x)];
+      path_start.origin[1] = measured.state[static_cast<std::size_t>(path.y)];
+    }
+    on_path = true;
+  }
+
   PlanLimits limits_at(std::int64_t tick) {
     PlanLimits limits;
     limits.predict = false;
+    limits.at = path_start;
     if (options.mode == PlanMode::kAnytime) limits.deadline = tick_time(tick) - to_ns(options.margin);
     if (options.mode == PlanMode::kFitted) {
       limits.candidates = std::clamp(static_cast<std::int64_t>(options.share * options.period * rate),
@@ -284,6 +299,7 @@ struct Controller::Impl {
     if (have_state) record.age_ns = (woke - measured.when).count();
     if (record.fault == Fault::kNone) {
       try {
+        begin_path();
         roll_forward(tick + 1);
         timed_plan(from.data(), static_cast<std::uint64_t>(tick + 1), limits_at(tick + 1));
         record.candidates = plan.candidates_done;
@@ -299,6 +315,7 @@ struct Controller::Impl {
     if (record.fault == Fault::kNone) {
       std::copy(plan.actions.begin(), plan.actions.end(), last.begin());
       last_tick = tick + 1;
+      path_start.segment = plan.segment;
       record.kind = StepKind::kPlanned;
       send(tick + 1, record.kind, record.fault, last.data());
     } else {
@@ -382,11 +399,11 @@ void Controller::start(TimePoint first) {
   m.start = first;
   m.last_tick = m.newest_tick = -1;
   std::fill(m.sent_tick.begin(), m.sent_tick.end(), -1);
-  m.have_state = false;
+  m.have_state = m.on_path = false;
   m.stop.store(false);
   m.settled.store(0);
-  m.active.store(true);
   m.thread = std::thread([&m] { m.loop(); });
+  m.active.store(true);
   std::vector<std::thread::native_handle_type> threads = m.planner.thread_handles();
   threads.push_back(m.thread.native_handle());
   m.refused = apply_settings(m.options.thread, threads);

@@ -41,6 +41,7 @@ class JsonField {
   std::vector<JsonField> items(std::size_t most = 100'000) const;
   std::vector<std::pair<std::string, JsonField>> members() const;
 
+  bool is_null() const { return value_->type == Json::Type::kNull; }
   std::string text() const;
   bool boolean() const;
   double number() const;                   // finite

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -139,11 +143,15 @@ def run(options: Options) -> None:
         + f", at most {planner.candidates} candidates of {planner.horizon} steps",
         soft_wrap=True,
     )
+    # a path begins where the robot is at first: it is followed in one episode
+    length = None if task.path is None else steps
     with _watching(options, task, steps, console) as watch:
         if controller is not None:
-            drive = drive_in_real_time(controller, steps, seed=options.seed, watch=watch)
+            drive = drive_in_real_time(
+                controller, steps, seed=options.seed, episode_steps=length, watch=watch
+            )
         else:
-            drive = drive_without_clock(planner, steps, seed=options.seed, watch=watch)
+            drive = drive_without_clock(planner, steps, seed=options.seed, episode_steps=length, watch=watch)
     _report(console, drive, task)
     _write(options, output, drive, controller, task)
     console.print(f"Everything is in {output}", soft_wrap=True)
@@ -187,19 +195,33 @@ def _watching(options: Options, task: Task, steps: int, console: Console) -> Ite
     from rich.progress import Progress
 
     with ExitStack() as stack:
-        # four times a second is enough, and leaves the CPUs to the loop
+        # redrawn by this thread, once a second, so that no other one competes with the loop
         progress = stack.enter_context(
-            Progress(console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal)
+            Progress(console=console, transient=True, auto_refresh=False, disable=not console.is_terminal)
         )
         bar = progress.add_task("driving", total=steps)
         show = _viewer(task, console, stack) if options.view else None
+        shown = -math.inf
 
         def watch(done: int, row: npt.NDArray[np.float64]) -> None:
-            progress.update(bar, completed=done)
+            nonlocal shown
+            if shown == -math.inf and options.clock:
+                _yield_to_the_loop()
+            if time.monotonic() - shown > 1:
+                shown = time.monotonic()
+                progress.update(bar, completed=done, refresh=True)
             if show is not None:
                 show(row)
 
         yield watch
+
+
+def _yield_to_the_loop() -> None:
+    """Lets this thread, which only watches from here on, run when nothing else wants to."""
+    # what other systems than Linux would do to the whole process
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _viewer(
