@@ -125,6 +125,8 @@ struct Controller::Impl {
   std::vector<double> from;      // what is planned from
   std::vector<float> under_way;  // (kMaxInFlight, naction)
   Plan plan;
+  PathStart on_path;              // where the next plan begins, on a task's path
+  bool path_begun = false;        // with the first state that was planned from
   std::vector<float> last, warm;  // (horizon, naction) of the last plan that was sent
   std::int64_t last_tick = -1;    // from which it acts; -1: there is none
   std::vector<float> sent;        // (2 * kMaxInFlight, naction) by tick
@@ -236,9 +238,19 @@ struct Controller::Impl {
     std::copy(options.safe_action.begin(), options.safe_action.end(), action);
   }
 
+  // waypoints that are relative begin where the robot is
+  void begin_path() {
+    const std::optional<PathCost>& path = task->spec().path;
+    path_begun = true;
+    if (!path || !path->relative) return;
+    on_path.origin[0] = from[static_cast<std::size_t>(path->x)];
+    on_path.origin[1] = from[static_cast<std::size_t>(path->y)];
+  }
+
   PlanLimits limits_at(std::int64_t tick) {
     PlanLimits limits;
     limits.predict = false;
+    limits.at = on_path;
     if (options.mode == PlanMode::kAnytime) limits.deadline = tick_time(tick) - to_ns(options.margin);
     if (options.mode == PlanMode::kFitted) {
       limits.candidates = std::clamp(static_cast<std::int64_t>(options.share * options.period * rate),
@@ -285,6 +297,7 @@ struct Controller::Impl {
     if (record.fault == Fault::kNone) {
       try {
         roll_forward(tick + 1);
+        if (!path_begun) begin_path();
         timed_plan(from.data(), static_cast<std::uint64_t>(tick + 1), limits_at(tick + 1));
         record.candidates = plan.candidates_done;
       } catch (const Error&) {
@@ -299,6 +312,7 @@ struct Controller::Impl {
     if (record.fault == Fault::kNone) {
       std::copy(plan.actions.begin(), plan.actions.end(), last.begin());
       last_tick = tick + 1;
+      on_path.segment = plan.segment;
       record.kind = StepKind::kPlanned;
       send(tick + 1, record.kind, record.fault, last.data());
     } else {
@@ -380,6 +394,8 @@ void Controller::start(TimePoint first) {
   }
   for (Histogram* histogram : {&m.period_times, &m.compute_times, &m.jitter, &m.ages}) histogram->clear();
   m.start = first;
+  m.on_path = {};
+  m.path_begun = false;
   m.last_tick = m.newest_tick = -1;
   std::fill(m.sent_tick.begin(), m.sent_tick.end(), -1);
   m.have_state = false;

@@ -5,6 +5,8 @@
 // before tick k + 1, and sends. An action that is not there by then is late: it is counted and never sent.
 // After an overrun the ticks that have passed are skipped, not made up for.
 //
+// On a task with a path the loop keeps the segment; relative waypoints begin where the first plan does.
+//
 // Watchdog: where the state is missing, old or not finite, or the plan late, the loop sends the next actions
 // of the last plan for a set number of steps, and then the task's safe action, until all is well again. Every
 // step says which it was, and why.
@@ -13,8 +15,8 @@
 // wait; and the planner's other threads, which sleep between plans, are woken by a futex. (With nthread = 1
 // there are none.)
 //
-// Threads: put_state is for one thread, get_action for one, status for one, statistics for any; the others for
-// the thread that made the controller.
+// Threads: put_state is for one thread, get_action for one, status for one, statistics for any; the others
+// for the thread that made the controller.
 
 #ifndef MBMF_CONTROLLER_H_
 #define MBMF_CONTROLLER_H_
