@@ -69,10 +69,31 @@ Reset reset(const JsonField& field) {
   return r;
 }
 
+PathCost path(const JsonField& field) {
+  field.only({"waypoints", "relative", "x", "y", "heading", "distance", "far", "far_factor", "forward",
+              "turn", "turn_limit", "turn_beyond", "strict", "last_segment"});
+  PathCost p;
+  p.waypoints = field["waypoints"].numbers();
+  p.relative = field["relative"].boolean();
+  p.x = static_cast<int>(field["x"].integer(0, kMaxInt));
+  p.y = static_cast<int>(field["y"].integer(0, kMaxInt));
+  p.heading = static_cast<int>(field["heading"].integer(-1, kMaxInt));
+  p.distance = field["distance"].number();
+  p.far = field["far"].number_or(kInfinity);
+  p.far_factor = field["far_factor"].number();
+  p.forward = field["forward"].number();
+  p.turn = field["turn"].number();
+  p.turn_limit = field["turn_limit"].number_or(kInfinity);
+  p.turn_beyond = field["turn_beyond"].number();
+  p.strict = field["strict"].boolean();
+  p.last_segment = static_cast<int>(field["last_segment"].integer(0, kMaxInt));
+  return p;
+}
+
 }  // namespace
 
 TaskSpec task_from_json(const JsonField& field) {
-  field.only({"name", "physics_steps", "state", "observation", "reward", "cost", "alive", "healthy",
+  field.only({"name", "physics_steps", "state", "observation", "reward", "cost", "path", "alive", "healthy",
               "start_qpos", "start_qvel", "reset", "safe_action"});
   TaskSpec spec;
   spec.name = field["name"].text();
@@ -81,6 +102,7 @@ TaskSpec task_from_json(const JsonField& field) {
   spec.observation = channels(field["observation"]);
   spec.reward = terms(field["reward"]);
   spec.cost = terms(field["cost"]);
+  for (const JsonField& item : field["path"].items(1)) spec.path = path(item);  // none or one
   for (const JsonField& item : field["alive"].items()) {
     item.only({"index", "bounds"});
     spec.alive.push_back({static_cast<int>(item["index"].integer(0, kMaxInt)), bounds(item["bounds"])});

@@ -230,6 +230,22 @@ def _reset(reset: _core.Reset) -> dict[str, Any]:
     }
 
 
+def _path(path: _core.PathCost) -> dict[str, Any]:
+    numbers = {
+        key: getattr(path, key)
+        for key in ("x", "y", "heading", "distance", "far_factor", "forward", "turn", "turn_beyond")
+    }
+    return {
+        "waypoints": path.waypoints.ravel().tolist(),
+        "relative": path.relative,
+        **numbers,
+        "far": _end(path.far),
+        "turn_limit": _end(path.turn_limit),
+        "strict": path.strict,
+        "last_segment": path.last_segment,
+    }
+
+
 def _task(spec: _core.TaskSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
@@ -238,6 +254,7 @@ def _task(spec: _core.TaskSpec) -> dict[str, Any]:
         "observation": [_channel(channel) for channel in spec.observation],
         "reward": _terms(spec.reward),
         "cost": _terms(spec.cost),
+        "path": [] if spec.path is None else [_path(spec.path)],
         "alive": [{"index": bound.index, "bounds": _bounds(bound.bounds)} for bound in spec.alive],
         "healthy": [
             {"channel": _channel(bound.channel), "bounds": _bounds(bound.bounds)} for bound in spec.healthy
