@@ -117,7 +117,7 @@ def _shown(panel: Followed) -> FloatArray:
 
 def _mark(axes: Axes, x: FloatArray, y: FloatArray, segments: NDArray[np.integer], color: str) -> None:
     """Start, end, and where the current segment changed."""
-    axes.plot(x[:1], y[:1], "o", color=color, markersize=6)
-    axes.plot(x[-1:], y[-1:], "X", color=color, markersize=8, markeredgecolor="white")
+    axes.plot(x[:1], y[:1], "o", color=color, markersize=6, zorder=4)
+    axes.plot(x[-1:], y[-1:], "X", color=color, markersize=9, markeredgecolor="white", zorder=4)
     changes = np.flatnonzero(np.diff(segments)) + 1
     axes.plot(x[changes], y[changes], "o", color=color, markersize=5, markerfacecolor="white")
