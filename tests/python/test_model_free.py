@@ -382,10 +382,10 @@ def test_settings_name_what_is_wrong(task: mbmf.Task) -> None:
         mf.settings_of(task, discount=2)
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_numbers(folder: Path, task: mbmf.Task) -> None:
+def test_killed_at_random_moments_it_ends_with_the_same_numbers(folder: Path) -> None:
     """`kill -9` ten times, each at a random moment of an iteration, resumed each time."""
     iterations, kills = 60, 10
-    learn(folder / "whole", task, iterations=iterations)
+    learn(folder / "whole", mbmf.load_task(folder / "small.yaml"), iterations=iterations)
     command = ["mf", f"--which_agent={folder / 'small.yaml'}", f"--runs_dir={folder / 'runs'}"]
     command += [f"--num_trpo_iters={iterations}", "--num_workers_trpo=2"]
     path, moments = folder / "runs/mf_small_1", random.Random(0)
