@@ -83,9 +83,11 @@ std::map<std::string, std::string> read_files(const std::string& folder) {
   const std::string sums_path = folder + "/" + kSums;
   std::map<std::string, std::string> files;
   for (const auto& [name, digest] : parse_sums(read_file(sums_path, kMaxSums), sums_path)) {
-    std::string bytes = read_file(folder + "/" + name, kMaxFile);
+    std::string path = folder;
+    path.append("/").append(name);
+    std::string bytes = read_file(path, kMaxFile);
     if (sha256(bytes.data(), bytes.size()) != digest) {
-      throw Error(folder + "/" + name + " must be as it was exported, got a file with another checksum");
+      throw Error(path.append(" must be as it was exported, got a file with another checksum"));
     }
     files.emplace(name, std::move(bytes));
   }

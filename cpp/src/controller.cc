@@ -182,13 +182,20 @@ struct Controller::Impl {
     }
   }
 
-  // plans, and keeps the rate
-  void timed_plan(const double* state, std::uint64_t step, const PlanLimits& limits) {
+  // plans, and keeps the rate; false if no candidate has a finite cost
+  bool timed_plan(const double* state, std::uint64_t step, const PlanLimits& limits) {
     const TimePoint begin = steady_clock::now();
-    planner.plan(state, options.episode, step, limits, &plan);
+    if (!planner.try_plan(state, options.episode, step, limits, &plan)) return false;
     const double seconds = std::chrono::duration<double>(steady_clock::now() - begin).count();
     const double now = static_cast<double>(plan.candidates_done) / std::max(seconds, 1e-9);
     rate = rate == 0 ? now : rate + (now - rate) / 8;
+    return true;
+  }
+
+  // whether all numbers are finite in float32
+  static bool usable(const std::vector<double>& state) {
+    return std::all_of(state.begin(), state.end(),
+                       [](double x) { return std::abs(x) <= std::numeric_limits<float>::max(); });
   }
 
   TimePoint tick_time(std::int64_t tick) const { return start + tick * period; }
@@ -206,9 +213,7 @@ struct Controller::Impl {
       have_state = true;
     }
     if (!have_state) return Fault::kNoState;
-    for (const double x : measured.state) {
-      if (!(std::abs(x) <= std::numeric_limits<float>::max())) return Fault::kBadState;
-    }
+    if (!usable(measured.state)) return Fault::kBadState;
     return now - measured.when > to_ns(options.stale_after) ? Fault::kStaleState : Fault::kNone;
   }
 
@@ -298,18 +303,17 @@ struct Controller::Impl {
     record.fault = take_state(woke);
     if (have_state) record.age_ns = (woke - measured.when).count();
     if (record.fault == Fault::kNone) {
-      try {
-        begin_path();
-        roll_forward(tick + 1);
-        timed_plan(from.data(), static_cast<std::uint64_t>(tick + 1), limits_at(tick + 1));
+      begin_path();
+      roll_forward(tick + 1);
+      // rolled forward a state may end beyond float32
+      if (usable(from) &&
+          timed_plan(from.data(), static_cast<std::uint64_t>(tick + 1), limits_at(tick + 1))) {
         record.candidates = plan.candidates_done;
-      } catch (const Error&) {
+      } else {
         record.fault = Fault::kNoPlan;
-      } catch (const std::invalid_argument&) {
-        record.fault = Fault::kNoPlan;  // rolled forward to where float32 ends
       }
     }
-    TimePoint now = steady_clock::now();
+    const TimePoint now = steady_clock::now();
     if (record.fault == Fault::kNone && now > tick_time(tick + 1)) record.fault = Fault::kLatePlan;
 
     if (record.fault == Fault::kNone) {

@@ -89,8 +89,8 @@ class Parser {
       std::string key = string();
       if (!seen.insert(key).second) fail("a key twice");
       expect(':', "a colon is missing");
-      Json member = parse(depth + 1);
-      value->members.emplace_back(std::move(key), std::move(member));
+      value->keys.push_back(std::move(key));
+      value->items.push_back(parse(depth + 1));
       space();
       if (peek() == '}') break;
       expect(',', "a comma is missing");
@@ -229,10 +229,10 @@ const Json& JsonField::as(Json::Type type, const char* what) const {
 }
 
 void JsonField::only(std::initializer_list<const char*> keys) const {
-  const Json& object = as(Json::Type::kObject, "an object");
-  for (const auto& [key, value] : object.members) {
-    if (std::find(keys.begin(), keys.end(), key) == keys.end())
+  for (const std::string& key : as(Json::Type::kObject, "an object").keys) {
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
       fail("without the key \"" + key.substr(0, 40) + "\"");
+    }
   }
   for (const char* key : keys) {
     if (!has(key)) fail(std::string("with the key \"") + key + "\"");
@@ -240,15 +240,15 @@ void JsonField::only(std::initializer_list<const char*> keys) const {
 }
 
 bool JsonField::has(const std::string& key) const {
-  const auto& members = as(Json::Type::kObject, "an object").members;
-  return std::any_of(members.begin(), members.end(), [&](const auto& member) { return member.first == key; });
+  const std::vector<std::string>& keys = as(Json::Type::kObject, "an object").keys;
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
 JsonField JsonField::operator[](const std::string& key) const {
-  for (const auto& [name, value] : as(Json::Type::kObject, "an object").members) {
-    if (name == key) return {value, where_ + "." + key};
-  }
-  fail("with the key \"" + key + "\"");
+  const Json& object = as(Json::Type::kObject, "an object");
+  const auto found = std::find(object.keys.begin(), object.keys.end(), key);
+  if (found == object.keys.end()) fail("with the key \"" + key + "\"");
+  return {object.items[static_cast<std::size_t>(found - object.keys.begin())], where_ + "." + key};
 }
 
 std::vector<JsonField> JsonField::items(std::size_t most) const {
@@ -262,9 +262,11 @@ std::vector<JsonField> JsonField::items(std::size_t most) const {
 }
 
 std::vector<std::pair<std::string, JsonField>> JsonField::members() const {
+  const Json& object = as(Json::Type::kObject, "an object");
   std::vector<std::pair<std::string, JsonField>> fields;
-  for (const auto& [key, value] : as(Json::Type::kObject, "an object").members) {
-    fields.emplace_back(key, JsonField(value, where_ + "." + key.substr(0, 80)));
+  for (std::size_t i = 0; i < object.keys.size(); ++i) {
+    fields.emplace_back(object.keys[i],
+                        JsonField(object.items[i], where_ + "." + object.keys[i].substr(0, 80)));
   }
   return fields;
 }

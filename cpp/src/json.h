@@ -1,7 +1,7 @@
 // Strict JSON (RFC 8259), for the files that this project writes itself.
 //
 // Everything that is not exactly right throws mbmf::Error: text after the value, a key twice, nesting beyond
-// 32, numbers beyond float64, malformed escapes. Members keep their order.
+// 32, numbers beyond float64, malformed escapes.
 
 #ifndef MBMF_SRC_JSON_H_
 #define MBMF_SRC_JSON_H_
@@ -20,9 +20,9 @@ struct Json {
   Type type = Type::kNull;
   bool boolean = false;
   double number = 0;
-  std::string text;  // of a string; of a number, as it is written
-  std::vector<Json> items;
-  std::vector<std::pair<std::string, Json>> members;
+  std::string text;               // of a string; of a number, as it is written
+  std::vector<std::string> keys;  // of an object, in order
+  std::vector<Json> items;        // of a list, or of an object, one to each key
 
   static Json parse(std::string_view text);
 };

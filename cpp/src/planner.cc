@@ -185,9 +185,9 @@ struct RandomShooting::Impl {
     }
   }
 
-  // the best of the candidates that the limits leave time for
-  void search_within(const double* state, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
-                     Plan* plan) {
+  // the best of the candidates that the limits leave time for; not finite, and no plan, if none is
+  BestCandidate search_within(const double* state, std::uint64_t episode, std::uint64_t step,
+                              const PlanLimits& limits, Plan* plan) {
     const std::int64_t candidates = limits.candidates == 0 ? options.candidates : limits.candidates;
     if (candidates < 1 || candidates > options.candidates) {
       throw_invalid("limits.candidates must be in [0, ", options.candidates, "], got ", limits.candidates);
@@ -230,7 +230,7 @@ struct RandomShooting::Impl {
         this, candidates, stop);
 
     const Nanoseconds searched = monotonic_now();
-    found.best.require_found(episode, step, "the model's predictions or the cost overflow");
+    if (!std::isfinite(found.best.cost)) return found.best;
     plan->candidate = found.best.candidate;
     plan->cost = found.best.cost;
     plan->candidates_done = found.done;
@@ -245,9 +245,10 @@ struct RandomShooting::Impl {
     const Nanoseconds chosen = monotonic_now();
     finish.add(static_cast<double>(chosen - searched));
     plan->states.resize(limits.predict ? static_cast<std::size_t>(options.horizon + 1) * nstate : 0);
-    if (!limits.predict) return;
+    if (!limits.predict) return found.best;
     follow(s.start.data(), plan);
     predict.add(static_cast<double>(monotonic_now() - chosen));
+    return found.best;
   }
 
   // the predicted states of the plan's actions
@@ -321,7 +322,13 @@ void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint6
 
 void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint64_t step,
                           const PlanLimits& limits, Plan* plan) {
-  impl_->search_within(state, episode, step, limits, plan);
+  const BestCandidate best = impl_->search_within(state, episode, step, limits, plan);
+  best.require_found(episode, step, "the model's predictions or the cost overflow");
+}
+
+bool RandomShooting::try_plan(const double* state, std::uint64_t episode, std::uint64_t step,
+                              const PlanLimits& limits, Plan* plan) {
+  return std::isfinite(impl_->search_within(state, episode, step, limits, plan).cost);
 }
 
 void RandomShooting::roll_forward(const double* state, const float* actions, int steps, double* predicted) {

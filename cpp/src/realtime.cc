@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "mbmf/error.h"
 #include "pause.h"

@@ -36,6 +36,8 @@ def test_in_real_time(
 ) -> None:
     for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(variable, raising=False)
+    # the other tests are to run at the priority that they had
+    monkeypatch.setattr("mbmf.cli.control._yield_to_the_loop", lambda: None)
     out = tmp_path / "out"
     args = [f"--runs_dir={runs}", "--run_num=0", "--seconds=0.8", f"--output={out}"]
     assert cli.main(["control", *args, "--record", "--view", "--warm_start", "--nthread=1"]) == 0

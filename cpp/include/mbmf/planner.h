@@ -149,6 +149,10 @@ class RandomShooting : public Planner {
   // Bytes of working memory of a thread, with all that the threads share; the packed weights are not in it.
   std::int64_t scratch_bytes() const;
 
+  // The same, for a control loop: false, and no exception, where no candidate has a finite cost.
+  bool try_plan(const double* state, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
+                Plan* plan);
+
   // Where the model expects the robot to be after some actions: state (nstate), actions (steps, naction) ->
   // predicted (nstate), which may be the state itself. steps at most the horizon or 64. Does not allocate.
   void roll_forward(const double* state, const float* actions, int steps, double* predicted);
