@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
@@ -250,4 +251,3 @@ def _same_word(name: str, known: list[str]) -> str | None:
         return text.lower().replace("-", "").replace("_", "").replace(" ", "")
 
     return next((other for other in known if plain(other) == plain(name)), None)
-
