@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,9 +111,10 @@ def follow(config: TaskConfig, path: object, segment_rule: str | None, file: str
     if path is None and segment_rule is None:
         return config
     if config.path is None:
+        argument, value = ("segment_rule", segment_rule) if path is None else ("path", path)
         raise ConfigError(
-            f"{file}: path must be None for a robot that does not say its x and y (the task's file has no "
-            f"section path), got {show(path)}; presets that follow paths: {', '.join(followers())}"
+            f"{file}: {argument} must be None for a robot that does not say its x and y (the task's file has "
+            f"no section path), got {show(value)}; presets that follow paths: {', '.join(followers())}"
         )
     section = config.path
     if segment_rule is not None:
@@ -251,8 +251,3 @@ def _same_word(name: str, known: list[str]) -> str | None:
         return text.lower().replace("-", "").replace("_", "").replace(" ", "")
 
     return next((other for other in known if plain(other) == plain(name)), None)
-
-
-def summary(path: TaskPath) -> dict[str, Any]:
-    """What a run's records say of the path."""
-    return {"name": path.name, "segment_rule": path.segment_rule, "last_segment": path.last_segment}
