@@ -27,6 +27,12 @@ def rendering() -> None:
         pytest.skip(str(error))
 
 
+@pytest.fixture
+def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is visualised becomes a video, also where there is a display."""
+    monkeypatch.setattr("mbmf.show.viewer.has_display", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run_1 of ``mbmf mb``: the swimmer, two iterations, tiny. Read only."""

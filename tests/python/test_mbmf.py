@@ -211,7 +211,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(folder: Path, wh
     assert both(folder) == both(whole)
 
 
-@pytest.mark.usefixtures("rendering")
+@pytest.mark.usefixtures("rendering", "no_display")
 def test_videos(folder: Path) -> None:
     flags = ("--might_render", "--visualize_mlp_policy", "--visualize_on_policy_rollouts")
     assert main(command(folder, *flags, "--max_steps=1")) == 0

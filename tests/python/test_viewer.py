@@ -23,13 +23,6 @@ def episodes(small_runs: Path) -> mbmf.Episodes:
     return mbmf.Episodes.load(small_runs / "run_1/rollouts/iteration_1.npz")
 
 
-@pytest.fixture
-def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(viewer.sys, "platform", "linux")
-
-
 class Window:
     """Stands in for the viewer's; it is closed by its user after ``lasts`` pictures."""
 
@@ -177,3 +170,30 @@ def test_the_flags_of_mb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     events.Reload()
     assert set(events.Tags()["images"]) == {"reward", "losses", "paths"}
     assert "reward_mean" in events.Tags()["scalars"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("darwin", {}, True),
+    ],
+)
+def test_displays(
+    platform: str, environment: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewer.sys, "platform", platform)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert viewer.has_display() is expected
+
+
+def test_a_display_is_announced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(viewer, "has_display", lambda: True)
+    said: list[str] = []
+    viewer.announce(short_task(), tmp_path, said.append)
+    assert said == ["what is visualised is shown in the viewer, which closes by itself"]

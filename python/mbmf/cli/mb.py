@@ -112,7 +112,9 @@ def run(options: Options) -> None:
         for each in caught:
             observer.note(str(each.message))
         if options.might_render or options.visualize_MPC_rollout:
-            _check_rendering(task, directory, observer)
+            from mbmf.show.viewer import announce
+
+            announce(task, directory.video("").parent, observer.note)
         if directory.summary() is not None:
             observer.note("the run is finished already; --overwrite starts it anew")
         try:
@@ -136,23 +138,6 @@ def _check(options: Options) -> None:
     ):
         if value < least:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
-
-
-def _check_rendering(task: Task, directory: Run, observer: ConsoleObserver) -> None:
-    """Says, before hours of work, where what is to be seen will be seen."""
-    from mbmf.renderer import Renderer, RenderError
-    from mbmf.show.viewer import has_display
-
-    if has_display():
-        observer.note("what is visualised is shown in the viewer, which closes by itself")
-        return
-    try:
-        with Renderer(task.model):
-            observer.note(
-                f"there is no display: what is visualised will be videos in {directory.video('').parent}"
-            )
-    except RenderError as error:
-        observer.note(str(error))
 
 
 def _show(

@@ -56,13 +56,14 @@ class Options:
     """Stop once the mean return of an iteration's episodes is so high."""
 
     might_render: bool = False
-    """Check before the run that this machine can render, and say so if it cannot."""
+    """Say before the run where what is visualised will be seen: in the viewer, in videos, or not at all."""
 
     visualize_mlp_policy: bool = False
-    """Write a video of the imitation policy, before fine-tuning, to imitation/videos/."""
+    """Show the imitation policy before fine-tuning: in MuJoCo's viewer, or without a display as a video in
+    imitation/videos/."""
 
     visualize_on_policy_rollouts: bool = False
-    """After each iteration of imitation write a video of the first rollout that MPC labelled."""
+    """After each iteration of imitation show the first rollout that MPC labelled, in the same way."""
 
     print_minimal: bool = False
     """Print a line per iteration, no progress."""
@@ -151,7 +152,9 @@ def _imitate(
             ),
         )
         if options.might_render or options.visualize_mlp_policy or options.visualize_on_policy_rollouts:
-            _check_rendering(task, console)
+            from mbmf.show.viewer import announce
+
+            announce(task, directory.video("").parent, console.note)
         summary = imitation.imitate(
             task, directory, source, seed=seed, nthread=options.nthread, observer=console
         )
@@ -219,16 +222,6 @@ def _check(options: Options) -> None:
         raise ConfigError("--overwrite must not be given together with --resume: one replaces the run")
 
 
-def _check_rendering(task: Task, console: ImitationConsole) -> None:
-    from mbmf.renderer import Renderer, RenderError
-
-    try:
-        with Renderer(task.model):
-            pass
-    except RenderError as error:
-        console.note(str(error))
-
-
 def _show(
     options: Options,
     task: Task,
@@ -238,7 +231,7 @@ def _show(
     tests: Episodes,
     labelled: Episodes | None,
 ) -> None:
-    """Writes the videos that were asked for; one that cannot be made is a note."""
+    """Shows what was asked for: in the viewer, or as a video; what cannot be made is a note."""
     wanted: dict[str, Episodes] = {}
     if options.visualize_on_policy_rollouts and labelled is not None and len(labelled):
         wanted[f"iteration_{record['iteration']}"] = labelled
@@ -246,12 +239,8 @@ def _show(
         wanted["policy"] = tests
     if not wanted:
         return
-    from mbmf.renderer import RenderError
-    from mbmf.show.video import save_episode_video
+    from mbmf.show.viewer import show_episode
 
     for name, episodes in wanted.items():
-        try:
-            with directory.writing(directory.video(name)) as path:
-                save_episode_video(task, episodes, 0, path)
-        except RenderError as error:
-            console.note(f"no video of iteration {record['iteration']}: {error}")
+        with directory.writing(directory.video(name)) as path:
+            show_episode(task, episodes, 0, path, console.note)

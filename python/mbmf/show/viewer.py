@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from mbmf.renderer import RenderError, draw_lines
+from mbmf.renderer import Renderer, RenderError, draw_lines
 from mbmf.show.video import Overlay, recover_positions, save_episode_video
 
 if TYPE_CHECKING:
@@ -29,6 +29,18 @@ def has_display() -> bool:
     if sys.platform == "linux":
         return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return True
+
+
+def announce(task: Task, folder: Path, note: Note) -> None:
+    """Says, before hours of work, where what is to be seen will be seen; videos would go to ``folder``."""
+    if has_display():
+        note("what is visualised is shown in the viewer, which closes by itself")
+        return
+    try:
+        with Renderer(task.model):
+            note(f"there is no display: what is visualised will be videos in {folder}")
+    except RenderError as error:
+        note(str(error))
 
 
 def show_episode(
