@@ -52,6 +52,13 @@ def test_each_run_has_a_row() -> None:
     assert "validation data" not in lines(figure.axes[0])  # not known, not drawn
 
 
+def test_a_single_iteration_has_a_whole_number_to_stand_at() -> None:
+    figure = plot_losses([RunLosses("a", [record(1)])])
+    axes = figure.axes[1]
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
 @pytest.mark.parametrize("runs", [[], [RunLosses("a", [])]])
 def test_nothing_to_draw(runs: Any) -> None:
     with pytest.raises(ValueError, match="runs must be one or more, each with an iteration, got none"):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib.image
 import pytest
 
+import mbmf
 from mbmf.cli import main as cli
 from mbmf.errors import DataError
 from mbmf.run import Run
 from mbmf.show import report as report_module
 from mbmf.show.plots import new_figure
 from mbmf.show.report import write_report
+from mbmf.show.video import save_episode_video
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -160,6 +164,20 @@ def test_policies_of_the_run(run: Path) -> None:
     assert "policies" in page.all("section", "id")
     assert len(page.all("img", "src")) == 4
     assert {"imitation", "mbmf_std1_1", "90.5 ± 0.2 (iteration 2)", "80.0 ± 0.2"} <= set(page.words)
+
+
+@pytest.mark.usefixtures("plain_figures", "rendering")
+def test_a_video_shows_its_first_picture(run: Path) -> None:
+    episodes = mbmf.Episodes.load(run / "rollouts/iteration_1.npz")
+    task = mbmf.load_task("swimmer_forward")
+    save_episode_video(task, episodes, 0, run / "videos/a.mp4", width=64, height=48)
+    path, _ = write_report(run)
+    (poster,) = Page(path).all("video", "poster")
+    kind, data = poster.split(",")
+    assert kind == "data:image/png;base64"
+    picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(data)))
+    assert picture.shape[:2] == (48, 64)
+    assert picture[..., :3].std() > 0.05
 
 
 @pytest.mark.usefixtures("plain_figures")

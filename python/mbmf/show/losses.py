@@ -100,17 +100,19 @@ def plot_losses(runs: Sequence[RunLosses]) -> Figure:
                 diverged = True
         left.set_ylabel("mean squared error,\nnormalised state differences")
         right.set_ylabel("mean squared error,\nnormalised states")
-        left.set_title(f"{run.name}: one-step losses")
+        left.set_title(f"{run.name}: one-step losses", fontsize=10)
         title = f"{run.name}: open-loop validation errors"
-        right.set_title(f"{title}\n(arrow: diverged, above {_MOST:g})" if diverged else title)
+        right.set_title(f"{title}\n(arrow: diverged, above {_MOST:g})" if diverged else title, fontsize=10)
         for axes in (left, right):
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.grid(alpha=0.3, which="both", linewidth=0.5)
+    most = max(len(run.records) for run in runs)
     for axes in grid[-1]:
+        axes.set_xlim(1 - 0.05 * most - 0.05, most + 0.05 * most + 0.05)  # shared by all rows
         axes.set_xlabel("aggregation iteration")
     # one legend for each column, below the last row
     for axes, columns in zip(grid[-1], (2, 3), strict=True):

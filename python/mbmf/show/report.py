@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 from matplotlib.figure import Figure
 
 from mbmf.errors import MbmfError
@@ -261,9 +262,28 @@ def _videos(run: Run, task: Task, records: list[Record], folder: Path, notes: li
             "size": f"{size / 2**20:.1f} MiB",
             "link": urllib.parse.quote(os.path.relpath(path, folder)),
             "data": base64.b64encode(path.read_bytes()).decode() if size <= _LARGEST_VIDEO else "",
+            "poster": _first_picture(path),
         }
         section.videos.append(video)
     return section
+
+
+def _first_picture(video: Path) -> str:
+    """The first picture of a video as base64 of PNG, or nothing where it cannot be read."""
+    import imageio_ffmpeg
+    import matplotlib.image
+
+    try:
+        frames = imageio_ffmpeg.read_frames(str(video))
+        width, height = next(frames)["size"]
+        pixels = np.frombuffer(next(frames), np.uint8).reshape(height, width, 3)
+        frames.close()
+    # what is no video, or no FFmpeg, is told apart by nothing that would help a reader
+    except (OSError, RuntimeError, StopIteration, ValueError):
+        return ""
+    file = io.BytesIO()
+    matplotlib.image.imsave(file, pixels, format="png")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _draw(section: Section, caption: str, make: Callable[[], Figure], notes: list[str]) -> bool:
