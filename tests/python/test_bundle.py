@@ -123,7 +123,7 @@ def test_meshes_come_along(tmp_path: Path) -> None:
 def test_every_mutation_is_an_error(exported: Path, tmp_path: Path) -> None:
     """Bytes changed, cut off, inserted, files gone: always an error that names the folder or the file.
 
-    MBMF_MUTATIONS sets how many (100000 were run when the reader was written).
+    MBMF_MUTATIONS sets how many.
     """
     rng = np.random.default_rng(int(os.environ.get("MBMF_MUTATION_SEED", "0")))
     folder = tmp_path / "damaged"
