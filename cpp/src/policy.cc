@@ -27,6 +27,8 @@ struct GaussianPolicy::Packed {
 };
 
 struct PolicyEvaluator::Values {
+  explicit Values(const RowMlp& net) : rows(net) {}
+
   RowValues rows;
 };
 
@@ -62,7 +64,7 @@ void GaussianPolicy::mean(const float* observations, std::int64_t n, float* mean
 }
 
 PolicyEvaluator::PolicyEvaluator(const GaussianPolicy& policy)
-    : packed_(policy.packed_), values_(std::make_unique<Values>(RowValues(packed_->net))) {}
+    : packed_(policy.packed_), values_(std::make_unique<Values>(packed_->net)) {}
 
 PolicyEvaluator::~PolicyEvaluator() = default;
 PolicyEvaluator::PolicyEvaluator(PolicyEvaluator&&) noexcept = default;
