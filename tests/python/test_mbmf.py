@@ -211,12 +211,29 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(folder: Path, wh
     assert both(folder) == both(whole)
 
 
-@pytest.mark.usefixtures("rendering", "no_display")
-def test_videos(folder: Path) -> None:
-    flags = ("--might_render", "--visualize_mlp_policy", "--visualize_on_policy_rollouts")
-    assert main(command(folder, *flags, "--max_steps=1")) == 0
-    videos = sorted(path.name for path in (folder / "runs/run_1/imitation/videos").iterdir())
-    assert videos == ["iteration_1.mp4", "iteration_2.mp4", "policy.mp4"]
+@pytest.mark.usefixtures("no_display")
+def test_what_is_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: dict[str, mbmf.Episodes] = {}
+
+    def show(task: mbmf.Task, episodes: mbmf.Episodes, index: int, path: Path, note: Any) -> None:
+        assert index == 0
+        shown[str(path.relative_to(folder / "runs/run_1"))] = episodes
+
+    monkeypatch.setattr("mbmf.show.viewer.show_episode", show)
+    flags = ("--might_render", "--visualize_on_policy_rollouts", "--max_steps=1")
+    assert main(command(folder, *flags)) == 0
+    text = capsys.readouterr().out
+    assert "there is no display: what is visualised will be videos in" in text or "render" in text
+    assert list(shown) == ["imitation/videos/iteration_1.mp4", "imitation/videos/iteration_2.mp4"]
+    labelled = mbmf.Episodes.load(folder / "runs/run_1/imitation/rollouts/iteration_2.npz")
+    np.testing.assert_array_equal(shown["imitation/videos/iteration_2.mp4"].states, labelled.states)
+    # of a policy that is there already, too
+    flags = ("--use_existing_pretrained_policy", "--visualize_mlp_policy", "--resume", "--max_steps=1")
+    assert main(command(folder, *flags)) == 0
+    assert list(shown)[2:] == ["imitation/videos/policy.mp4"]
+    assert shown["imitation/videos/policy.mp4"].lengths.tolist() == [30]
 
 
 # --- bad input

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mbmf.algorithms.mb_result import ModelBasedResult
-    from mbmf.cli.imitation_console import ImitationConsole
     from mbmf.episodes import Episodes
     from mbmf.policy import GaussianPolicy
     from mbmf.run import Record, Run
@@ -126,40 +127,45 @@ def _imitate(
     from mbmf.cli.imitation_console import ImitationConsole
     from mbmf.run import Run
 
+    exists = Run(path).exists
     if options.use_existing_pretrained_policy:
-        with Run.read(path) as directory:
-            return imitation.load_policy(directory, task)
-    exists = (path / "config.yaml").exists()
-    if exists and not (options.resume or options.overwrite):
+        directory = Run.read(path)
+    elif exists and not (options.resume or options.overwrite):
         raise DataError(
             f"{path}: run directory must be new, got an existing run: continue it with --resume, replace it "
             "with --overwrite, or use its policy with --use_existing_pretrained_policy"
         )
-    with imitation.open_run(
-        path,
-        task,
-        source,
-        seed=seed,
-        nthread=options.nthread,
-        resume=options.resume and exists,
-        overwrite=options.overwrite,
-    ) as directory:
+    else:
+        directory = imitation.open_run(
+            path,
+            task,
+            source,
+            seed=seed,
+            nthread=options.nthread,
+            resume=options.resume and exists,
+            overwrite=options.overwrite,
+        )
+    with directory:
         console = ImitationConsole(
             imitation.settings_of(task).iterations + 1,
             minimal=options.print_minimal,
-            after_iteration=lambda record, tests, labelled: _show(
-                options, task, directory, console, record, tests, labelled
+            after_iteration=lambda record, tests, labelled: _show_rollouts(
+                options, task, directory, record, labelled, console.note
             ),
         )
         if options.might_render or options.visualize_mlp_policy or options.visualize_on_policy_rollouts:
             from mbmf.show.viewer import announce
 
             announce(task, directory.video("").parent, console.note)
-        summary = imitation.imitate(
-            task, directory, source, seed=seed, nthread=options.nthread, observer=console
-        )
-        console.conclude(summary, path)
-        return imitation.load_policy(directory, task)
+        if not options.use_existing_pretrained_policy:
+            summary = imitation.imitate(
+                task, directory, source, seed=seed, nthread=options.nthread, observer=console
+            )
+            console.conclude(summary, path)
+        policy, steps = imitation.load_policy(directory, task)
+        if options.visualize_mlp_policy:
+            _show_policy(task, policy, source.settings.steps_per_rollout, directory, console.note)
+        return policy, steps
 
 
 def _fine_tune(
@@ -222,25 +228,32 @@ def _check(options: Options) -> None:
         raise ConfigError("--overwrite must not be given together with --resume: one replaces the run")
 
 
-def _show(
+def _show_policy(
+    task: Task, policy: GaussianPolicy, steps: int, directory: Run, note: Callable[[str], None]
+) -> None:
+    """Shows an episode of the mean actions."""
+    from mbmf.collect import collect_policy
+    from mbmf.show.viewer import show_episode
+
+    batch = collect_policy(
+        task, policy, episodes=1, max_episode_steps=steps, std=0.0, kind="control", keep_states=True
+    )
+    with directory.writing(directory.video("policy")) as path:
+        show_episode(task, batch.to_episodes(task), 0, path, note)
+
+
+def _show_rollouts(
     options: Options,
     task: Task,
     directory: Run,
-    console: ImitationConsole,
     record: Record,
-    tests: Episodes,
     labelled: Episodes | None,
+    note: Callable[[str], None],
 ) -> None:
-    """Shows what was asked for: in the viewer, or as a video; what cannot be made is a note."""
-    wanted: dict[str, Episodes] = {}
-    if options.visualize_on_policy_rollouts and labelled is not None and len(labelled):
-        wanted[f"iteration_{record['iteration']}"] = labelled
-    if options.visualize_mlp_policy and labelled is None:
-        wanted["policy"] = tests
-    if not wanted:
+    """Shows the first of the rollouts that MPC labelled, if that was asked for."""
+    if not options.visualize_on_policy_rollouts or labelled is None or not len(labelled):
         return
     from mbmf.show.viewer import show_episode
 
-    for name, episodes in wanted.items():
-        with directory.writing(directory.video(name)) as path:
-            show_episode(task, episodes, 0, path, console.note)
+    with directory.writing(directory.video(f"iteration_{record['iteration']}")) as path:
+        show_episode(task, labelled, 0, path, note)
