@@ -18,13 +18,20 @@ struct Leg {
 };
 
 inline Leg gather_legs(const Path& path, const std::int32_t* segment, int ahead) {
+  Leg out;
+  // as a rule a vector's candidates are all on one segment
+  if (!any(load_mask(segment) != segment[0])) {
+    const std::int32_t wanted = segment[0] + ahead;
+    const float* leg = path.leg + (wanted < path.nleg ? wanted : path.nleg - 1) * kLegSize;
+    for (int k = 0; k < kLegSize; ++k) out.number[k] = broadcast(leg[k]);
+    return out;
+  }
   alignas(64) float rows[kLegSize][kLanes];
   for (int i = 0; i < kLanes; ++i) {
     const std::int32_t wanted = segment[i] + ahead;
     const float* leg = path.leg + (wanted < path.nleg ? wanted : path.nleg - 1) * kLegSize;
     for (int k = 0; k < kLegSize; ++k) rows[k][i] = leg[k];
   }
-  Leg out;
   for (int k = 0; k < kLegSize; ++k) out.number[k] = load(rows[k]);
   return out;
 }
