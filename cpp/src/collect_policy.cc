@@ -314,7 +314,8 @@ class PolicyEpisodes {
     ++ndone_;
     if (stop_) return;
     for_each_pair(episode, &result_, [](const auto& from, auto* to) { append(from, to); });
-    stop_ = options_.steps > 0 ? result_.nsteps() >= options_.steps : ndone_ == options_.episodes;
+    // never set to false: `stop` may have been called meanwhile
+    if (options_.steps > 0 ? result_.nsteps() >= options_.steps : ndone_ == options_.episodes) stop_ = true;
     nempty_ = episode.nsteps() > 0 ? 0 : nempty_ + 1;
     if (options_.steps > 0 && nempty_ == kMostEmptyEpisodes) {
       // kept, not thrown: this runs inside mjb_apply
