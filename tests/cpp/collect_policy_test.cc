@@ -301,6 +301,17 @@ TEST(CollectPolicyTest, AnErrorInMuJoCoEndsItsEpisodeOnly) {
   expect_same_bits(batch, again);
 }
 
+// episodes of one step each, most of whose time goes into adding them to the batch, and many stops
+TEST(CollectPolicyTest, AStopIsNotUndoneByAnEpisodeThatEnds) {
+  const auto task = falling_task(-kInfinity);
+  const GaussianPolicy policy = make_policy(task->nobservation(), task->naction());
+  PolicyRolloutOptions options{.steps = std::int64_t{1} << 40, .max_steps = 1, .nthread = 2};
+  options.keep_states = options.keep_hidden = true;
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THROW(collect_policy(*task, policy, options, [](std::int64_t) { return false; }), Error);
+  }
+}
+
 TEST(CollectPolicyTest, AStopEndsTheCollectionWithinAStep) {
   const auto task = falling_task(-100);
   const GaussianPolicy policy = make_policy(task->nobservation(), task->naction());
