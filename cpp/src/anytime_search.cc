@@ -160,7 +160,8 @@ AnytimeSearch::Result AnytimeSearch::run(int number, Roll roll, const void* cont
       if (now >= stop) break;
       taking = false;
     }
-    const bool overdue = prefix<taken&& static_cast<double>(now - waited_since)> 3 * expected(0, kSizes - 1);
+    const double waited = static_cast<double>(now - waited_since);
+    const bool overdue = prefix < taken && waited > 3 * expected(0, kSizes - 1);
     if ((overdue && in_time && expected(0, 0) > 0) || (prefix == 0 && !in_time)) {
       evaluate(slot, prefix, 1, 0);
       threads_[0].cost[0].add(static_cast<double>(monotonic_now() - now));
