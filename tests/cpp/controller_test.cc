@@ -1,20 +1,18 @@
-// The control loop: in time, without locks and allocations, and what its watchdog does when things go wrong.
+// The control loop: the right actions, in time, without locks and allocations.
 
 #include "mbmf/controller.h"
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cmath>
-#include <limits>
+#include <functional>
 #include <string>
 #include <thread>
 
 #include "allocation_counter.h"
+#include "controller_fixture.h"
 #include "mbmf/error.h"
-#include "mbmf/latest_value.h"
 #include "mbmf/realtime_simulation.h"
-#include "planner_fixture.h"
 
 namespace mbmf {
 namespace {
@@ -22,111 +20,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr double kPeriod = 0.02;  // everything takes longer
-#else
-constexpr double kPeriod = 0.005;
-#endif
-
-struct Robot {
-  std::shared_ptr<const Task> task;
-  std::shared_ptr<const Dynamics> dynamics;
-  std::vector<double> state;
-};
-
-Robot make_robot(int nstate = 6, int naction = 2) {
-  const Term ahead{TermKind::kLinear, -1.0, {0}, {}, {}, {0, 0}};
-  return {fixture::make_task(nstate, naction, {ahead}), fixture::make_dynamics(nstate, naction, {32}, 0.02),
-          std::vector<double>(static_cast<std::size_t>(nstate), 0.1)};
-}
-
-PlannerOptions planner_options(int nthread = 1) { return {8, 200, 3, nthread}; }
-
-ControllerOptions loop_options() {
-  ControllerOptions options;
-  options.period = kPeriod;
-  return options;
-}
-
-// waits until something holds, a few seconds at most
-template <typename Condition>
-bool eventually(const Condition& condition) {
-  const auto end = steady_clock::now() + std::chrono::seconds(10);
-  while (!condition()) {
-    if (steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(milliseconds(1));
-  }
-  return true;
-}
-
-// feeds a controller with states from a thread of its own
-class Feeder {
- public:
-  Feeder(Controller* controller, std::vector<double> state) : state_(std::move(state)) {
-    thread_ = std::thread([this, controller] {
-      while (!stop) {
-        if (!stall) {
-          std::vector<double> state = state_;
-          if (broken) state[1] = std::nan("");
-          controller->put_state(state.data());
-        }
-        std::this_thread::sleep_for(std::chrono::microseconds(500));
-      }
-    });
-  }
-  ~Feeder() {
-    stop = true;
-    thread_.join();
-  }
-  std::atomic<bool> stop{false}, stall{false}, broken{false};
-
- private:
-  std::vector<double> state_;
-  std::thread thread_;
-};
-
-TEST(LatestValue, TheLastOneAndWhole) {
-  LatestValue<std::vector<std::int64_t>> slot(std::vector<std::int64_t>(8, 0));
-  EXPECT_FALSE(slot.update());
-  std::atomic<bool> done{false};
-  constexpr std::int64_t kLast = 200'000;
-  std::thread producer([&] {
-    for (std::int64_t i = 1; i <= kLast; ++i) {
-      for (std::int64_t& x : slot.back()) x = i;
-      slot.publish();
-    }
-    done = true;
-  });
-  std::int64_t before = 0, seen = 0;
-  for (bool last = false; !last;) {
-    last = done;
-    if (!slot.update()) continue;
-    ++seen;
-    for (const std::int64_t x : slot.front()) ASSERT_EQ(x, slot.front()[0]);
-    ASSERT_GT(slot.front()[0], before);
-    before = slot.front()[0];
-  }
-  producer.join();
-  EXPECT_EQ(before, kLast);
-  EXPECT_GT(seen, 0);
-}
-
-TEST(Histogram, QuantilesAreThoseOfTheSortedValues) {
-  Histogram histogram;
-  EXPECT_EQ(histogram.quantiles().count, 0);
-  for (std::int64_t i = 1; i <= 100'000; ++i) histogram.record(i * 37 % 100'001 * 100);
-  const Quantiles q = histogram.quantiles();
-  EXPECT_EQ(q.count, 100'000);
-  EXPECT_NEAR(q.mean, 5e-3, 1e-6);
-  EXPECT_NEAR(q.p50, 5e-3, 5e-5);
-  EXPECT_NEAR(q.p99, 9.9e-3, 1e-4);
-  EXPECT_NEAR(q.p999, 9.99e-3, 1e-4);
-  EXPECT_DOUBLE_EQ(q.max, 1e-2);
-  for (const std::int64_t ns : {std::int64_t{-5}, std::int64_t{0}, std::int64_t{1} << 62})
-    histogram.record(ns);
-  EXPECT_EQ(histogram.quantiles().count, 100'003);
-  EXPECT_NEAR(histogram.quantiles().max, std::ldexp(1e-9, 62), 1);
-}
+using fixture::eventually;
+using fixture::Feeder;
+using fixture::kPeriod;
+using fixture::loop_options;
+using fixture::make_robot;
+using fixture::planner_options;
+using fixture::Robot;
 
 // every planned action is the planner's for the same state and tick, bit for bit
 TEST(Controller, SendsThePlannersActions) {
@@ -207,151 +107,6 @@ TEST(Controller, StatisticsAddUpAndTicksAreKept) {
   EXPECT_EQ(controller.status().step, records.back().step);
 }
 
-// planned, held for hold_steps, then safe; and planned again when the fault ends
-void expect_watchdog(std::atomic<bool> Feeder::*fault, Fault expected) {
-  const Robot robot = make_robot();
-  ControllerOptions options = loop_options();
-  options.hold_steps = 3;
-  options.stale_after = 2 * kPeriod;
-  options.safe_action = {0.25, -0.5};
-  Controller controller(robot.task, robot.dynamics, planner_options(), options);
-  Feeder feeder(&controller, robot.state);
-  controller.start();
-  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 5; }));
-  feeder.*fault = true;
-  const std::int64_t safe = controller.statistics().safe;
-  EXPECT_TRUE(eventually([&] { return controller.statistics().safe >= safe + 3; }));
-  ActionMessage message;
-  controller.get_action(&message);
-  EXPECT_EQ(message.kind, StepKind::kSafe);
-  EXPECT_EQ(message.fault, expected);
-  EXPECT_EQ(message.action, options.safe_action);
-  EXPECT_STRNE(fault_text(message.fault), "");
-  const std::int64_t planned = controller.statistics().planned;
-  feeder.*fault = false;
-  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= planned + 3; }));
-  controller.stop();
-
-  // before the safe actions of the fault the last plan was held, and for no more steps than it may be
-  const std::vector<StepRecord> records = controller.records();
-  int held = 0, seen = 0;
-  for (std::size_t i = 1; i < records.size(); ++i) {
-    if (records[i].fault == Fault::kNoState) continue;
-    held = records[i].kind == StepKind::kHeld ? held + 1 : 0;
-    EXPECT_LE(held, options.hold_steps);
-    seen += records[i].kind == StepKind::kHeld && records[i].fault == expected;
-    if (records[i].kind == StepKind::kPlanned) {
-      EXPECT_EQ(records[i].fault, Fault::kNone);
-    }
-  }
-  EXPECT_GE(seen, 1);
-}
-
-TEST(Controller, StatesThatStopArriving) { expect_watchdog(&Feeder::stall, Fault::kStaleState); }
-TEST(Controller, StatesThatAreNotFinite) { expect_watchdog(&Feeder::broken, Fault::kBadState); }
-
-// what is held are the last plan's next actions
-TEST(Controller, HoldsTheLastPlan) {
-  const Robot robot = make_robot();
-  ControllerOptions options = loop_options();
-  options.mode = PlanMode::kFixed;
-  options.hold_steps = 4;
-  std::atomic<bool> broken{false};
-  options.read = [&](double* state, TimePoint* when) {
-    std::copy(robot.state.begin(), robot.state.end(), state);
-    if (broken) state[0] = std::numeric_limits<double>::infinity();
-    *when = steady_clock::now();
-    return true;
-  };
-  std::vector<ActionMessage> sent;
-  sent.reserve(10'000);
-  options.send = [&](const ActionMessage& message) {
-    sent.push_back(message);
-    broken = sent.size() > 5;
-  };
-  Controller controller(robot.task, robot.dynamics, planner_options(), options);
-  controller.start();
-  EXPECT_TRUE(eventually([&] { return controller.statistics().safe >= 2; }));
-  controller.stop();
-  RandomShooting planner(robot.task, robot.dynamics, planner_options(1));
-  Plan plan;
-  std::int64_t from = -1;
-  int held = 0;
-  for (const ActionMessage& message : sent) {
-    if (message.kind == StepKind::kPlanned) {
-      from = message.step;
-      planner.plan(robot.state.data(), 0, static_cast<std::uint64_t>(from), &plan);
-    } else if (message.kind == StepKind::kHeld) {
-      const std::int64_t ahead = message.step - from;
-      ASSERT_LE(ahead, 4);
-      for (std::int64_t i = 0; i < 2; ++i) {
-        EXPECT_EQ(message.action[static_cast<std::size_t>(i)],
-                  static_cast<double>(plan.actions[static_cast<std::size_t>(2 * ahead + i)]));
-      }
-      ++held;
-    }
-  }
-  EXPECT_GE(held, 1);
-  EXPECT_EQ(sent.back().action, std::vector<double>(2, 0.0));
-}
-
-// a fixed number of candidates for which there is no time: every action is late, none of them is sent
-TEST(Controller, LateActionsAreNotSent) {
-  const Robot robot = make_robot();
-  ControllerOptions options = loop_options();
-  options.mode = PlanMode::kFixed;
-  options.hold_steps = 2;
-  PlannerOptions many = planner_options();
-  many.candidates = 400'000;
-  Controller controller(robot.task, robot.dynamics, many, options);
-  Feeder feeder(&controller, robot.state);
-  controller.start();
-  EXPECT_TRUE(eventually([&] { return controller.statistics().late >= 3; }));
-  controller.stop();
-  const ControllerStatistics s = controller.statistics();
-  EXPECT_EQ(s.planned, 0);
-  EXPECT_EQ(s.held, 0);  // there was never a plan to hold
-  EXPECT_EQ(s.safe, s.steps);
-  EXPECT_GT(s.skipped, 0);
-  EXPECT_EQ(s.misses(), s.late + s.skipped);
-  ActionMessage message;
-  controller.get_action(&message);
-  EXPECT_EQ(message.kind, StepKind::kSafe);
-
-  // the same number of candidates at most, in the two other modes: in time
-  for (const PlanMode mode : {PlanMode::kAnytime, PlanMode::kFitted}) {
-    options.mode = mode;
-    options.share = 0.3;
-    Controller timed(robot.task, robot.dynamics, many, options);
-    Feeder other(&timed, robot.state);
-    timed.start();
-    EXPECT_TRUE(eventually([&] { return timed.statistics().planned >= 10; }));
-    timed.stop();
-    EXPECT_LT(timed.statistics().most, 400'000);
-  }
-}
-
-// a controller whose thread is held up for many periods goes on with the present one
-TEST(Controller, SkipsWhatHasPassed) {
-  const Robot robot = make_robot();
-  ControllerOptions options = loop_options();
-  std::atomic<int> sends{0};
-  options.send = [&](const ActionMessage&) {
-    if (++sends == 6) std::this_thread::sleep_for(std::chrono::duration<double>(10 * kPeriod));
-  };
-  Controller controller(robot.task, robot.dynamics, planner_options(), options);
-  Feeder feeder(&controller, robot.state);
-  controller.start();
-  EXPECT_TRUE(eventually([&] { return sends >= 20; }));
-  controller.stop();
-  EXPECT_GE(controller.statistics().skipped, 8);
-  std::int64_t jump = 0;
-  const std::vector<StepRecord> records = controller.records();
-  for (std::size_t i = 1; i < records.size(); ++i)
-    jump = std::max(jump, records[i].step - records[i - 1].step);
-  EXPECT_GE(jump, 9);
-}
-
 // with a state one period old, planning starts from the prediction with the action under way
 TEST(Controller, CompensatesForTheDelay) {
   const Robot robot = make_robot();
@@ -400,18 +155,6 @@ TEST(Controller, CompensatesForTheDelay) {
     ++compared;
   }
   EXPECT_GE(compared, 10);
-}
-
-TEST(Controller, NoPlanIsAFault) {
-  const Robot robot = make_robot();
-  ControllerOptions options = loop_options();
-  Controller controller(robot.task, robot.dynamics, planner_options(), options);
-  std::vector<double> huge(robot.state.size(), 3e38);
-  Feeder feeder(&controller, huge);
-  controller.start();
-  EXPECT_TRUE(eventually([&] { return controller.statistics().no_plan >= 3; }));
-  controller.stop();
-  EXPECT_EQ(controller.status().fault, Fault::kNoPlan);
 }
 
 TEST(Controller, NeitherAllocatesNorLocks) {

@@ -1,0 +1,84 @@
+// A small robot with a model, and what tests of the control loop do with it.
+
+#ifndef MBMF_TESTS_CONTROLLER_FIXTURE_H_
+#define MBMF_TESTS_CONTROLLER_FIXTURE_H_
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "mbmf/controller.h"
+#include "planner_fixture.h"
+
+namespace mbmf::fixture {
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+inline constexpr double kPeriod = 0.02;  // everything takes longer
+#else
+inline constexpr double kPeriod = 0.005;
+#endif
+
+struct Robot {
+  std::shared_ptr<const Task> task;
+  std::shared_ptr<const Dynamics> dynamics;
+  std::vector<double> state;
+};
+
+inline Robot make_robot(int nstate = 6, int naction = 2) {
+  const Term ahead{TermKind::kLinear, -1.0, {0}, {}, {}, {0, 0}};
+  return {make_task(nstate, naction, {ahead}), make_dynamics(nstate, naction, {32}, 0.02),
+          std::vector<double>(static_cast<std::size_t>(nstate), 0.1)};
+}
+
+inline PlannerOptions planner_options(int nthread = 1) { return {8, 200, 3, nthread}; }
+
+inline ControllerOptions loop_options() {
+  ControllerOptions options;
+  options.period = kPeriod;
+  return options;
+}
+
+// waits until something holds, a few seconds at most
+template <typename Condition>
+bool eventually(const Condition& condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+// feeds a controller with states from a thread of its own
+class Feeder {
+ public:
+  Feeder(Controller* controller, std::vector<double> state) : state_(std::move(state)) {
+    thread_ = std::thread([this, controller] {
+      while (!stop) {
+        if (!stall) {
+          std::vector<double> state = state_;
+          if (broken) state[1] = std::nan("");
+          controller->put_state(state.data());
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(500));
+      }
+    });
+  }
+  ~Feeder() {
+    stop = true;
+    thread_.join();
+  }
+  std::atomic<bool> stop{false}, stall{false}, broken{false};
+
+ private:
+  std::vector<double> state_;
+  std::thread thread_;
+};
+
+}  // namespace mbmf::fixture
+
+#endif  // MBMF_TESTS_CONTROLLER_FIXTURE_H_
