@@ -27,6 +27,17 @@ def rendering() -> None:
         pytest.skip(str(error))
 
 
+# of model-based learning in the runs that tests of pictures and commands look at
+SMALL = {
+    "random_train": {"episodes": 2, "steps": 40},
+    "random_validation": {"episodes": 2, "steps": 110},
+    "hidden": [16],
+    "epochs": 2,
+    "horizon": 3,
+    "candidates": 20,
+}
+
+
 @pytest.fixture
 def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is visualised becomes a video, also where there is a display."""
@@ -40,13 +51,7 @@ def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mbmf.algorithms import model_based
 
     config = yaml.safe_load(mbmf.load_task("swimmer_forward").to_yaml())
-    config["model_based"] |= {
-        "random_train": {"episodes": 2, "steps": 40},
-        "random_validation": {"episodes": 2, "steps": 110},
-        "hidden": [16],
-        "epochs": 2,
-        "horizon": 3,
-        "candidates": 20,
+    config["model_based"] |= SMALL | {
         "iterations": 2,
         "rollouts_per_iteration": 2,
         "rollouts_for_training": 1,
@@ -68,13 +73,7 @@ def path_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("paths")
     config = yaml.safe_load(mbmf_task("swimmer_trajfollow"))
-    config["model_based"] |= {
-        "random_train": {"episodes": 2, "steps": 40},
-        "random_validation": {"episodes": 2, "steps": 110},
-        "hidden": [16],
-        "epochs": 2,
-        "horizon": 3,
-        "candidates": 20,
+    config["model_based"] |= SMALL | {
         "rollouts_per_iteration": 2,
         "steps_per_rollout": 25,
     }

@@ -1,12 +1,10 @@
-"""A finished run of `mbmf mb` on a small task, which tests of imitation and fine-tuning start from."""
+"""Small tasks, and a finished run of `mbmf mb` on one: what tests of imitation and fine-tuning start from."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 import mbmf
@@ -28,6 +26,16 @@ MODEL_BASED = {
     "min_return": -1000.0,
     "rollouts_to_save": 4,
 }
+CHEETAH = {
+    "random_train": {"episodes": 4, "steps": 60},
+    "random_validation": {"episodes": 2, "steps": 110},
+    "iterations": 3,
+    "rollouts_per_iteration": 3,
+    "rollouts_for_training": 2,
+    "action_noise": 0.005,
+    "steps_per_rollout": 40,
+    "rollouts_to_save": 12,
+}
 MODEL_FREE = {"hidden": [8, 8], "batch_size": 150, "steps_per_rollout": 30, "iterations": 9}
 IMITATION = {
     "epochs": 4,
@@ -40,11 +48,6 @@ IMITATION = {
     "batch_size": 16,
 }
 FINE_TUNE = {"std_on_mlp_policy": 0.5, "batch_size": 100, "iterations": 3}
-
-SECONDS = (
-    "seconds",
-    *(f"seconds_{what}" for what in ("training", "tests", "labelling", "sampling", "update")),
-)
 
 
 def task_config(**sections: Any) -> dict[str, Any]:
@@ -68,16 +71,9 @@ def make_run(path: Path, config: dict[str, Any], seed: int = 0) -> Path:
     return path
 
 
-def numbers_of(path: Path) -> dict[str, Any]:
-    """Everything that a run of imitation or fine-tuning computed, without the seconds that it took."""
-    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    summary = json.loads((path / "summary.json").read_text())
-    for record in [*lines, summary]:
-        for name in SECONDS:
-            record.pop(name, None)
-    found: dict[str, Any] = {"metrics": lines, "summary": summary}
-    found["policy"] = (path / "policy" / "policy.safetensors").read_bytes()
-    for file in sorted(path.glob("rollouts/*.npz")):
-        with np.load(file) as arrays:
-            found[file.name] = {name: arrays[name].tobytes() for name in arrays.files}
-    return found
+def cheetah_task(**settings: Any) -> mbmf.Task:
+    """A half cheetah whose model-based learning takes a second; ``settings`` replace some of its own."""
+    config = yaml.safe_load(mbmf.load_task("cheetah_forward").to_yaml())
+    config["name"] = "small"
+    config["model_based"] = {**MODEL_BASED, **CHEETAH, **settings}
+    return mbmf.load_task(config)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,9 @@ from mbmf.algorithms.mb_result import ModelBasedResult
 from mbmf.errors import ConfigError, DataError
 from mbmf.run import Run
 from mbmf.seeds import derive_seed
-from small_mb_run import IMITATION, MODEL_BASED, make_run, numbers_of, task_config
+from recorder import Recorder
+from run_numbers import numbers_of
+from small_mb_run import IMITATION, MODEL_BASED, make_run, task_config
 
 
 @pytest.fixture(scope="module")
@@ -30,34 +30,6 @@ def source(tmp_path_factory: pytest.TempPathFactory, task: mbmf.Task) -> ModelBa
     path = make_run(tmp_path_factory.mktemp("mb") / "run_1", task_config(), seed=4)
     with Run.read(path) as run:
         return ModelBasedResult.load(run, task)
-
-
-class Recorder(imitation.Silent):
-    """Remembers what it is told, and may interrupt at the n-th event: stages' ends, iterations."""
-
-    def __init__(self, interrupt_at: int | None = None) -> None:
-        self.notes: list[str] = []
-        self.iterations: list[tuple[Any, mbmf.Episodes, mbmf.Episodes | None]] = []
-        self.events = 0
-        self._interrupt_at = interrupt_at
-
-    def _event(self) -> None:
-        if self.events == self._interrupt_at:
-            raise KeyboardInterrupt
-        self.events += 1
-
-    @contextlib.contextmanager
-    def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        self._event()
-        yield lambda done: None
-        self._event()
-
-    def iteration(self, record: Any, tests: mbmf.Episodes, labelled: mbmf.Episodes | None) -> None:
-        self.iterations.append((record, tests, labelled))
-        self._event()
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def imitate(

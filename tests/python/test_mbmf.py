@@ -22,7 +22,8 @@ from mbmf.algorithms.mb_result import ModelBasedResult
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError
 from mbmf.run import Run
-from small_mb_run import FINE_TUNE, MODEL_BASED, make_run, numbers_of, task_config
+from run_numbers import numbers_of
+from small_mb_run import FINE_TUNE, MODEL_BASED, make_run, task_config
 
 MBMF = "mbmf_std0.5_1"
 

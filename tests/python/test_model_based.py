@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,67 +17,15 @@ import yaml
 
 import mbmf
 from mbmf.algorithms import model_based as mb
-from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError
-
-SETTINGS = {
-    "random_train": {"episodes": 4, "steps": 60},
-    "random_validation": {"episodes": 2, "steps": 110},
-    "hidden": [16],
-    "epochs": 3,
-    "batch_size": 32,
-    "fraction_use_new": 0.5,
-    "horizon": 4,
-    "candidates": 20,
-    "iterations": 3,
-    "rollouts_per_iteration": 3,
-    "rollouts_for_training": 2,
-    "action_noise": 0.005,
-    "steps_per_rollout": 40,
-    "min_return": -1000.0,
-    "rollouts_to_save": 12,
-}
-SECONDS = ("seconds_training", "seconds_control", "seconds")
-
-
-def make_task(**settings: Any) -> mbmf.Task:
-    config = yaml.safe_load(mbmf.load_task("cheetah_forward").to_yaml())
-    config["name"] = "small"
-    config["model_based"] = {**SETTINGS, **settings}
-    return mbmf.load_task(config)
+from recorder import Recorder
+from run_numbers import numbers_of
+from small_mb_run import cheetah_task
 
 
 @pytest.fixture(scope="module")
 def task() -> mbmf.Task:
-    return make_task()
-
-
-class Recorder(mb.Silent):
-    """Remembers stages and notes, and may interrupt when the n-th stage begins or ends."""
-
-    def __init__(self, interrupt_at: int | None = None) -> None:
-        self.stages: list[str] = []
-        self.notes: list[str] = []
-        self.events = 0
-        self._interrupt_at = interrupt_at
-
-    def _event(self) -> None:
-        if self.events == self._interrupt_at:
-            raise KeyboardInterrupt
-        self.events += 1
-
-    @contextlib.contextmanager
-    def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        self.stages.append(title)
-        self._event()
-        yield lambda done: None
-        self._event()
-
-    def iteration(self, record: Any, model: Any, rollouts: Any) -> None:
-        self._event()
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    return cheetah_task()
 
 
 def learn(
@@ -89,22 +34,6 @@ def learn(
     chosen = mb.Options(**{"nthread": 1, **options})
     with mb.open_run(path, task, chosen, resume=resume) as run:
         return mb.model_based(task, run, chosen, observer)
-
-
-def numbers_of(path: Path, models: bool = True) -> dict[str, Any]:
-    """Everything that a run computed, without the seconds that it took."""
-    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    summary = json.loads((path / "summary.json").read_text())
-    found: dict[str, Any] = {"metrics": lines, "summary": summary}
-    for record in [*lines, summary]:
-        for name in SECONDS:
-            record.pop(name, None)
-    for file in sorted(path.glob("**/*.npz")):
-        with np.load(file) as arrays:
-            found[str(file.relative_to(path))] = {name: arrays[name].tobytes() for name in arrays.files}
-    for file in sorted(path.glob("models/*")) if models else ():
-        found[str(file.relative_to(path))] = file.read_bytes()
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +129,7 @@ def test_every_stage_interrupted_in_turn_ends_with_the_same_numbers(
 
 def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path) -> None:
     """The real thing: SIGKILL in the midst of control, three times, then --resume of the same command."""
-    task = make_task(candidates=3000, steps_per_rollout=150, rollouts_to_save=4)
+    task = cheetah_task(candidates=3000, steps_per_rollout=150, rollouts_to_save=4)
     file = tmp_path / "small.yaml"
     file.write_text(task.to_yaml())
     command = [
@@ -251,11 +180,11 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path, task: mbmf.Task) -> Non
 
 
 def test_only_rollouts_above_the_minimum_return_are_saved(tmp_path: Path, whole: dict[str, Any]) -> None:
-    task = make_task(rollouts_to_save=200)
+    task = cheetah_task(rollouts_to_save=200)
     learn(tmp_path / "all", task)
     returns = mbmf.Episodes.load(tmp_path / "all" / "rollouts" / "saved.npz", task).returns
     limit = float(np.median(returns[:20]))
-    picky = make_task(min_return=limit, rollouts_to_save=8)
+    picky = cheetah_task(min_return=limit, rollouts_to_save=8)
     summary = learn(tmp_path / "picky", picky)
     saved = mbmf.Episodes.load(tmp_path / "picky" / "rollouts" / "saved.npz", picky).returns
     assert np.array_equal(saved, returns[returns > limit][:8])
@@ -265,7 +194,7 @@ def test_only_rollouts_above_the_minimum_return_are_saved(tmp_path: Path, whole:
 
 def test_it_gives_up_when_no_rollout_is_good_enough(tmp_path: Path) -> None:
     recorder = Recorder()
-    summary = learn(tmp_path / "run", make_task(min_return=1e6), recorder, num_rollouts_save_for_mf=2)
+    summary = learn(tmp_path / "run", cheetah_task(min_return=1e6), recorder, num_rollouts_save_for_mf=2)
     assert (summary["rollouts_saved"], summary["attempts"], summary["reward_mean"]) == (0, 20, None)
     assert "only 0 of 2 rollouts had a return above 1e+06 in 20 attempts" in recorder.notes[0]
     assert not (tmp_path / "run" / "rollouts" / "saved.npz").exists()
@@ -341,7 +270,7 @@ def test_data_that_all_diverged_are_refused(
 
 
 def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    short = make_task(random_validation={"episodes": 2, "steps": 100})
+    short = cheetah_task(random_validation={"episodes": 2, "steps": 100})
     with pytest.raises(
         ConfigError, match=r"random_validation.steps must be more than 100 for the .*, got 100"
     ):
@@ -351,111 +280,3 @@ def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_pa
     with pytest.raises(ConfigError, match="model_based must be given for model-based learning, got nothing"):
         learn(tmp_path / "run", mbmf.load_task(config))
     assert not (tmp_path / "run").exists()
-
-
-# --- the command
-
-
-def write_task(folder: Path, **settings: Any) -> Path:
-    file = folder / "small.yaml"
-    file.write_text(make_task(**settings).to_yaml())
-    return file
-
-
-def mb_command(folder: Path, *flags: str) -> int:
-    return main(["mb", f"--yaml_file={folder / 'small.yaml'}", f"--runs_dir={folder / 'runs'}", *flags])
-
-
-def test_the_command_takes_the_flags_of_the_original(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_task(tmp_path, iterations=2, rollouts_to_save=2)
-    assert mb_command(tmp_path, "--seed=3", "--run-num", "2", "--nthread=1") == 0
-    out = capsys.readouterr().out
-    for text in ("random data for train", "iteration 2 of 2", "validation error: 100 steps", "reward: mean"):
-        assert text in out
-    assert "2 of 2 rollouts saved for imitation" in out
-    assert mb_command(tmp_path, "--seed=3", "--run_num=2", "--nthread=1") == 2
-    assert "run directory must be new, got an existing run" in capsys.readouterr().err
-    assert mb_command(tmp_path, "--seed=3", "--run_num=2", "--resume") == 0
-    assert "the run is finished already" in capsys.readouterr().out
-    minimal = ("--overwrite", "--print_minimal", "--num_rollouts_save_for_mf=1", "--seed=3", "--run_num=2")
-    assert mb_command(tmp_path, *minimal) == 0
-    assert capsys.readouterr().out.startswith("iteration 1 of 2: reward ")
-
-
-def test_the_command_says_how_to_go_on_after_an_interruption(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_task(tmp_path)
-
-    def interrupt(*args: Any, **kwargs: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mb, "collect_mpc", interrupt)
-        assert mb_command(tmp_path, "--seed=4", "--nthread=1") == 130
-    error = capsys.readouterr().err
-    assert (
-        f"mbmf mb --yaml_file={tmp_path}/small.yaml --seed=4 --runs_dir={tmp_path}/runs --nthread=1 --resume"
-        in error
-    )
-    assert mb_command(tmp_path, "--seed=4", "--nthread=1", "--resume") == 0
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--seed=-1"], "--seed must be at least 0, got -1"),
-        (["--run_num=-1"], "--run_num must be at least 0, got -1"),
-        (["--nthread=-1"], "--nthread must be at least 0, got -1"),
-        (["--num_rollouts_save_for_mf=-5"], "--num_rollouts_save_for_mf must be at least 0, got -5"),
-        (["--desired_traj_type=left_turn"], "path must be None for a robot that does not say its x and y"),
-        (["--resume"], "config.yaml: run must exist, got none"),
-        (["--resume", "--overwrite"], "overwrite must not be given together with resume, "),
-        (["--use_existing_training_data", "--overwrite"], "overwrite must not be given together with"),
-        (["--use_existing_training_data"], "config.yaml: run must exist, got none"),
-        (["--use_existing_dynamics_model"], "config.yaml: run must exist, got none"),
-    ],
-)
-def test_the_command_refuses_what_cannot_be(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
-) -> None:
-    write_task(tmp_path)
-    assert mb_command(tmp_path, *flags) == 2
-    assert message in capsys.readouterr().err.replace("\n", " ")
-    assert sorted(os.listdir(tmp_path)) == ["small.yaml"]
-
-
-def test_a_run_of_another_task_or_seed_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write_task(tmp_path, iterations=1, rollouts_to_save=1)
-    assert mb_command(tmp_path) == 0
-    before = numbers_of(tmp_path / "runs" / "run_0")
-    capsys.readouterr()
-    assert mb_command(tmp_path, "--resume", "--seed=1") == 2
-    assert "seed must be 1 to resume the run with this command, got 0" in capsys.readouterr().err
-    file.write_text(file.read_text().replace("name: small", "name: other"))
-    for flag, message in (
-        ("--resume", "task.name must be 'other' to resume the run with this command, got 'small'"),
-        ("--use_existing_training_data", "task must be other, got small"),
-        ("--use_existing_dynamics_model", "task must be 'other', as of task other, got 'small'"),
-    ):
-        assert mb_command(tmp_path, flag) == 2
-        assert message in capsys.readouterr().err
-    assert numbers_of(tmp_path / "runs" / "run_0") == before
-
-
-def test_damaged_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_task(tmp_path, iterations=1, rollouts_to_save=1)
-    assert mb_command(tmp_path) == 0
-    run = tmp_path / "runs" / "run_0"
-    (run / "summary.json").unlink()
-    for name in ("rollouts/iteration_1.npz", "models/iteration_1.safetensors", "data/train.npz"):
-        file = run / name
-        contents = file.read_bytes()
-        file.write_bytes(contents[: len(contents) // 2])
-        capsys.readouterr()
-        assert mb_command(tmp_path, "--resume") == 2
-        assert name in capsys.readouterr().err
-        file.write_bytes(contents)
-    assert mb_command(tmp_path, "--resume") == 0

@@ -14,7 +14,8 @@ import mbmf
 from mbmf.algorithms import reproduce
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError
-from small_mb_run import FINE_TUNE, MODEL_FREE, numbers_of, task_config
+from run_numbers import numbers_of
+from small_mb_run import FINE_TUNE, MODEL_FREE, task_config
 
 LEARNING = {"model_free": MODEL_FREE, "fine_tune": FINE_TUNE}
 STAGES = ("run_{}/imitation", "run_{}/mbmf_std0.5_1", "mf_small_{}")
