@@ -1,16 +1,74 @@
-"""What a task file may say about imitation and fine-tuning (docs/presets.md): see task_schema.py."""
+"""What a task file may say about learning (docs/presets.md): see task_schema.py."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from mbmf.task_fields import Count, integer, number
+from mbmf.task_fields import Count, Number, integer, list_of, number
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RandomData(_Section):
+    """How many random episodes, of how many control steps."""
+
+    episodes: Count
+    steps: Count
+
+
+class ModelBasedConfig(_Section):
+    """The settings of model-based learning (paper, section IV and appendix)."""
+
+    random_train: RandomData
+    random_validation: RandomData
+    hidden: Annotated[tuple[Annotated[int, integer(1, 65536)], ...], list_of(1, 16)] = (500,)
+    epochs: Count
+    batch_size: Annotated[int, integer(1, 10_000_000)] = 512
+    learning_rate: Annotated[float, number(0, 1, low_open=True)] = 1e-3
+    fraction_use_new: Annotated[float, number(0, 1)]
+    noise: Annotated[float, number(0, 10)] = 0.01
+    horizon: Annotated[int, integer(1, 10_000)]
+    candidates: Annotated[int, integer(1, 100_000_000)]
+    iterations: Count
+    rollouts_per_iteration: Count
+    rollouts_for_training: Count
+    action_noise: Annotated[float, number(0, 10)] = 0.0
+    steps_per_rollout: Count
+    min_return: Number
+    rollouts_to_save: Annotated[int, integer(0, 1_000_000)] = 60
+
+    @model_validator(mode="after")
+    def _enough(self) -> ModelBasedConfig:
+        if self.rollouts_for_training > self.rollouts_per_iteration:
+            raise ValueError("a mapping whose rollouts_for_training is at most its rollouts_per_iteration")
+        return self
+
+
+class TrpoConfig(_Section):
+    """The settings of one update by trust region policy optimisation, and of its advantages."""
+
+    discount: Annotated[float, number(0, 1)] = 0.995
+    gae_lambda: Annotated[float, number(0, 1)] = 1.0
+    kl_step: Annotated[float, number(0, 1e6, low_open=True)] = 0.05
+    cg_iterations: Annotated[int, integer(1, 10_000)] = 10
+    cg_damping: Annotated[float, number(0, 1e6)] = 1e-5
+    line_search_ratio: Annotated[float, number(0, 0.999, low_open=True)] = 0.8
+    line_search_tries: Annotated[int, integer(1, 1000)] = 15
+    baseline_ridge: Annotated[float, number(0, 1e6, low_open=True)] = 1e-5
+
+
+class ModelFreeConfig(TrpoConfig):
+    """The settings of model-free learning (paper, section VI-D and appendix)."""
+
+    hidden: Annotated[tuple[Annotated[int, integer(1, 65536)], ...], list_of(1, 16)] = (64, 64)
+    initial_std: Annotated[float, number(0, 1e6, low_open=True)] = 1.0
+    batch_size: Annotated[int, integer(1, 1_000_000_000)] = 50_000
+    steps_per_rollout: Count
+    iterations: Count
 
 
 class ImitationConfig(_Section):

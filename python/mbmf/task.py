@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import mujoco
 
     from mbmf import _core
-    from mbmf.learning_schema import FineTuneConfig, ImitationConfig
+    from mbmf.learning_schema import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
     from mbmf.paths import TaskPath
-    from mbmf.task_schema import ModelBasedConfig, ModelFreeConfig, TaskConfig
+    from mbmf.task_schema import TaskConfig
 
 FloatArray = npt.NDArray[np.floating[Any]]
 RewardFunction = Callable[[FloatArray, FloatArray], npt.ArrayLike]

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from mbmf.errors import ConfigError
-from mbmf.learning_schema import FineTuneConfig, ImitationConfig
+from mbmf.learning_schema import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
 from mbmf.task import Task, load_task
-from mbmf.task_schema import ModelBasedConfig, ModelFreeConfig, Source, TaskConfig
+from mbmf.task_schema import Source, TaskConfig
 
 
 def asset(name: str) -> Path:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from mbmf.dynamics import DynamicsModel
 from mbmf.episodes import Episodes
 from mbmf.errors import DataError
+from mbmf.learning_schema import ModelBasedConfig
 from mbmf.run import Record, Run, first_difference
 from mbmf.task import Task
 from mbmf.task_record import comparable_task
-from mbmf.task_schema import ModelBasedConfig
 
 
 @dataclass(frozen=True)

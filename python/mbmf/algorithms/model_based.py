@@ -23,11 +23,11 @@ from mbmf.collect import collect_mpc, collect_random
 from mbmf.dynamics import HORIZONS, DynamicsModel, FitResult
 from mbmf.episodes import Episodes
 from mbmf.errors import ConfigError, DataError
+from mbmf.learning_schema import ModelBasedConfig
 from mbmf.planner import RandomShooting
 from mbmf.run import Record, Run, versions
 from mbmf.seeds import derive_seed
 from mbmf.task import Task
-from mbmf.task_schema import ModelBasedConfig
 
 # stages whose random numbers derive from the seed
 _TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL = range(6)

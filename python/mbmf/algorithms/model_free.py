@@ -33,12 +33,12 @@ from mbmf.algorithms.network_passes import MeanNetwork, Workers
 from mbmf.algorithms.trpo import Batch, Step, trpo_step
 from mbmf.collect import collect_policy
 from mbmf.errors import ConfigError, MbmfError
+from mbmf.learning_schema import ModelFreeConfig
 from mbmf.policy import GaussianPolicy
 from mbmf.policy_batch import PolicyBatch
 from mbmf.run import Record, Run, versions
 from mbmf.seeds import derive_seed
 from mbmf.task import Task
-from mbmf.task_schema import ModelFreeConfig
 from mbmf.training import torch_threads
 
 # stages whose random numbers derive from the seed

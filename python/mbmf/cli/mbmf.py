@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from mbmf.algorithms.mb_result import ModelBasedResult
     from mbmf.episodes import Episodes
+    from mbmf.learning_schema import ModelFreeConfig
     from mbmf.policy import GaussianPolicy
     from mbmf.run import Record, Run
     from mbmf.task import Task
-    from mbmf.task_schema import ModelFreeConfig
 
 
 @dataclass(frozen=True)
