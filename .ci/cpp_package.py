@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import mbmf
-from mbmf.bundle import save_bundle
+from mbmf.control.bundle import save_bundle
 
 
 def main(build: Path) -> None:

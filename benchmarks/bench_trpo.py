@@ -29,7 +29,7 @@ from mbmf.algorithms.baseline import Baseline
 from mbmf.algorithms.checkpoint import Counters
 from mbmf.algorithms.network_passes import MeanNetwork, Workers
 from mbmf.algorithms.trpo import Batch, Objective
-from mbmf.training import torch_threads
+from mbmf.dynamics.training import torch_threads
 
 STEPS, EPISODE_STEPS, NTHREAD, ENVIRONMENTS = 50_000, 1000, 2, 8
 

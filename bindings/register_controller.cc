@@ -102,6 +102,7 @@ void register_structures(py::module_& module) {
       .def_readonly("compute_ns", &StepRecord::compute_ns)
       .def_readonly("age_ns", &StepRecord::age_ns)
       .def_readonly("candidates", &StepRecord::candidates)
+      .def_readonly("segment", &StepRecord::segment)
       .def_readonly("kind", &StepRecord::kind)
       .def_readonly("fault", &StepRecord::fault);
 }
@@ -122,6 +123,7 @@ py::dict columns(const std::vector<StepRecord>& records) {
   all["compute"] = column<double>(records, [](const StepRecord& r) { return 1e-9 * double(r.compute_ns); });
   all["age"] = column<double>(records, [](const StepRecord& r) { return 1e-9 * double(r.age_ns); });
   all["candidates"] = column<std::int64_t>(records, [](const StepRecord& r) { return r.candidates; });
+  all["segment"] = column<std::int32_t>(records, [](const StepRecord& r) { return r.segment; });
   all["kind"] = column<std::int8_t>(records, [](const StepRecord& r) { return int(r.kind); });
   all["fault"] = column<std::int8_t>(records, [](const StepRecord& r) { return int(r.fault); });
   return all;
@@ -199,6 +201,13 @@ void register_controller(py::module_& module) {
           "The latest action: (action float64 (naction,), tick, its time in nanoseconds, kind, fault, "
           "whether "
           "it is new since the last call).")
+      .def(
+          "set_path",
+          [](Controller& self, const Task& task) {
+            if (!task.spec().path) throw_invalid("task must be one that follows a path, got ", task.spec().name);
+            self.set_path(*task.spec().path);
+          },
+          py::arg("task"), "Goes on along another task's path, from the next step on.")
       .def("statistics", &Controller::statistics)
       .def("status", &Controller::status, "The last step.")
       .def(
@@ -220,22 +229,22 @@ void register_controller(py::module_& module) {
       "How late a loop wakes that does nothing but wait: int64 (count,) nanoseconds, and what was refused.");
   module.def(
       "measure_deadlines",
-      [](RandomShooting& planner, const py::array& state, const py::array& seconds) {
+      [](RandomShooting& planner, const py::array& state, const py::array& seconds,
+         const ThreadSettings& settings) {
         const double* s = input<double>(state, "state", {planner.start_size()});
         const std::vector<double> budgets = input_vector<double>(seconds, "seconds");
         DeadlineTimes times;
         {
           const py::gil_scoped_release release;
-          times = measure_deadlines(planner, s, budgets);
+          times = measure_deadlines(planner, s, budgets, settings);
         }
         const auto n = budgets.size();
         return py::make_tuple(take_array(std::move(times.late_ns), {n}),
-                              take_array(std::move(times.candidates), {n}));
+                              take_array(std::move(times.candidates), {n}), times.refused);
       },
-      py::arg("planner").none(false), py::arg("state"), py::arg("seconds"),
-      "How long after their deadlines plans return: int64 (n,) nanoseconds, below 0 for before them, and "
-      "int64 "
-      "(n,) candidates.");
+      py::arg("planner").none(false), py::arg("state"), py::arg("seconds"), py::arg("settings"),
+      "How long after their deadlines plans return: int64 (n,) nanoseconds, below 0 for before them, int64 "
+      "(n,) candidates, and what was refused.");
 
   py::class_<RealtimeSimulation, std::shared_ptr<RealtimeSimulation>>(
       module, "RealtimeSimulation", "A simulation that steps in real time in a thread of its own.")

@@ -12,6 +12,7 @@
 #include "controller_options.h"
 #include "mbmf/error.h"
 #include "mbmf/latest_value.h"
+#include "planner_path.h"
 
 namespace mbmf {
 
@@ -52,7 +53,10 @@ struct Controller::Impl {
   std::vector<float> sent;        // (2 * kMaxInFlight, naction) by tick
   std::vector<std::int64_t> sent_tick;
   std::int64_t newest_tick = -1;
-  PathStart path_start;  // where the next plan begins on the task's path
+  LatestValue<std::shared_ptr<const PlannerPath>> paths{nullptr};
+  std::vector<std::shared_ptr<const PlannerPath>> held_paths;  // so that the loop never frees one
+  std::shared_ptr<const PlannerPath> path;                     // null: the task's
+  PathStart path_start;                                        // where the next plan begins on it
   bool on_path = false;
   double rate = 0;  // candidates a second
   TimePoint woke_before;
@@ -165,14 +169,18 @@ struct Controller::Impl {
     std::copy(options.safe_action.begin(), options.safe_action.end(), action);
   }
 
-  // a path begins where the robot is first seen
+  // a path begins where the robot is first seen, or is when the path is set
   void begin_path() {
+    if (paths.update()) {
+      path = paths.front();
+      on_path = false;
+    }
     if (on_path || !task->spec().path.has_value()) return;
-    const PathCost& path = *task->spec().path;
+    const PathCost& now = path ? path->cost() : *task->spec().path;
     path_start = {};
-    if (path.relative) {
-      path_start.origin[0] = measured.state[static_cast<std::size_t>(path.x)];
-      path_start.origin[1] = measured.state[static_cast<std::size_t>(path.y)];
+    if (now.relative) {
+      path_start.origin[0] = measured.state[static_cast<std::size_t>(now.x)];
+      path_start.origin[1] = measured.state[static_cast<std::size_t>(now.y)];
     }
     on_path = true;
   }
@@ -181,6 +189,7 @@ struct Controller::Impl {
     PlanLimits limits;
     limits.predict = false;
     limits.at = path_start;
+    limits.path = path;
     if (options.mode == PlanMode::kAnytime) limits.deadline = tick_time(tick) - to_ns(options.margin);
     if (options.mode == PlanMode::kFitted) {
       limits.candidates = std::clamp(static_cast<std::int64_t>(options.share * options.period * rate),
@@ -226,6 +235,7 @@ struct Controller::Impl {
     if (have_state) record.age_ns = (woke - measured.when).count();
     if (record.fault == Fault::kNone) {
       begin_path();
+      record.segment = path_start.segment;
       roll_forward(tick + 1);
       // rolled forward a state may end beyond float32
       if (usable(from) &&
@@ -349,6 +359,15 @@ void Controller::put_state(const double* state, TimePoint when) {
   std::copy_n(state, impl_->nstate, message.state.begin());
   message.when = when;
   impl_->states.publish();
+}
+
+void Controller::set_path(const PathCost& path) {
+  Impl& m = *impl_;
+  // what nobody else has any more is freed here, not in the loop
+  std::erase_if(m.held_paths, [](const auto& held) { return held.use_count() == 1; });
+  m.held_paths.push_back(make_planner_path(*m.task, path));
+  m.paths.back() = m.held_paths.back();
+  m.paths.publish();
 }
 
 bool Controller::get_action(ActionMessage* message) {

@@ -50,6 +50,7 @@ struct RandomShooting::Impl {
   // the next search begins
   struct Search {
     std::vector<float> start, base, warm;
+    std::shared_ptr<const PlannerPath> on;  // keeps what `path` points at
     kernel::Path path;
     kernel::Rollout work;
   };
@@ -85,7 +86,7 @@ struct RandomShooting::Impl {
     start.resize(static_cast<std::size_t>(kMaxStates) * task->nstate());
     base.resize(static_cast<std::size_t>(kMaxStates) * first_rows);
     key.resize(kMaxStates);
-    if (cost.has_path()) path.resize(kMaxStates);
+    if (cost.path()) path.resize(kMaxStates);
     item_best.resize(static_cast<std::size_t>(kMaxStates * items));
     rolled.resize(static_cast<std::size_t>(std::max(options.horizon, 64) + 1) * task->nstate());
     searches.resize(static_cast<std::size_t>(pool.nslot()));
@@ -117,7 +118,7 @@ struct RandomShooting::Impl {
     const int nstate = task->nstate();
     for (int i = 0; i < n; ++i) {
       if (at != nullptr) check_path_start(at[i]);
-      if (!path.empty()) path[static_cast<std::size_t>(i)] = cost.path(at == nullptr ? PathStart{} : at[i]);
+      if (!path.empty()) path[static_cast<std::size_t>(i)] = cost.path()->from(at == nullptr ? PathStart{} : at[i]);
       prepare_state(states + static_cast<std::ptrdiff_t>(i) * nstate,
                     start.data() + static_cast<std::ptrdiff_t>(i) * nstate,
                     base.data() + static_cast<std::ptrdiff_t>(i) * first_rows);
@@ -197,8 +198,10 @@ struct RandomShooting::Impl {
     prepare_state(state, s.start.data(), s.base.data());
     const PhiloxKey sequence = derive_key(options.seed, Stream::kPlan, episode);
     check_path_start(limits.at);
-    if (cost.has_path()) s.path = cost.path(limits.at);
-    s.work = rollout(s.start.data(), s.base.data(), sequence, step, cost.has_path() ? &s.path : nullptr);
+    if (limits.path && !cost.path()) throw_invalid("limits.path must be null for a task without a path");
+    s.on = limits.path ? limits.path : cost.path();
+    if (s.on) s.path = s.on->from(limits.at);
+    s.work = rollout(s.start.data(), s.base.data(), sequence, step, s.on ? &s.path : nullptr);
     if (limits.warm != nullptr) {
       for (std::size_t i = 0; i < s.warm.size(); ++i) {
         if (!(limits.warm[i] >= -1 && limits.warm[i] <= 1)) {
@@ -241,7 +244,7 @@ struct RandomShooting::Impl {
       sample(sequence, step, plan->candidate, 1, plan->actions.data());
     }
     plan->moved = moves_on(s.work, plan->candidate);
-    plan->segment = next_segment_of(limits.at, state, plan->moved);
+    plan->segment = s.on ? next_segment(s.on->cost(), limits.at, state, plan->moved) : 0;
     const Nanoseconds chosen = monotonic_now();
     finish.add(static_cast<double>(chosen - searched));
     plan->states.resize(limits.predict ? static_cast<std::size_t>(options.horizon + 1) * nstate : 0);

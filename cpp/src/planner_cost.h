@@ -4,12 +4,14 @@
 #define MBMF_PLANNER_COST_H_
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "kernel/kernel.h"
 #include "mbmf/path.h"
 #include "mbmf/terms.h"
+#include "planner_path.h"
 
 namespace mbmf {
 
@@ -21,9 +23,8 @@ class PlannerCost {
   const std::vector<kernel::Term>& terms() const { return terms_; }
   const std::vector<kernel::Bound>& alive() const { return alive_; }
 
-  // The path for a plan that starts there; only where there is one.
-  bool has_path() const { return path_.leg != nullptr; }
-  kernel::Path path(const PathStart& start) const;
+  // The task's path, or null.
+  const std::shared_ptr<const PlannerPath>& path() const { return path_; }
 
   // States that the cost of a point reads, in order, each once: what the last predicted point needs.
   const std::vector<int>& rows() const { return rows_; }
@@ -33,8 +34,7 @@ class PlannerCost {
   std::deque<std::vector<int>> indices_;
   std::vector<kernel::Term> terms_;
   std::vector<kernel::Bound> alive_;
-  std::vector<float> legs_;
-  kernel::Path path_{};
+  std::shared_ptr<const PlannerPath> path_;
   std::vector<int> rows_;
 };
 

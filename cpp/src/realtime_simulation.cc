@@ -114,6 +114,10 @@ void RealtimeSimulation::start(Controller* controller, TimePoint first) {
   m.started = true;
   m.active.store(true);
   m.thread = std::thread([&m, controller, first] { m.loop(controller, first); });
+  ThreadSettings settings;
+  const int planning = controller->options().thread.priority;
+  settings.priority = planning > 0 ? std::min(planning + 1, 99) : 0;
+  apply_settings(settings, {m.thread.native_handle()});
 }
 
 const Task& RealtimeSimulation::task() const { return *impl_->task; }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <thread>
 
 #include "mbmf/error.h"
@@ -46,22 +47,43 @@ std::vector<std::string> measure_wakes(std::int64_t count, double period, double
 }
 
 DeadlineTimes measure_deadlines(RandomShooting& planner, const double* state,
-                                const std::vector<double>& seconds) {
-  DeadlineTimes times;
-  times.late_ns.reserve(seconds.size());
-  times.candidates.reserve(seconds.size());
-  PlanLimits limits;
-  limits.predict = false;
-  Plan plan;
+                                const std::vector<double>& seconds, const ThreadSettings& settings) {
   for (std::size_t i = 0; i < seconds.size(); ++i) {
     if (!(seconds[i] >= 0 && seconds[i] <= 3600)) {
       throw_invalid("seconds must be in [0, 3600], got ", seconds[i], " at entry ", i);
     }
-    limits.deadline = steady_clock::now() + to_ns(seconds[i]);
-    planner.plan(state, 0, i, limits, &plan);
-    times.late_ns.push_back((steady_clock::now() - limits.deadline).count());
-    times.candidates.push_back(plan.candidates_done);
   }
+  check_settings(settings);
+  DeadlineTimes times;
+  times.late_ns.reserve(seconds.size());
+  times.candidates.reserve(seconds.size());
+  std::exception_ptr failure;
+  std::atomic<int> settled{0};
+  std::thread thread([&] {
+    settled.wait(0);
+    PlanLimits limits;
+    limits.predict = false;
+    Plan plan;
+    try {
+      for (std::size_t i = 0; i < seconds.size(); ++i) {
+        limits.deadline = steady_clock::now() + to_ns(seconds[i]);
+        planner.plan(state, 0, i, limits, &plan);
+        times.late_ns.push_back((steady_clock::now() - limits.deadline).count());
+        times.candidates.push_back(plan.candidates_done);
+        // a control loop waits too; Linux stops real-time threads that never do for 50 ms a second
+        std::this_thread::sleep_for(to_ns(0.1 * seconds[i]));
+      }
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  });
+  std::vector<std::thread::native_handle_type> threads = planner.thread_handles();
+  threads.push_back(thread.native_handle());
+  times.refused = apply_settings(settings, threads);
+  settled.store(1);
+  settled.notify_all();
+  thread.join();
+  if (failure) std::rethrow_exception(failure);
   return times;
 }
 

@@ -11,47 +11,47 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mbmf.collect import collect_mpc as collect_mpc
-    from mbmf.collect import collect_policy as collect_policy
-    from mbmf.collect import collect_random as collect_random
-    from mbmf.controller import Controller as Controller
-    from mbmf.dynamics import DynamicsModel as DynamicsModel
-    from mbmf.dynamics import FitResult as FitResult
-    from mbmf.episodes import Episodes as Episodes
+    from mbmf.control.controller import Controller as Controller
+    from mbmf.control.planner import Plan as Plan
+    from mbmf.control.planner import RandomShooting as RandomShooting
+    from mbmf.control.planner import SimulatorModel as SimulatorModel
+    from mbmf.dynamics.model import DynamicsModel as DynamicsModel
+    from mbmf.dynamics.model import FitResult as FitResult
     from mbmf.errors import CoreError as CoreError
     from mbmf.errors import MbmfError as MbmfError
-    from mbmf.planner import Plan as Plan
-    from mbmf.planner import RandomShooting as RandomShooting
-    from mbmf.planner import SimulatorModel as SimulatorModel
-    from mbmf.policy import GaussianPolicy as GaussianPolicy
-    from mbmf.policy_batch import PolicyBatch as PolicyBatch
-    from mbmf.simulator import Simulator as Simulator
-    from mbmf.task import Task as Task
-    from mbmf.task import load_task as load_task
+    from mbmf.policies.batch import PolicyBatch as PolicyBatch
+    from mbmf.policies.policy import GaussianPolicy as GaussianPolicy
+    from mbmf.rollouts.collect import collect_mpc as collect_mpc
+    from mbmf.rollouts.collect import collect_policy as collect_policy
+    from mbmf.rollouts.collect import collect_random as collect_random
+    from mbmf.rollouts.episodes import Episodes as Episodes
+    from mbmf.simulation.simulator import Simulator as Simulator
+    from mbmf.tasks.task import Task as Task
+    from mbmf.tasks.task import load_task as load_task
     from mbmf.trained import Trained as Trained
     from mbmf.trained import load_trained as load_trained
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "Controller": "controller",
+    "Controller": "control.controller",
     "CoreError": "errors",
-    "DynamicsModel": "dynamics",
-    "Episodes": "episodes",
-    "FitResult": "dynamics",
-    "GaussianPolicy": "policy",
+    "DynamicsModel": "dynamics.model",
+    "Episodes": "rollouts.episodes",
+    "FitResult": "dynamics.model",
+    "GaussianPolicy": "policies.policy",
     "MbmfError": "errors",
-    "Plan": "planner",
-    "PolicyBatch": "policy_batch",
-    "RandomShooting": "planner",
-    "Simulator": "simulator",
-    "SimulatorModel": "planner",
-    "Task": "task",
+    "Plan": "control.planner",
+    "PolicyBatch": "policies.batch",
+    "RandomShooting": "control.planner",
+    "Simulator": "simulation.simulator",
+    "SimulatorModel": "control.planner",
+    "Task": "tasks.task",
     "Trained": "trained",
-    "collect_mpc": "collect",
-    "collect_policy": "collect",
-    "collect_random": "collect",
-    "load_task": "task",
+    "collect_mpc": "rollouts.collect",
+    "collect_policy": "rollouts.collect",
+    "collect_random": "rollouts.collect",
+    "load_task": "tasks.task",
     "load_trained": "trained",
 }
 
@@ -111,4 +111,4 @@ def __dir__() -> list[str]:
 
 _load_core()
 # makes the Gymnasium ids known; the environments are imported when one is made
-importlib.import_module("mbmf.registration")
+importlib.import_module("mbmf.simulation.registration")

@@ -809,6 +809,8 @@ class StepRecord:
     @property
     def kind(self) -> StepKind: ...
     @property
+    def segment(self) -> int: ...
+    @property
     def step(self) -> int: ...
     @property
     def wake_ns(self) -> int: ...
@@ -840,6 +842,10 @@ class Controller:
     def records(self) -> dict[str, typing.Any]:
         """
         The last steps as arrays by name; after stop.
+        """
+    def set_path(self, task: Task) -> None:
+        """
+        Goes on along another task's path, from the next step on.
         """
     def start(self, first: typing.SupportsInt | typing.SupportsIndex | None = None) -> None:
         """
@@ -1017,10 +1023,10 @@ def isa() -> str:
     """
 
 def measure_deadlines(
-    planner: RandomShooting, state: numpy.ndarray, seconds: numpy.ndarray
-) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]]:
+    planner: RandomShooting, state: numpy.ndarray, seconds: numpy.ndarray, settings: ThreadSettings
+) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], list[str]]:
     """
-    How long after their deadlines plans return: int64 (n,) nanoseconds, below 0 for before them, and int64 (n,) candidates.
+    How long after their deadlines plans return: int64 (n,) nanoseconds, below 0 for before them, int64 (n,) candidates, and what was refused.
     """
 
 def measure_wakes(

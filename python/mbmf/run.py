@@ -30,7 +30,7 @@ import yaml
 
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
-from mbmf.task_record import comparable_task
+from mbmf.tasks.record import comparable_task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

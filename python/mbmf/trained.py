@@ -6,10 +6,10 @@ import dataclasses
 import os
 from pathlib import Path
 
-from mbmf.dynamics import DynamicsModel
+from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
 from mbmf.run import Run
-from mbmf.task import Task, load_task
+from mbmf.tasks.task import Task, load_task
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(scope="session")
 def rendering() -> None:
     """Skips a test where nothing can be rendered; with MBMF_REQUIRE_RENDERING set, as in CI, it fails."""
-    from mbmf.renderer import Renderer, RenderError
+    from mbmf.simulation.renderer import Renderer, RenderError
 
     try:
         Renderer(mujoco.MjModel.from_xml_string("<mujoco/>")).close()

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbmf import training
 from mbmf.benchmarks import plan_timing
 from mbmf.benchmarks.plan_baselines import NumpyPlan, Oracle, PlainCost, TorchPlan
 from mbmf.benchmarks.plan_cases import PRESETS, CaseMaker, PlanCase, never_dying
 from mbmf.cli import bench_planner
 from mbmf.cli import main as cli
+from mbmf.dynamics import training
 from mbmf.errors import MbmfError
 
 TINY = bench_planner.Effort(

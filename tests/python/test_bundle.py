@@ -16,8 +16,8 @@ import yaml
 
 import mbmf
 from mbmf import _core
-from mbmf.bundle import SUMS, load_bundle, save_bundle
 from mbmf.cli import main as cli
+from mbmf.control.bundle import SUMS, load_bundle, save_bundle
 from mbmf.errors import DataError
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward", "swimmer_trajfollow"]
@@ -172,7 +172,7 @@ def edit(key: str, value: Any) -> Any:
 
 def swap_model(folder: Path) -> None:
     other = mbmf.load_task("swimmer_forward")
-    from mbmf.task_model import save_model
+    from mbmf.tasks.model import save_model
 
     (folder / "model.mjb").write_bytes(save_model(other.model))
     seal(folder)

@@ -11,8 +11,8 @@ import yaml
 
 import mbmf
 from mbmf.cli import main as cli
-from mbmf.episodes import Episodes
-from mbmf.live import drive_in_real_time, drive_without_clock
+from mbmf.control.live import drive_in_real_time, drive_without_clock
+from mbmf.rollouts.episodes import Episodes
 
 
 @pytest.fixture(scope="module")

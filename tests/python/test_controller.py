@@ -60,7 +60,7 @@ def test_actions_are_the_planners() -> None:
     planner, state = make_planner(task), start_state(task)
     controller = mbmf.Controller(planner, 0.01, mode="fixed", episode=4, stale_after=60)
     controller.put_state(state)
-    got: dict[int, mbmf.controller.Command] = {}
+    got: dict[int, mbmf.control.controller.Command] = {}
     with controller:
         assert controller.running
 
@@ -104,6 +104,48 @@ def test_the_watchdog_speaks() -> None:
         controller.put_state(start_state(task))
         assert eventually(lambda: controller.get_action().kind == "planned")
     assert controller.statistics()["bad_state"] >= 1
+
+
+def test_another_path_while_it_runs() -> None:
+    """Before the switch the actions are those of a planner on the first path, then those on the second."""
+    task = mbmf.load_task("swimmer_trajfollow", path="straight")
+    planner, state = make_planner(task), start_state(task)
+    indices = task.path_indices
+    assert indices is not None
+    origin = [state[i] for i in indices]
+    controller = mbmf.Controller(planner, 0.01, mode="fixed", stale_after=60)
+    controller.put_state(state)
+    got: dict[int, npt.NDArray[np.float64]] = {}
+
+    def has(count: int) -> bool:
+        command = controller.get_action()
+        if command.kind == "planned":
+            got[command.step] = command.action
+        return len(got) >= count
+
+    with controller:
+        assert eventually(lambda: has(5))
+        controller.set_path([[0, 0], [0, -3]])
+        assert eventually(lambda: has(15))
+    assert controller.task.path is not None
+    assert controller.task.path.name == "waypoints"
+    records = controller.records()
+    segments = dict(zip((records["step"] + 1).tolist(), records["segment"].tolist(), strict=True))
+    others = make_planner(task.with_path([[0, 0], [0, -3]]))
+    on = []
+    for step, action in sorted(got.items()):
+        at: dict[str, Any] = {"episode": 0, "step": step, "segment": segments[step], "origin": origin}
+        plans = [p.plan(state, **at).action.astype(np.float64) for p in (planner, others)]
+        assert not np.array_equal(*plans)
+        on.append([bool(np.array_equal(action, plan)) for plan in plans].index(True))
+    assert on == sorted(on)
+    assert on.count(0) >= 4
+    assert on.count(1) >= 5
+
+    with pytest.raises(mbmf.MbmfError, match=r"path must be a known path .*got 'sideways'"):
+        controller.set_path("sideways")
+    with pytest.raises(ValueError, match="path must be one of task swimmer_trajfollow, got one of ant_"):
+        controller.set_path(mbmf.load_task("ant_trajfollow"))
 
 
 def test_the_tasks_safe_action() -> None:

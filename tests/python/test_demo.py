@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mbmf.cli import main as cli
-from mbmf.renderer import RenderError
+from mbmf.simulation.renderer import RenderError
 
 SMALL = [
     "--iterations=2",

@@ -14,9 +14,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 import mbmf
-from mbmf.dynamics import DynamicsModel
+from mbmf.dynamics.model import DynamicsModel
+from mbmf.dynamics.normalization import Statistics, add_noise
 from mbmf.errors import DataError
-from mbmf.normalization import Statistics, add_noise
 
 
 @pytest.fixture(scope="module")

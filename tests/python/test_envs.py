@@ -12,8 +12,8 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import mbmf
-from mbmf.envs import TaskEnv, TaskVectorEnv
-from mbmf.registration import ENVIRONMENTS, register_environments
+from mbmf.simulation.envs import TaskEnv, TaskVectorEnv
+from mbmf.simulation.registration import ENVIRONMENTS, register_environments
 
 IDS = list(ENVIRONMENTS)
 

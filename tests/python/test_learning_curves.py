@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mbmf.agents import agents
 from mbmf.errors import DataError
 from mbmf.show.learning_curves import (
     METHODS,
@@ -20,6 +19,7 @@ from mbmf.show.learning_curves import (
     plot_learning_curves,
     steps_to,
 )
+from mbmf.tasks.agents import agents
 
 
 def series(steps: Any, rewards: Any, name: str = "") -> Series:

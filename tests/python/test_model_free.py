@@ -18,12 +18,12 @@ import torch
 import yaml
 
 import mbmf
-from mbmf.agents import agents, load_agent
 from mbmf.algorithms import checkpoint, trpo
 from mbmf.algorithms import model_free as mf
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError, MbmfError
 from mbmf.seeds import derive_seed
+from mbmf.tasks.agents import agents, load_agent
 
 SMALL = {"hidden": [8, 8], "batch_size": 200, "steps_per_rollout": 40, "iterations": 5}
 SECONDS = ("seconds_sampling", "seconds_update", "seconds")

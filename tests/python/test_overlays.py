@@ -15,10 +15,10 @@ import pytest
 
 import mbmf
 from mbmf.cli import main as cli
-from mbmf.renderer import Line, Renderer, RenderError
 from mbmf.run import Run
 from mbmf.show import overlays
 from mbmf.show.overlays import Plans, best_candidates, centres_of_mass
+from mbmf.simulation.renderer import Line, Renderer, RenderError
 
 BALL = "<mujoco><worldbody><light pos='0 0 3'/><geom size='.1'/></worldbody></mujoco>"
 
@@ -217,8 +217,8 @@ def test_without_opengl_it_says_so_before_it_drives(
     def broken(width: int, height: int) -> None:
         raise RuntimeError("no EGL device")
 
-    monkeypatch.setattr("mbmf.renderer._context_class", lambda: broken)
-    monkeypatch.setattr("mbmf.collect.collect_mpc", lambda *args, **options: pytest.fail("it drove"))
+    monkeypatch.setattr("mbmf.simulation.renderer._context_class", lambda: broken)
+    monkeypatch.setattr("mbmf.rollouts.collect.collect_mpc", lambda *args, **options: pytest.fail("it drove"))
     assert cli.main(["video", "--run_num=1", f"--runs_dir={small_runs}", "--live"]) == 2
     message = capsys.readouterr().err
     assert "cannot render here: no EGL device" in message

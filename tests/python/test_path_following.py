@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 import mbmf
-from mbmf import _core, tracking
+from mbmf import _core
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError
-from mbmf.path_record import PathRecord
+from mbmf.rollouts import tracking
+from mbmf.rollouts.path_record import PathRecord
 from path_oracle import ROBOTS, project
 from test_planner import make_model
 

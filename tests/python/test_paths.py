@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mbmf
-from mbmf import paths
 from mbmf.errors import ConfigError, DataError
+from mbmf.tasks import paths
 from path_oracle import CASES, Case
 
 SWIMMER = mbmf.load_task("swimmer_trajfollow")

@@ -15,8 +15,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 import mbmf
-from mbmf import policy_file
 from mbmf.errors import DataError
+from mbmf.policies import file as policy_file
 
 HIDDEN = [(64, 64), (), (7,), (100, 33, 5)]
 
@@ -298,6 +298,6 @@ def test_a_file_holds_its_task(cheetah: mbmf.Task, tmp_path: Path) -> None:
 
 
 def mbmf_env(task: mbmf.Task) -> Any:
-    from mbmf.envs import TaskEnv
+    from mbmf.simulation.envs import TaskEnv
 
     return TaskEnv(task)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mbmf.errors import ConfigError, DataError
-from mbmf.task import Task, load_task
-from mbmf.task_file import preset_names
+from mbmf.tasks.file import preset_names
+from mbmf.tasks.task import Task, load_task
 
 FORWARD = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"]
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mbmf.errors import ConfigError, MbmfError
-from mbmf.task import Task, load_task
-from mbmf.task_file import PRESETS, parse_yaml
+from mbmf.tasks.file import PRESETS, parse_yaml
+from mbmf.tasks.task import Task, load_task
 
 BASE = yaml.safe_load((PRESETS / "hopper_forward.yaml").read_text())
 DELETE = object()

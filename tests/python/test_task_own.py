@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from mbmf.errors import ConfigError
-from mbmf.learning_schema import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
-from mbmf.task import Task, load_task
-from mbmf.task_schema import Source, TaskConfig
+from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
+from mbmf.tasks.schema import Source, TaskConfig
+from mbmf.tasks.task import Task, load_task
 
 
 def asset(name: str) -> Path:

@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from mbmf.simulator import Simulator
-from mbmf.task import load_task
+from mbmf.simulation.simulator import Simulator
+from mbmf.tasks.task import load_task
 
 
 def six_of(R):

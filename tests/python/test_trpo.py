@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from mbmf.algorithms import advantages, baseline, trpo
 from mbmf.algorithms.network_passes import CHUNK, MeanNetwork, Passes, Workers, forward, tanh_of_half_
-from mbmf.learning_schema import TrpoConfig
+from mbmf.tasks.learning import TrpoConfig
 
 SIZES = (7, 9, 8, 3)
 SETTINGS = TrpoConfig()

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 import mbmf
-from mbmf.renderer import Renderer, RenderError
 from mbmf.show.video import recover_positions, save_episode_video
+from mbmf.simulation.renderer import Renderer, RenderError
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"]
 
@@ -107,7 +107,7 @@ def test_renders_without_a_display_after_mujoco_was_imported() -> None:
     """mujoco.Renderer cannot: it looks at MUJOCO_GL when mujoco is imported."""
     code = """
 import mujoco
-from mbmf.renderer import Renderer
+from mbmf.simulation.renderer import Renderer
 ball = "<mujoco><worldbody><light pos='0 0 3'/><geom size='1'/></worldbody></mujoco>"
 model = mujoco.MjModel.from_xml_string(ball)
 data = mujoco.MjData(model)
@@ -128,7 +128,7 @@ def test_what_cannot_be_rendered_is_said_in_one_line(monkeypatch: pytest.MonkeyP
     def broken(width: int, height: int) -> None:
         raise RuntimeError("no EGL device\nand a lot more")
 
-    monkeypatch.setattr("mbmf.renderer._context_class", lambda: broken)
+    monkeypatch.setattr("mbmf.simulation.renderer._context_class", lambda: broken)
     with pytest.raises(RenderError) as caught:
         Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"))
     assert str(caught.value).startswith("cannot render here: no EGL device (")

@@ -13,9 +13,9 @@ import pytest
 
 import mbmf
 from mbmf.cli import main as cli
-from mbmf.renderer import RenderError
 from mbmf.run import Run
 from mbmf.show import viewer
+from mbmf.simulation.renderer import RenderError
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@
 // before tick k + 1, and sends. An action that is not there by then is late: it is counted and never sent.
 // After an overrun the ticks that have passed are skipped, not made up for.
 //
-// Where the task follows a path, the path begins where the robot is first seen after the start.
+// Where the task follows a path, the path begins where the robot is first seen after the start; one that is
+// set while the loop runs begins where the robot is then.
 //
 // Watchdog: where the state is missing, old or not finite, or the plan late, the loop sends the next actions
 // of the last plan for a set number of steps, and then the task's safe action, until all is well again. Every
@@ -15,8 +16,8 @@
 // wait; and the planner's other threads, which sleep between plans, are woken by a futex. (With nthread = 1
 // there are none.)
 //
-// Threads: put_state is for one thread, get_action for one, status for one, statistics for any; the others
-// for the thread that made the controller.
+// Threads: put_state is for one thread, get_action for one, status for one, set_path for one, statistics for
+// any; the others for the thread that made the controller.
 
 #ifndef MBMF_CONTROLLER_H_
 #define MBMF_CONTROLLER_H_
@@ -99,6 +100,7 @@ struct StepRecord {
   std::int64_t compute_ns = 0;  // from then to the action
   std::int64_t age_ns = 0;      // of the state; 0 without one
   std::int64_t candidates = 0;  // searched; 0 where nothing was planned
+  std::int32_t segment = 0;     // of the path, where the step began
   StepKind kind = StepKind::kSafe;
   Fault fault = Fault::kNone;
 };
@@ -139,6 +141,10 @@ class Controller {
   void put_state(const double* state, TimePoint when = std::chrono::steady_clock::now());
   // The latest action; never waits. True if it is new since the last call.
   bool get_action(ActionMessage* message);
+
+  // Another path from the next step on, in place of the task's; never waits. Throws std::invalid_argument as
+  // make_planner_path does, and goes on with the path that it had.
+  void set_path(const PathCost& path);
 
   ControllerStatistics statistics() const;
   StepRecord status() const;  // the last step

@@ -26,6 +26,14 @@ struct PlannerOptions {
   int nthread = 0;  // 0: one for every CPU
 };
 
+// A path in place of the task's, as a planner reads it. Made once, away from the control loop, and given to
+// any plan of that task; immutable.
+class PlannerPath;
+
+// Throws std::invalid_argument unless the task follows a path, this one is valid (check_path), and both read
+// the same states.
+std::shared_ptr<const PlannerPath> make_planner_path(const Task& task, const PathCost& path);
+
 // What ends a search before all candidates are searched, and what it starts from. The candidates that were
 // searched are always the first so many, so a plan that ended at a deadline is the plan of exactly
 // Plan::candidates_done candidates, bit for bit.
@@ -37,7 +45,10 @@ struct PlanLimits {
   // last plan shifted by one step (shift_plan)
   const float* warm = nullptr;
   bool predict = true;  // Plan::states; without them there is time for some more candidates
-  PathStart at = {};    // on a task's path
+  PathStart at = {};    // on the path
+  // Followed in place of the task's path; null: the task's. The planner keeps it until later plans have taken
+  // its place: hold it too where a plan must not free memory.
+  std::shared_ptr<const PlannerPath> path = nullptr;
 };
 
 struct Plan {

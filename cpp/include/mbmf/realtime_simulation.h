@@ -32,7 +32,8 @@ class RealtimeSimulation {
   RealtimeSimulation(std::shared_ptr<const Task> task, const RealtimeSimulationOptions& options);
   ~RealtimeSimulation();
 
-  // Starts stepping; tick 0 is at `first`. The controller must live as long as this runs.
+  // Starts stepping; tick 0 is at `first`. The controller must live as long as this runs. Where its threads
+  // have a SCHED_FIFO priority, the simulation's is one higher, if the system grants it: it is the robot.
   void start(Controller* controller, TimePoint first);
   const Task& task() const;
   bool finished() const;      // all steps are done, or it was stopped

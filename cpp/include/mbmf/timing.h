@@ -21,11 +21,14 @@ std::vector<std::string> measure_wakes(std::int64_t count, double period, double
 struct DeadlineTimes {
   std::vector<std::int64_t> late_ns;     // after the deadline; below 0: before it
   std::vector<std::int64_t> candidates;  // searched
+  std::vector<std::string> refused;      // what the system refused of the settings
 };
 
-// Plans from a state with these times to plan (seconds), one after the other, without predicted states.
+// Plans from a state with these times to plan (seconds), without predicted states, in a thread of its own
+// with these settings, which rests for a tenth of that time after each plan. The planner's threads take them too, and keep them. Throws
+// std::invalid_argument on numbers out of range, and as RandomShooting::plan.
 DeadlineTimes measure_deadlines(RandomShooting& planner, const double* state,
-                                const std::vector<double>& seconds);
+                                const std::vector<double>& seconds, const ThreadSettings& settings);
 
 }  // namespace mbmf
 

@@ -14,7 +14,7 @@ import numpy as np
 from mbmf import tensor_file
 from mbmf.algorithms.baseline import Baseline, nfeatures
 from mbmf.errors import DataError
-from mbmf.policy import GaussianPolicy
+from mbmf.policies.policy import GaussianPolicy
 from mbmf.run import Record
 
 FORMAT = "mbmf-policy-optimization"

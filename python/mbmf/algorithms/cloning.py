@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mbmf import training
+from mbmf.dynamics import training
 from mbmf.errors import DataError
 from mbmf.mlp_state import MlpState
-from mbmf.policy import GaussianPolicy
+from mbmf.policies.policy import GaussianPolicy
 
 Floats32 = NDArray[np.float32]
 
@@ -86,7 +86,7 @@ class Cloning:
         """Goes on with the training; the result, and the mean squared error during the last epoch.
 
         An epoch is one pass over the examples in random order. Raises DataError if the training diverged.
-        Use within `mbmf.training.torch_threads`; one thread makes the result independent of their number.
+        Use within `torch_threads`; one thread makes the result independent of their number.
         """
         trainer = training.Trainer(self.mlp, "tanh")
         losses = trainer.train(

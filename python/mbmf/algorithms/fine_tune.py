@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mbmf.algorithms import model_free
 from mbmf.algorithms.model_free import Limits, Observer
-from mbmf.learning_schema import FineTuneConfig, ModelFreeConfig
-from mbmf.policy import GaussianPolicy
+from mbmf.policies.policy import GaussianPolicy
 from mbmf.run import Record, Run
-from mbmf.task import Task
+from mbmf.tasks.learning import FineTuneConfig, ModelFreeConfig
+from mbmf.tasks.task import Task
 
 
 def settings_of(

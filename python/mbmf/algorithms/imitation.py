@@ -21,16 +21,16 @@ import yaml
 from mbmf.algorithms import imitation_checkpoint as checkpoint
 from mbmf.algorithms.cloning import Cloning, Examples
 from mbmf.algorithms.mb_result import ModelBasedResult
-from mbmf.collect import collect_policy
-from mbmf.episodes import Episodes
+from mbmf.control.planner import RandomShooting
+from mbmf.dynamics.training import torch_threads
 from mbmf.errors import ConfigError, DataError
-from mbmf.learning_schema import ImitationConfig
-from mbmf.planner import RandomShooting
-from mbmf.policy import GaussianPolicy
+from mbmf.policies.policy import GaussianPolicy
+from mbmf.rollouts.collect import collect_policy
+from mbmf.rollouts.episodes import Episodes
 from mbmf.run import Record, Run, versions
 from mbmf.seeds import derive_seed
-from mbmf.task import Task
-from mbmf.training import torch_threads
+from mbmf.tasks.learning import ImitationConfig
+from mbmf.tasks.task import Task
 
 # stages whose random numbers derive from the seed
 _POLICY, _VALIDATION, _BATCHES, _ROLLOUTS, _TESTS, _PLAN = range(20, 26)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mbmf.dynamics import DynamicsModel
-from mbmf.episodes import Episodes
+from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
-from mbmf.learning_schema import ModelBasedConfig
+from mbmf.rollouts.episodes import Episodes
 from mbmf.run import Record, Run, first_difference
-from mbmf.task import Task
-from mbmf.task_record import comparable_task
+from mbmf.tasks.learning import ModelBasedConfig
+from mbmf.tasks.record import comparable_task
+from mbmf.tasks.task import Task
 
 
 @dataclass(frozen=True)

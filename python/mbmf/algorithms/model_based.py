@@ -17,17 +17,17 @@ from typing import Any, Protocol
 import numpy as np
 import yaml
 
-from mbmf import tracking
 from mbmf.algorithms.path_runs import refuse_other_path, results_path
-from mbmf.collect import collect_mpc, collect_random
-from mbmf.dynamics import HORIZONS, DynamicsModel, FitResult
-from mbmf.episodes import Episodes
+from mbmf.control.planner import RandomShooting
+from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
-from mbmf.learning_schema import ModelBasedConfig
-from mbmf.planner import RandomShooting
+from mbmf.rollouts import tracking
+from mbmf.rollouts.collect import collect_mpc, collect_random
+from mbmf.rollouts.episodes import Episodes
 from mbmf.run import Record, Run, versions
 from mbmf.seeds import derive_seed
-from mbmf.task import Task
+from mbmf.tasks.learning import ModelBasedConfig
+from mbmf.tasks.task import Task
 
 # stages whose random numbers derive from the seed
 _TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL = range(6)

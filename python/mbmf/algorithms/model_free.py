@@ -31,15 +31,15 @@ from mbmf.algorithms.baseline import Baseline, BaselineData
 from mbmf.algorithms.checkpoint import Counters
 from mbmf.algorithms.network_passes import MeanNetwork, Workers
 from mbmf.algorithms.trpo import Batch, Step, trpo_step
-from mbmf.collect import collect_policy
+from mbmf.dynamics.training import torch_threads
 from mbmf.errors import ConfigError, MbmfError
-from mbmf.learning_schema import ModelFreeConfig
-from mbmf.policy import GaussianPolicy
-from mbmf.policy_batch import PolicyBatch
+from mbmf.policies.batch import PolicyBatch
+from mbmf.policies.policy import GaussianPolicy
+from mbmf.rollouts.collect import collect_policy
 from mbmf.run import Record, Run, versions
 from mbmf.seeds import derive_seed
-from mbmf.task import Task
-from mbmf.training import torch_threads
+from mbmf.tasks.learning import ModelFreeConfig
+from mbmf.tasks.task import Task
 
 # stages whose random numbers derive from the seed
 _POLICY, _EPISODES = 10, 11

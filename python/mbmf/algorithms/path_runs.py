@@ -13,7 +13,7 @@ from typing import Any
 
 from mbmf.errors import DataError
 from mbmf.run import Run
-from mbmf.task import Task
+from mbmf.tasks.task import Task
 
 FOLDER = "paths"
 

@@ -16,9 +16,9 @@ from mbmf.algorithms import fine_tune, imitation, model_based, model_free
 from mbmf.algorithms.mb_result import ModelBasedResult
 from mbmf.algorithms.model_free import Limits
 from mbmf.errors import ConfigError
-from mbmf.policy import GaussianPolicy
+from mbmf.policies.policy import GaussianPolicy
 from mbmf.run import Run
-from mbmf.task import Task
+from mbmf.tasks.task import Task
 
 SEEDS = (0, 70, 100)
 

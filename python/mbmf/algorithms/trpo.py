@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 
 from mbmf.algorithms.network_passes import MeanNetwork, Passes, Workers
-from mbmf.learning_schema import TrpoConfig
+from mbmf.tasks.learning import TrpoConfig
 
 Tensor = torch.Tensor
 

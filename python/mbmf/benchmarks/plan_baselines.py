@@ -41,7 +41,7 @@ class PlainCost:
     @classmethod
     def of(cls, case: PlanCase) -> PlainCost:
         """Raises MbmfError where the task's cost has other terms."""
-        from mbmf.task_build import build_spec
+        from mbmf.tasks.build import build_spec
 
         spec = build_spec(case.task.config, case.task.model, case.name).spec
         linear: list[tuple[int, float]] = []

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.episodes import Episodes
-    from mbmf.planner import RandomShooting
-    from mbmf.task import Task
+    from mbmf.control.planner import RandomShooting
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.task import Task
 
 PRESETS = ("cheetah_forward", "swimmer_forward", "hopper_forward", "ant_forward")
 EPISODES, STEPS, EPOCHS = 20, 200, 40
@@ -46,7 +46,7 @@ class PlanCase:
 
     def planner(self, nthread: int) -> RandomShooting:
         """The planner that is measured."""
-        from mbmf.planner import RandomShooting
+        from mbmf.control.planner import RandomShooting
 
         return RandomShooting(
             self.task, self.model, horizon=self.horizon, candidates=self.candidates, nthread=nthread
@@ -63,9 +63,9 @@ class CaseMaker:
     """Makes the cases of one preset; its random data are collected once."""
 
     def __init__(self, preset: str, episodes: int = EPISODES, steps: int = STEPS, nthread: int = 0) -> None:
-        from mbmf.collect import collect_random
-        from mbmf.simulator import Simulator
-        from mbmf.task import load_task
+        from mbmf.rollouts.collect import collect_random
+        from mbmf.simulation.simulator import Simulator
+        from mbmf.tasks.task import load_task
 
         self.task = load_task(preset)
         self.data: Episodes = collect_random(self.task, episodes, steps, seed=0, nthread=nthread)
@@ -75,7 +75,7 @@ class CaseMaker:
 
     def make(self, hidden: Sequence[int] | None = None, epochs: int = EPOCHS) -> PlanCase:
         """The preset's plan, with a model of the preset's or other hidden layers."""
-        from mbmf.dynamics import DynamicsModel
+        from mbmf.dynamics.model import DynamicsModel
 
         settings = self.task.model_based
         assert settings is not None
@@ -88,7 +88,7 @@ def never_dying(case: PlanCase) -> PlanCase:
     """The case with bounds that nobody leaves: they are checked all the same, and no work is skipped."""
     import yaml
 
-    from mbmf.task import load_task
+    from mbmf.tasks.task import load_task
 
     config = yaml.safe_load(case.task.to_yaml())
     config["alive"] = [

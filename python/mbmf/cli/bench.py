@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import torch
     from rich.table import Table
 
-    from mbmf.episodes import Episodes
-    from mbmf.task import Task
+    from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.task import Task
 
 PRESETS = ("swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward")
 NSIM = 64
@@ -63,7 +63,7 @@ def run(options: Options) -> None:
     from rich.console import Console
 
     from mbmf import _core
-    from mbmf.task import load_task
+    from mbmf.tasks.task import load_task
 
     console = Console(highlight=False)
     nthread = options.nthread or len(os.sched_getaffinity(0))
@@ -91,7 +91,7 @@ class SimulatorPair:
     def __init__(self, task: Task, nthread: int) -> None:
         import mujoco.batch
 
-        from mbmf.simulator import Simulator
+        from mbmf.simulation.simulator import Simulator
 
         self.task = task
         self.simulator = Simulator(task, nsim=NSIM, nthread=nthread, seed=0)
@@ -139,8 +139,8 @@ def measure_simulator(task: Task, nthread: int, seconds: float) -> Pair:
 
 def measure_plan(task: Task, data: Episodes, nthread: int, seconds: float) -> tuple[str, float]:
     """The preset's horizon and candidates in words, and the seconds of one plan."""
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.planner import RandomShooting
+    from mbmf.control.planner import RandomShooting
+    from mbmf.dynamics.model import DynamicsModel
 
     assert task.model_based is not None
     model = DynamicsModel(task, hidden=task.model_based.hidden)
@@ -152,8 +152,8 @@ def measure_plan(task: Task, data: Episodes, nthread: int, seconds: float) -> tu
 
 def measure_training(task: Task, data: Episodes, seconds: float) -> Pair:
     """One update (a batch of 512, Adam), beside a loop over PyTorch's DataLoader that does the same."""
-    from mbmf import training
-    from mbmf.dynamics import DynamicsModel
+    from mbmf.dynamics import training
+    from mbmf.dynamics.model import DynamicsModel
 
     assert task.model_based is not None
     epochs = 20
@@ -194,7 +194,7 @@ def median_time(function: Callable[[], object], seconds: float) -> float:
 
 
 def _random_data(task: Task, nthread: int) -> Episodes:
-    from mbmf.collect import collect_random
+    from mbmf.rollouts.collect import collect_random
 
     return collect_random(task, RANDOM_EPISODES, RANDOM_STEPS, seed=0, nthread=nthread)
 

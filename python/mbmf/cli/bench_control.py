@@ -17,6 +17,8 @@ from mbmf.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mbmf import _core
+
 _QUANTILES = (0.5, 0.99, 0.999)
 # what a plan may be late by: the 0.2 ms of the promise in docs/deployment.md
 _TOLERANCE_NS = 200_000
@@ -54,7 +56,7 @@ class Options:
     """Milliseconds before a wait's end in which it looks at the clock instead of sleeping."""
 
     priority: int = 0
-    """SCHED_FIFO priority of the waiting thread, 1 to 99; 0: the normal scheduler."""
+    """SCHED_FIFO priority of the threads that wait and plan, 1 to 99; 0: the normal scheduler."""
 
     seed: int = 0
     """Seed of the deadlines and the network."""
@@ -88,7 +90,7 @@ def run(options: Options) -> None:
         wakes, notes = _core.measure_wakes(
             options.plans, 1e-3 * options.period, 1e-3 * options.spin, settings
         )
-        late, candidates, deadlines = measure_plans(options)
+        late, candidates, deadlines = measure_plans(options, settings)
     finally:
         stop.set()
         for worker in workers:
@@ -121,12 +123,12 @@ def run(options: Options) -> None:
 
 
 def measure_plans(
-    options: Options,
+    options: Options, settings: _core.ThreadSettings
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """How late each plan returned (ns), its candidates, and its time to plan (s)."""
     from mbmf import _core
-    from mbmf.simulator import Simulator
-    from mbmf.task import load_task
+    from mbmf.simulation.simulator import Simulator
+    from mbmf.tasks.task import load_task
 
     task = load_task(options.task)
     if task.model_based is None:
@@ -139,8 +141,8 @@ def measure_plans(
     state = Simulator(task, nsim=1, nthread=1).states[0].copy()
     rng = np.random.default_rng(options.seed)
     deadlines = 1e-3 * rng.uniform(options.shortest, options.longest, options.plans)
-    _core.measure_deadlines(planner, state, deadlines[:20])  # measures what candidates cost
-    late, candidates = _core.measure_deadlines(planner, state, deadlines)
+    _core.measure_deadlines(planner, state, deadlines[:20], settings)  # measures what candidates cost
+    late, candidates, _ = _core.measure_deadlines(planner, state, deadlines, settings)
     return late, candidates, deadlines
 
 

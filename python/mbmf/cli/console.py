@@ -23,8 +23,8 @@ from rich.table import Table
 from mbmf.run import Record
 
 if TYPE_CHECKING:
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.episodes import Episodes
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.rollouts.episodes import Episodes
 
 AfterIteration = Callable[[Record, "DynamicsModel", "Episodes"], None]
 

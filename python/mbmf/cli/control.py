@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.console import Console
 
-    from mbmf.controller import Controller
-    from mbmf.live import Drive
-    from mbmf.planner import RandomShooting
-    from mbmf.task import Task
+    from mbmf.control.controller import Controller
+    from mbmf.control.live import Drive
+    from mbmf.control.planner import RandomShooting
+    from mbmf.tasks.task import Task
 
     Watch = Callable[[int, npt.NDArray[np.float64]], None]
 
@@ -90,6 +90,13 @@ class Options:
     lock_memory: bool = False
     """Keep the process's memory from being paged out."""
 
+    desired_traj_type: str | None = None
+    """Path to follow, for a task that follows paths: a name, or a CSV file of x,y rows in metres (default:
+    the run's)."""
+
+    strict_segments: bool = False
+    """A segment of the path is over only when the robot itself has passed it."""
+
     iteration: int | None = None
     """The aggregation iteration whose model it is (default: the last)."""
 
@@ -117,14 +124,17 @@ def run(options: Options) -> None:
     _check(options)
     from rich.console import Console
 
-    from mbmf.live import drive_in_real_time, drive_without_clock
-    from mbmf.planner import RandomShooting
+    from mbmf.control.live import drive_in_real_time, drive_without_clock
+    from mbmf.control.planner import RandomShooting
     from mbmf.trained import load_trained
 
     console = Console(highlight=False)
     run_path = options.runs_dir / f"run_{options.run_num}"
     trained = load_trained(run_path, options.iteration)
     task = trained.task
+    if options.desired_traj_type is not None or options.strict_segments:
+        rule: Literal["reached"] | None = "reached" if options.strict_segments else None
+        task = task.with_path(options.desired_traj_type, rule)
     planner = RandomShooting(
         task,
         trained.model,
@@ -168,7 +178,7 @@ def _check(options: Options) -> None:
 
 
 def _controller(options: Options, planner: RandomShooting) -> Controller:
-    from mbmf.controller import Controller
+    from mbmf.control.controller import Controller
 
     period = 1 / options.hz if options.hz else planner.task.dt
     steps = options.seconds / period

@@ -11,10 +11,10 @@ from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
     from mbmf.cli.console import ConsoleObserver
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.episodes import Episodes
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.rollouts.episodes import Episodes
     from mbmf.run import Record, Run
-    from mbmf.task import Task
+    from mbmf.tasks.task import Task
 
 PRESET = "swimmer_forward"
 # validation data for the 100-step error; costs little and needs no option
@@ -60,7 +60,7 @@ def run(options: Options) -> None:
         raise ConfigError(f"--{name} must be at least 0, got {value}")
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver
-    from mbmf.episodes import Episodes
+    from mbmf.rollouts.episodes import Episodes
 
     class Observer(ConsoleObserver):
         """A line per iteration, after one for the random actions."""
@@ -88,7 +88,7 @@ def small_task(options: Options) -> Task:
     """The preset, with the demo's settings. Raises ConfigError for one that is out of range."""
     import yaml
 
-    from mbmf.task import load_task
+    from mbmf.tasks.task import load_task
 
     config = yaml.safe_load(load_task(PRESET).to_yaml())
     config["model_based"] |= {
@@ -107,10 +107,10 @@ def small_task(options: Options) -> Task:
 
 def _show(directory: Run, task: Task, options: Options, observer: ConsoleObserver) -> list[Path]:
     """Writes the learning curve and a video of the last rollout; returns the files that there are."""
-    from mbmf.episodes import Episodes
-    from mbmf.renderer import RenderError
+    from mbmf.rollouts.episodes import Episodes
     from mbmf.show.plots import plot_learning_curve, save_figure
     from mbmf.show.video import save_episode_video
+    from mbmf.simulation.renderer import RenderError
 
     random = Episodes.load(directory.data("train"), task=task)
     last = Episodes.load(directory.rollouts(options.iterations), task=task)

@@ -48,7 +48,7 @@ def run(options: Options) -> None:
 
 def export_folder(options: Options, out: Path) -> None:
     """Writes the dynamics model of a run, and all that a control loop needs, to a folder."""
-    from mbmf.bundle import save_bundle
+    from mbmf.control.bundle import save_bundle
     from mbmf.trained import load_trained
 
     if options.run_num is None or options.run_num < 0:
@@ -75,7 +75,7 @@ def export_folder(options: Options, out: Path) -> None:
 
 def export_onnx(options: Options, onnx: Path) -> None:
     """Writes the policy of a run, or of a file, as ONNX."""
-    from mbmf.policy import GaussianPolicy
+    from mbmf.policies.policy import GaussianPolicy
 
     if (options.run_num is None) == (options.policy is None):
         raise ConfigError("either --run_num or --policy must be given, got both or none")

@@ -13,7 +13,7 @@ from mbmf.cli.console import ConsoleObserver
 from mbmf.run import Record
 
 if TYPE_CHECKING:
-    from mbmf.episodes import Episodes
+    from mbmf.rollouts.episodes import Episodes
 
 AfterIteration = Callable[[Record, "Episodes", "Episodes | None"], None]
 

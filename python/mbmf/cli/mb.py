@@ -12,10 +12,10 @@ from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
     from mbmf.cli.console import ConsoleObserver
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.episodes import Episodes
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.rollouts.episodes import Episodes
     from mbmf.run import Record, Run
-    from mbmf.task import Task
+    from mbmf.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run(options: Options) -> None:
     _check(options)
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver, resume_command
-    from mbmf.task import load_task
+    from mbmf.tasks.task import load_task
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

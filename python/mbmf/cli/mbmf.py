@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mbmf.algorithms.mb_result import ModelBasedResult
-    from mbmf.episodes import Episodes
-    from mbmf.learning_schema import ModelFreeConfig
-    from mbmf.policy import GaussianPolicy
+    from mbmf.policies.policy import GaussianPolicy
+    from mbmf.rollouts.episodes import Episodes
     from mbmf.run import Record, Run
-    from mbmf.task import Task
+    from mbmf.tasks.learning import ModelFreeConfig
+    from mbmf.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Options:
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     _check(options)
-    from mbmf.agents import load_agent
     from mbmf.algorithms import fine_tune, imitation
     from mbmf.algorithms.mb_result import ModelBasedResult
     from mbmf.cli.console import resume_command
     from mbmf.run import Run
+    from mbmf.tasks.agents import load_agent
 
     _, task = load_agent(options.which_agent)
     imitation.settings_of(task)
@@ -232,7 +232,7 @@ def _show_policy(
     task: Task, policy: GaussianPolicy, steps: int, directory: Run, note: Callable[[str], None]
 ) -> None:
     """Shows an episode of the mean actions."""
-    from mbmf.collect import collect_policy
+    from mbmf.rollouts.collect import collect_policy
     from mbmf.show.viewer import show_episode
 
     batch = collect_policy(

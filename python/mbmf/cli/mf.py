@@ -60,10 +60,10 @@ class Options:
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     _check(options)
-    from mbmf.agents import load_agent
     from mbmf.algorithms import model_free
     from mbmf.cli.console import resume_command
     from mbmf.cli.policy_console import PolicyConsole
+    from mbmf.tasks.agents import load_agent
 
     name, task = load_agent(options.which_agent)
     settings = model_free.settings_of(

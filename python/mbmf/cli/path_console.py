@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 def tracking_table(tracking: dict[str, Any]) -> Table:
-    """The figures of a record's rollouts (`mbmf.tracking.record`), a column each."""
+    """The figures of a record's rollouts (`mbmf.rollouts.tracking.record`), a column each."""
     rule = "" if tracking["segment_rule"] == "predicted" else f", segments {tracking['segment_rule']}"
     table = Table(title=f"path {tracking['path']}{rule}", title_justify="left")
     table.add_column("")

@@ -106,9 +106,9 @@ def run(options: Mbmf | Loss | Forwardsim | Trajfollow) -> None:
 
 
 def _mbmf(options: Mbmf) -> tuple[Figure, Path]:
-    from mbmf.agents import load_agent
     from mbmf.show.learning_curves import PAPER_AGENTS, paper_curves, plot_learning_curves
     from mbmf.show.run_curves import find_runs, read_curves, seed_of
+    from mbmf.tasks.agents import load_agent
 
     name, task = load_agent(options.which_agent)
     if options.run_nums and options.seeds and len(options.run_nums) != len(options.seeds):

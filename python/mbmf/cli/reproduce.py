@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mbmf.cli.policy_console import PolicyConsole
     from mbmf.run import Run
     from mbmf.show.thresholds import Threshold
-    from mbmf.task import Task
+    from mbmf.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Options:
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     _check(options)
-    from mbmf.agents import load_agent
     from mbmf.algorithms import reproduce
     from mbmf.show.learning_curves import PAPER_AGENTS
+    from mbmf.tasks.agents import load_agent
 
     name, task = load_agent(options.agent)
     if options.paper and name not in PAPER_AGENTS:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.episodes import Episodes
-    from mbmf.planner import RandomShooting
+    from mbmf.control.planner import RandomShooting
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.rollouts.episodes import Episodes
     from mbmf.run import Run
     from mbmf.show.video import Overlay
-    from mbmf.task import Task
+    from mbmf.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Options:
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     _check(options)
-    from mbmf.renderer import Renderer
     from mbmf.show.run_figures import open_model_based
     from mbmf.show.video import save_episode_video
+    from mbmf.simulation.renderer import Renderer
 
     path = options.runs_dir / f"run_{options.run_num}"
     run, task, _ = open_model_based(path)
@@ -138,8 +138,8 @@ def _check(options: Options) -> None:
 
 def _controller(run: Run, task: Task, options: Options) -> tuple[RandomShooting, DynamicsModel]:
     """The run's planner, with its latest model."""
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.planner import RandomShooting
+    from mbmf.control.planner import RandomShooting
+    from mbmf.dynamics.model import DynamicsModel
 
     found = run.latest_model()
     if found is None:
@@ -150,7 +150,7 @@ def _controller(run: Run, task: Task, options: Options) -> tuple[RandomShooting,
 
 def _drive(task: Task, planner: RandomShooting, options: Options) -> Episodes:
     """An episode of the controller."""
-    from mbmf.collect import collect_mpc
+    from mbmf.rollouts.collect import collect_mpc
 
     settings = task.model_based
     steps = options.steps or (settings.steps_per_rollout if settings else task.episode_steps)
@@ -162,7 +162,7 @@ def _drive(task: Task, planner: RandomShooting, options: Options) -> Episodes:
 
 def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episodes]:
     """A name for the video, the number of the episode, and the rollouts that it is of."""
-    from mbmf.episodes import Episodes
+    from mbmf.rollouts.episodes import Episodes
 
     name = options.rollouts or f"iteration_{len(run.metrics())}"
     stage, _, last = name.rpartition("/")

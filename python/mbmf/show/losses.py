@@ -15,8 +15,8 @@ from mbmf.errors import DataError
 from mbmf.show.plots import new_figure
 
 if TYPE_CHECKING:
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.episodes import Episodes
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.rollouts.episodes import Episodes
     from mbmf.run import Record
 
 # told apart by readers who do not see all colours (Okabe and Ito); each has a marker of its own too

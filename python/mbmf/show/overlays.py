@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf import _core
-from mbmf.renderer import Line
 from mbmf.show.video import recover_positions
+from mbmf.simulation.renderer import Line
 
 if TYPE_CHECKING:
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.episodes import Episodes
-    from mbmf.planner import RandomShooting
-    from mbmf.task import Task
+    from mbmf.control.planner import RandomShooting
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.task import Task
 
 _BEST = (0.10, 0.85, 0.30, 1.0)
 _OTHERS = (0.25, 0.55, 1.00, 0.6)

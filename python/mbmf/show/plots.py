@@ -23,9 +23,9 @@ from mbmf.files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.episodes import Episodes
-    from mbmf.task import Task
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.task import Task
 
 _COLUMNS = 4
 # told apart by readers who do not see all colours (Okabe and Ito)

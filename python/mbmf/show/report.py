@@ -28,7 +28,7 @@ from mbmf.show.run_figures import (
     path_figure,
     reward_figure,
 )
-from mbmf.task import Task
+from mbmf.tasks.task import Task
 
 _LARGEST_VIDEO = 20 << 20
 

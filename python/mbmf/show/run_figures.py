@@ -8,15 +8,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mbmf.dynamics import DynamicsModel
-from mbmf.episodes import Episodes
+from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
+from mbmf.rollouts.episodes import Episodes
 from mbmf.run import Record, Run
 from mbmf.show.losses import RunLosses, plot_losses, validation_loss
 from mbmf.show.overlays import is_upright
 from mbmf.show.paths import Followed, plot_paths
 from mbmf.show.plots import plot_forward_simulation, plot_learning_curve
-from mbmf.task import Task, load_task
+from mbmf.tasks.task import Task, load_task
 
 Note = Callable[[str], None]
 

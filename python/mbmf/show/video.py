@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf import _core
-from mbmf.renderer import Line, Renderer, RenderError
-from mbmf.task_build import build_spec
+from mbmf.simulation.renderer import Line, Renderer, RenderError
+from mbmf.tasks.build import build_spec
 
 if TYPE_CHECKING:
-    from mbmf.episodes import Episodes
-    from mbmf.task import Task
+    from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.task import Task
 
 __all__ = ["Overlay", "RenderError", "recover_positions", "save_episode_video"]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from mbmf.renderer import Renderer, RenderError, draw_lines
 from mbmf.show.video import Overlay, recover_positions, save_episode_video
+from mbmf.simulation.renderer import Renderer, RenderError, draw_lines
 
 if TYPE_CHECKING:
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.episodes import Episodes
-    from mbmf.task import Task
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.task import Task
 
 Note = Callable[[str], None]
 

@@ -23,7 +23,7 @@ from mbmf.errors import MbmfError
 from mbmf.files import atomic_write
 
 if TYPE_CHECKING:
-    from mbmf.policy import GaussianPolicy
+    from mbmf.policies.policy import GaussianPolicy
 
 OPSET = 13
 # the file format of the year of that opset: runtimes of 2020 and later read it

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import mujoco
 
     from mbmf import _core
-    from mbmf.learning_schema import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
-    from mbmf.paths import TaskPath
-    from mbmf.task_schema import TaskConfig
+    from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
+    from mbmf.tasks.paths import TaskPath
+    from mbmf.tasks.schema import TaskConfig
 
 FloatArray = npt.NDArray[np.floating[Any]]
 RewardFunction = Callable[[FloatArray, FloatArray], npt.ArrayLike]
@@ -58,7 +58,7 @@ def load_task(
         ConfigError: what is wrong in the file, a line for each thing, as
             `<file>: <key> must be <requirement>, got <value>`.
     """
-    from mbmf.task_file import check_task, find_task_file, read_task_file
+    from mbmf.tasks.file import check_task, find_task_file, read_task_file
 
     for argument, function in (("reward", reward), ("cost", cost)):
         if function is not None and not callable(function):
@@ -72,7 +72,7 @@ def load_task(
         config = read_task_file(found)
     else:
         raise ConfigError(f"name_or_path must be a preset's name, a path or a mapping, got {name_or_path!r}")
-    from mbmf.paths import follow
+    from mbmf.tasks.paths import follow
 
     config = follow(config, path, segment_rule, config.name)
     task = Task(config, directory, file=file, reward=reward, cost=cost)
@@ -114,7 +114,7 @@ class Task:
         cost: RewardFunction | None = None,
     ) -> None:
         from mbmf import _core
-        from mbmf.task_model import compile_model, model_path
+        from mbmf.tasks.model import compile_model, model_path
 
         if reward is None and config.reward is None:
             raise ConfigError(f"{file}: reward must be given (terms, or load_task's reward), got nothing")
@@ -143,9 +143,9 @@ class Task:
     def _build(self, file: str) -> None:
         """Compiles the configuration for the model that there is."""
         from mbmf import _core
-        from mbmf.paths import resolve
-        from mbmf.task_build import build_spec
-        from mbmf.task_model import save_model
+        from mbmf.tasks.build import build_spec
+        from mbmf.tasks.model import save_model
+        from mbmf.tasks.paths import resolve
 
         self.path = None if self.config.path is None else resolve(self.config.path)
         built = build_spec(self.config, self.model, file)
@@ -166,7 +166,7 @@ class Task:
 
         Takes milliseconds: the robot is not compiled anew. Raises ConfigError.
         """
-        from mbmf.paths import follow
+        from mbmf.tasks.paths import follow
 
         other = copy.copy(self)
         other.config = follow(self.config, path, segment_rule, self.name)

@@ -1,7 +1,7 @@
 """What a task file may say: one frozen pydantic model for each of its parts.
 
 Only what can be checked without the robot is checked here; names of joints, bodies and states are resolved in
-task_build.py. A validator's message is a requirement that completes "<key> must be ...". docs/tasks.md is the
+build.py. A validator's message is a requirement that completes "<key> must be ...". docs/tasks.md is the
 reference for people.
 """
 
@@ -12,8 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mbmf.learning_schema import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
-from mbmf.task_fields import (
+from mbmf.tasks.fields import (
     AttributeMap,
     Count,
     Elements,
@@ -30,6 +29,7 @@ from mbmf.task_fields import (
     list_of,
     number,
 )
+from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
 
 Source = Literal[
     "time",

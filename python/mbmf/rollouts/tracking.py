@@ -14,8 +14,8 @@ import numpy.typing as npt
 from mbmf.errors import DataError
 
 if TYPE_CHECKING:
-    from mbmf.episodes import Episodes
-    from mbmf.task import Task
+    from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.task import Task
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -19,8 +19,8 @@ from mbmf import tensor_file
 from mbmf.errors import DataError
 
 if TYPE_CHECKING:
-    from mbmf.policy import GaussianPolicy
-    from mbmf.task import Task
+    from mbmf.policies.policy import GaussianPolicy
+    from mbmf.tasks.task import Task
 
 FORMAT = "mbmf-policy"
 FORMAT_VERSION = 1
@@ -71,7 +71,7 @@ def save(path: str | os.PathLike[str], policy: GaussianPolicy) -> None:
 
 def load(path: str | os.PathLike[str], task: Task | None) -> Contents:
     """Reads a policy file and checks all of it. Raises DataError, which names the file, or OSError."""
-    from mbmf.policy import MAX_LOG_STD
+    from mbmf.policies.policy import MAX_LOG_STD
 
     header, tensors = tensor_file.read(path, "policy", FORMAT, FORMAT_VERSION, _FIELDS)
     if task is not None:

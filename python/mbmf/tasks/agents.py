@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbmf.errors import ConfigError
-from mbmf.task import Task, load_task
-from mbmf.task_file import PRESETS, one_of, preset_names, read_task_file, show
+from mbmf.tasks.file import PRESETS, one_of, preset_names, read_task_file, show
+from mbmf.tasks.task import Task, load_task
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mbmf import _core
+from mbmf.dynamics.normalization import Statistics, add_noise
 from mbmf.errors import DataError
 from mbmf.mlp_state import MlpState, xavier_normal
-from mbmf.normalization import Statistics, add_noise
 
 if TYPE_CHECKING:
-    from mbmf.episodes import Episodes
-    from mbmf.task import Task
+    from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.task import Task
 
 HORIZONS = (1, 5, 10, 50, 100)
 ACTIVATIONS = ("relu", "tanh")
@@ -143,7 +143,7 @@ class DynamicsModel:
         """Trains on ``data`` (old) and ``new_data``, continuing from the current weights.
 
         Noise N(0, noise * mean) is added to each dimension of s and of s' - s whose mean over its data set is
-        positive; each of several new data sets has its own means. Then all is normalised. `mbmf.training`
+        positive; each of several new data sets has its own means. Then all is normalised. `training.py`
         has the rules for batches and epochs.
 
         Args:
@@ -161,7 +161,7 @@ class DynamicsModel:
             ValueError: an argument is out of range.
             DataError: the data are another task's, not finite, or empty; or the training diverged.
         """
-        from mbmf import training
+        from mbmf.dynamics import training
 
         _check_fit(epochs, batch_size, learning_rate, fraction_use_new, noise, seed, nthread)
         start = time.perf_counter()
@@ -255,9 +255,9 @@ class DynamicsModel:
 
         Raises OSError if that is not possible, DataError if the model was neither trained nor loaded.
         """
-        from mbmf import dynamics_file
+        from mbmf.dynamics import file
 
-        dynamics_file.save(path, self, *self._trained())
+        file.save(path, self, *self._trained())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], task: Task) -> DynamicsModel:
@@ -266,9 +266,9 @@ class DynamicsModel:
         Raises DataError, which names the file, if it is not a whole model of ``task``; OSError if it cannot
         be read.
         """
-        from mbmf import dynamics_file
+        from mbmf.dynamics import file
 
-        contents = dynamics_file.load(path, task)
+        contents = file.load(path, task)
         model = cls(task, contents.hidden, contents.activation, contents.seed)
         model._mlp, model.normalization = contents.mlp, contents.normalization
         return model

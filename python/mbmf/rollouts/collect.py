@@ -10,15 +10,15 @@ import numpy as np
 
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
-from mbmf.episodes import Episodes
-from mbmf.path_record import PathRecord
-from mbmf.policy_batch import PolicyBatch
-from mbmf.simulator import ResetName, reset_kind
+from mbmf.policies.batch import PolicyBatch
+from mbmf.rollouts.episodes import Episodes
+from mbmf.rollouts.path_record import PathRecord
+from mbmf.simulation.simulator import ResetName, reset_kind
 
 if TYPE_CHECKING:
-    from mbmf.planner import RandomShooting
-    from mbmf.policy import GaussianPolicy
-    from mbmf.task import Task
+    from mbmf.control.planner import RandomShooting
+    from mbmf.policies.policy import GaussianPolicy
+    from mbmf.tasks.task import Task
 
 Progress = Callable[[int], Any]
 

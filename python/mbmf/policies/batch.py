@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from mbmf.episodes import Episodes
-    from mbmf.task import Task
+    from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.task import Task
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
@@ -89,7 +89,7 @@ class PolicyBatch:
 
         Raises ValueError if the states were not kept.
         """
-        from mbmf.episodes import Episodes
+        from mbmf.rollouts.episodes import Episodes
 
         if self.states is None or self.final_states is None:
             raise ValueError("states must be kept (keep_states=True) to make episodes, got none")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
-from mbmf.task import Task, check_path_start
+from mbmf.tasks.task import Task, check_path_start
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -165,9 +165,7 @@ class RandomShooting:
           ConfigError: there is no such path, or the task's robot cannot follow any.
           ValueError: the other task is of another robot.
         """
-        task = path if isinstance(path, Task) else self.task.with_path(path)
-        if not task.same_robot(self.task):
-            raise ValueError(f"path must be one of task {self.task.name}, got one of {task.name}")
+        task = task_on(path, self.task)
         self.core.set_task(task.core)
         self.task = task
         self._begin_path()
@@ -325,6 +323,14 @@ class RandomShooting:
         actions = self.core.sample(episode, step, best, 1)
         predicted = dynamics.open_loop(state.astype(np.float32)[None], actions, 1)
         return Plan(actions[0, 0], best_cost, actions[0], predicted[0], best, self.candidates)
+
+
+def task_on(path: PathLike, task: Task) -> Task:
+    """The task with another path to follow. Raises as `RandomShooting.set_path`."""
+    other = path if isinstance(path, Task) else task.with_path(path)
+    if not other.same_robot(task):
+        raise ValueError(f"path must be one of task {task.name}, got one of {other.name}")
+    return other
 
 
 def _warn_of_threads(nthread: int) -> None:

@@ -15,7 +15,7 @@ from mbmf import _core
 from mbmf.arguments import MAX_SEED, float64_array, whole_number
 
 if TYPE_CHECKING:
-    from mbmf.planner import RandomShooting
+    from mbmf.control.planner import PathLike, RandomShooting
 
 Mode = Literal["anytime", "fixed", "fitted"]
 _MODES = {
@@ -197,6 +197,23 @@ class Controller:
         action, step, at, kind, fault, fresh = self.core.get_action()
         return Command(action, step, 1e-9 * at, kind.name.lower(), _core.fault_text(fault), fresh)
 
+    def set_path(self, path: PathLike) -> None:
+        """Goes on along another path of the task, from the next step on; never waits. From one thread only.
+
+        Args:
+          path: the name of a path, a CSV file, waypoints (P, 2) in metres, or a task with a path. One that is
+            relative begins where the robot is when the step takes its state.
+
+        Raises:
+          ConfigError: there is no such path, or the task's robot cannot follow any.
+          ValueError: the task follows no path, or the other task is of another robot.
+        """
+        from mbmf.control.planner import task_on
+
+        task = task_on(path, self.task)
+        self.core.set_path(task.core)
+        self.task = task
+
     def statistics(self) -> dict[str, Any]:
         """Counts, and quantiles in seconds, since `start`; at any time, from any thread.
 
@@ -218,8 +235,8 @@ class Controller:
     def records(self) -> dict[str, npt.NDArray[Any]]:
         """The last ``history`` steps, after `stop`: arrays of equal length by name.
 
-        step (tick), wake (s, how late the loop woke), compute (s), age (s, of the state), candidates, kind
-        (0 planned, 1 held, 2 safe), fault (as `_core.Fault`).
+        step (tick), wake (s, how late the loop woke), compute (s), age (s, of the state), candidates, segment
+        (of the path, where the step began), kind (0 planned, 1 held, 2 safe), fault (as `_core.Fault`).
 
         Raises:
           mbmf.CoreError: the loop runs.

@@ -27,8 +27,8 @@ from mbmf.errors import DataError
 from mbmf.files import atomic_write
 
 if TYPE_CHECKING:
-    from mbmf.dynamics import DynamicsModel
-    from mbmf.task import Task
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.tasks.task import Task
 
 FORMAT, FORMAT_VERSION = "mbmf-export", 1
 SUMS = "SHA256SUMS"
@@ -129,7 +129,7 @@ def _yaml(task: Task) -> bytes:
 
 
 def _mjb(task: Task) -> bytes:
-    from mbmf.task_model import save_model
+    from mbmf.tasks.model import save_model
 
     return save_model(task.model)
 
@@ -142,7 +142,7 @@ def _mjcf(task: Task) -> dict[str, bytes]:
     """
     import mujoco
 
-    from mbmf.task_model import model_path, model_spec
+    from mbmf.tasks.model import model_path, model_spec
 
     path = model_path(task.config.model, Path.cwd(), task.name)
     spec, model = model_spec(path, task.config.overrides, task.name)

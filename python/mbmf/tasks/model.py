@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mbmf.errors import ConfigError
-from mbmf.task_file import one_of, show
-from mbmf.task_schema import ModelSource, Overrides
+from mbmf.tasks.file import one_of, show
+from mbmf.tasks.schema import ModelSource, Overrides
 
 # the options that take a keyword, and the prefix of their names in MuJoCo's enumerations
 _KEYWORDS = {

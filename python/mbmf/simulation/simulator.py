@@ -13,7 +13,7 @@ from mbmf.arguments import MAX_SEED, MAX_THREADS, float64_array, whole_number
 if TYPE_CHECKING:
     import mujoco
 
-    from mbmf.task import Task
+    from mbmf.tasks.task import Task
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

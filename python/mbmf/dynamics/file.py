@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf import tensor_file
+from mbmf.dynamics.normalization import Statistics
 from mbmf.errors import DataError
 from mbmf.mlp_state import MlpState
-from mbmf.normalization import Statistics
 
 if TYPE_CHECKING:
-    from mbmf.dynamics import DynamicsModel, Normalization
-    from mbmf.task import Task
+    from mbmf.dynamics.model import DynamicsModel, Normalization
+    from mbmf.tasks.task import Task
 
 FORMAT = "mbmf-dynamics"
 FORMAT_VERSION = 1
@@ -83,7 +83,7 @@ def save(
 
 def load(path: str | os.PathLike[str], task: Task) -> Contents:
     """Reads a model file and checks all of it. Raises DataError, which names the file, or OSError."""
-    from mbmf.dynamics import ACTIVATIONS, Normalization
+    from mbmf.dynamics.model import ACTIVATIONS, Normalization
 
     header, tensors = tensor_file.read(path, "dynamics model", FORMAT, FORMAT_VERSION, _FIELDS)
     for key, wanted in (

@@ -13,9 +13,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mbmf.errors import ConfigError
-from mbmf.task_schema import TaskConfig
+from mbmf.tasks.schema import TaskConfig
 
-PRESETS = Path(__file__).parent / "presets"
+PRESETS = Path(__file__).parent.parent / "presets"
 
 
 def preset_names() -> list[str]:

@@ -19,8 +19,8 @@ def register_environments() -> None:
         if name not in registry:
             register(
                 name,
-                entry_point="mbmf.envs:TaskEnv",
-                vector_entry_point="mbmf.envs:TaskVectorEnv",
+                entry_point="mbmf.simulation.envs:TaskEnv",
+                vector_entry_point="mbmf.simulation.envs:TaskVectorEnv",
                 max_episode_steps=steps,
                 kwargs={"task": preset},
             )

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, whole_number
-from mbmf.episodes import Episodes
+from mbmf.rollouts.episodes import Episodes
 
 if TYPE_CHECKING:
-    from mbmf.controller import Controller
-    from mbmf.planner import RandomShooting
-    from mbmf.task import Task
+    from mbmf.control.controller import Controller
+    from mbmf.control.planner import RandomShooting
+    from mbmf.tasks.task import Task
 
 # time to start both threads before their first tick
 _HEAD_START = 50_000_000
@@ -113,7 +113,7 @@ def drive_without_clock(
 ) -> Drive:
     """The same start states and plans with all candidates, each step waiting for its plan: what there is to
     reach in real time. Arguments as of `drive_in_real_time`."""
-    from mbmf.simulator import Simulator
+    from mbmf.simulation.simulator import Simulator
 
     task = planner.task
     length = task.episode_steps if episode_steps is None else whole_number("episode_steps", episode_steps)

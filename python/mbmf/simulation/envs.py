@@ -16,10 +16,12 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from mbmf import registration as registration  # the ids, also for those who import only this module
 from mbmf.arguments import whole_number
-from mbmf.simulator import ResetName, Simulator
-from mbmf.task import Task, load_task
+from mbmf.simulation import (
+    registration as registration,  # the ids, also for those who import only this module
+)
+from mbmf.simulation.simulator import ResetName, Simulator
+from mbmf.tasks.task import Task, load_task
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -229,7 +231,7 @@ class _Pictures:
 
     def draw(self, simulator: Simulator, sim: int) -> Picture:
         if self._renderer is None:
-            from mbmf.renderer import Renderer
+            from mbmf.simulation.renderer import Renderer
 
             self._renderer = Renderer(self._task.model, *self._size)
         return cast(Picture, self._renderer.render(simulator.mujoco_data(sim)))

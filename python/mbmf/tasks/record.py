@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from mbmf.errors import ConfigError
-from mbmf.task_file import check_task
-from mbmf.task_schema import LEARNING_SECTIONS, TaskConfig
+from mbmf.tasks.file import check_task
+from mbmf.tasks.schema import LEARNING_SECTIONS, TaskConfig
 
 
 def comparable_task(recorded: Mapping[str, Any], sections: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a task file may say about learning (docs/presets.md): see task_schema.py."""
+"""What a task file may say about learning (docs/presets.md): see schema.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from mbmf.task_fields import Count, Number, integer, list_of, number
+from mbmf.tasks.fields import Count, Number, integer, list_of, number
 
 
 class _Section(BaseModel):

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mbmf.errors import ConfigError
-from mbmf.task_file import one_of, show
-from mbmf.task_schema import PathConfig, PathShape, TaskConfig
+from mbmf.tasks.file import one_of, show
+from mbmf.tasks.schema import PathConfig, PathShape, TaskConfig
 
 FloatArray = npt.NDArray[np.float64]
 Points = tuple[tuple[float, float], ...]
@@ -141,7 +141,7 @@ def follow(config: TaskConfig, path: object, segment_rule: str | None, file: str
 
 def followers() -> list[str]:
     """The presets that follow paths."""
-    from mbmf.task_file import PRESETS, preset_names, read_task_file
+    from mbmf.tasks.file import PRESETS, preset_names, read_task_file
 
     return [name for name in preset_names() if read_task_file(PRESETS / f"{name}.yaml").path is not None]
 

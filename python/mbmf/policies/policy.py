@@ -17,8 +17,8 @@ from mbmf.mlp_state import xavier_normal
 if TYPE_CHECKING:
     import torch
 
-    from mbmf.policy_network import PolicyNetwork
-    from mbmf.task import Task
+    from mbmf.policies.network import PolicyNetwork
+    from mbmf.tasks.task import Task
 
 Vector = NDArray[np.float32]
 MAX_LOG_STD = 80.0
@@ -93,7 +93,7 @@ class GaussianPolicy:
     def network(self) -> PolicyNetwork:
         """The PyTorch module that has the parameters; optimisers may change them. Imports PyTorch."""
         if self._network is None:
-            from mbmf.policy_network import PolicyNetwork
+            from mbmf.policies.network import PolicyNetwork
 
             self._network = PolicyNetwork(self._arrays[:-1:2], self._arrays[1:-1:2], self._arrays[-1])
         return self._network
@@ -210,9 +210,9 @@ class GaussianPolicy:
             ValueError: a parameter is not finite.
             OSError: the file cannot be written.
         """
-        from mbmf import policy_file
+        from mbmf.policies import file
 
-        policy_file.save(path, self)
+        file.save(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], task: Task | None = None) -> GaussianPolicy:
@@ -222,9 +222,9 @@ class GaussianPolicy:
             DataError: naming the file, if it is not a whole policy file or of another task.
             OSError: it cannot be read.
         """
-        from mbmf import policy_file
+        from mbmf.policies import file
 
-        contents = policy_file.load(path, task)
+        contents = file.load(path, task)
         policy = cls.__new__(cls)
         policy._set(
             contents.task,
@@ -244,7 +244,7 @@ class GaussianPolicy:
         """
         import yaml
 
-        from mbmf.task import load_task
+        from mbmf.tasks.task import load_task
 
         if self.task_config is None:
             raise DataError(
@@ -258,13 +258,13 @@ class GaussianPolicy:
         return load_task(config)
 
     def save_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Writes the policy as an ONNX graph, whole or not at all: see `mbmf.policy_onnx`.
+        """Writes the policy as an ONNX graph, whole or not at all: see `mbmf.policies.onnx`.
 
         Raises MbmfError without the package onnx, ValueError if a parameter is not finite, OSError.
         """
-        from mbmf import policy_onnx
+        from mbmf.policies import onnx
 
-        policy_onnx.save(path, self)
+        onnx.save(path, self)
 
     def __repr__(self) -> str:
         sizes = "-".join(str(size) for size in (self.nobservation, *self.hidden, self.naction))

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
-from mbmf.path_record import KEYS as PATH_KEYS
-from mbmf.path_record import PathRecord, joined
+from mbmf.rollouts.path_record import KEYS as PATH_KEYS
+from mbmf.rollouts.path_record import PathRecord, joined
 
 if TYPE_CHECKING:
-    from mbmf.task import Task
+    from mbmf.tasks.task import Task
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,9 +14,9 @@ import mujoco
 import numpy as np
 
 from mbmf.errors import ConfigError
-from mbmf.paths import resolve
-from mbmf.task_file import one_of, show
-from mbmf.task_schema import (
+from mbmf.tasks.file import one_of, show
+from mbmf.tasks.paths import resolve
+from mbmf.tasks.schema import (
     Action,
     BoundsConfig,
     ChannelConfig,
@@ -28,7 +28,7 @@ from mbmf.task_schema import (
     TaskConfig,
     TermConfig,
 )
-from mbmf.task_sources import Entry, entries, late_sensors
+from mbmf.tasks.sources import Entry, entries, late_sensors
 
 if TYPE_CHECKING:
     from mbmf import _core

@@ -1,0 +1,32 @@
+// A path as the kernels read it: float32, a small table of segments.
+
+#ifndef MBMF_PLANNER_PATH_H_
+#define MBMF_PLANNER_PATH_H_
+
+#include <vector>
+
+#include "kernel/kernel.h"
+#include "mbmf/path.h"
+#include "mbmf/planner.h"
+
+namespace mbmf {
+
+class PlannerPath {
+ public:
+  explicit PlannerPath(PathCost cost);
+  PlannerPath(const PlannerPath&) = delete;  // path_ points into legs_
+  PlannerPath& operator=(const PlannerPath&) = delete;
+
+  const PathCost& cost() const { return cost_; }
+  // For a plan that starts there. Points into this object.
+  kernel::Path from(const PathStart& start) const;
+
+ private:
+  PathCost cost_;
+  std::vector<float> legs_;
+  kernel::Path path_{};
+};
+
+}  // namespace mbmf
+
+#endif  // MBMF_PLANNER_PATH_H_

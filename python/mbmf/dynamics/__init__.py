@@ -1,0 +1,1 @@
+"""The learned dynamics: the model, its normalisation, training and file."""

@@ -1,0 +1,1 @@
+"""Gaussian policies: the network, batches of its episodes, and its files."""

@@ -1,0 +1,1 @@
+"""Episodes, how they are collected, and how well they follow a path."""

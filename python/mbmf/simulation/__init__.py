@@ -1,0 +1,1 @@
+"""Batched MuJoCo, the Gymnasium environments on it, and pictures of it."""

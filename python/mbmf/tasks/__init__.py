@@ -1,0 +1,1 @@
+"""Tasks: the checked task file, what it becomes in the core, and paths to follow."""
