@@ -103,8 +103,10 @@ def test_settings_go_before_those_of_the_sections() -> None:
     settings = fine_tune.settings_of(task)
     assert (settings.initial_std, settings.batch_size, settings.iterations) == (0.5, 100, 3)
     assert (settings.hidden, settings.steps_per_rollout) == ((8, 8), 30)
-    settings = fine_tune.settings_of(task, std=2, batch_size=40, iterations=7)
+    assert settings.gae_lambda == 1
+    settings = fine_tune.settings_of(task, std=2, batch_size=40, iterations=7, gae_lambda=0.9)
     assert (settings.initial_std, settings.batch_size, settings.iterations) == (2, 40, 7)
+    assert settings.gae_lambda == 0.9
     # without a section of its own all is as in model_free
     settings = fine_tune.settings_of(mbmf.load_task(task_config(fine_tune=None)))
     assert (settings.initial_std, settings.batch_size, settings.iterations) == (1, 150, 9)
@@ -250,6 +252,10 @@ def test_what_is_shown(
         (["--max_steps=0"], "--max_steps must be at least 1, got 0"),
         (["--stop_at_reward=nan"], "--stop_at_reward must be a number, got nan"),
         (["--std_on_mlp_policy=0"], "--std_on_mlp_policy must be above 0 and at most 1e+06, got 0"),
+        (
+            ["--gae_lambda=-1"],
+            "fine_tune.gae_lambda must be a finite number at least 0 and at most 1, got -1",
+        ),
         (["--num_trpo_iters=0"], "fine_tune.iterations must be an integer from 1 to 1000000, got 0"),
         (
             ["--batch_size=29"],

@@ -306,6 +306,10 @@ def test_command_says_how_to_continue(
         (["--max_steps=0"], "--max_steps must be at least 1, got 0"),
         (["--stop_at_reward=nan"], "--stop_at_reward must be a number, got nan"),
         (["--num_trpo_iters=0"], "model_free.iterations must be an integer from 1 to 1000000, got 0"),
+        (
+            ["--gae_lambda=1.5"],
+            "model_free.gae_lambda must be a finite number at least 0 and at most 1, got 1.5",
+        ),
         (["--std=0"], "model_free.initial_std must be a finite number above 0 and at most 1e+06, got 0"),
         (
             ["--batch_size=39"],
@@ -346,6 +350,7 @@ def test_a_run_is_continued_with_the_same_settings_only(
         ("--seed=1", "seed must be 1 to resume the run with this command, got 0"),
         ("--batch_size=300", "settings.batch_size must be 300"),
         ("--std=0.5", "settings.initial_std must be 0.5"),
+        ("--gae_lambda=0.5", "settings.gae_lambda must be 0.5"),
     ):
         assert mf_command(folder, "--resume", flag) == 2
         assert message in capsys.readouterr().err

@@ -20,6 +20,7 @@ def settings_of(
     std: float | None = None,
     batch_size: int | None = None,
     iterations: int | None = None,
+    gae_lambda: float | None = None,
 ) -> ModelFreeConfig:
     """The task's settings for this algorithm: fine_tune's before model_free's, and before both what is given
     here. Raises ConfigError."""
@@ -30,6 +31,7 @@ def settings_of(
         initial_std=own.std_on_mlp_policy if std is None else std,
         batch_size=own.batch_size if batch_size is None else batch_size,
         iterations=own.iterations if iterations is None else iterations,
+        gae_lambda=gae_lambda,
     )
 
 

@@ -50,6 +50,10 @@ class Options:
     """Control steps of an iteration of TRPO at least, in whole episodes (default: the task's, 50000 or
     for the hopper 25000)."""
 
+    gae_lambda: float | None = None
+    """The lambda of generalised advantage estimation, from 0 to 1 (default: the task's, 1 as in the paper;
+    0.97 learns faster on some robots, docs/results.md)."""
+
     max_steps: int | None = None
     """Stop once so many control steps were taken in all, those of mbmf mb and of imitation included."""
 
@@ -104,6 +108,7 @@ def run(options: Options) -> None:
         std=options.std_on_mlp_policy,
         batch_size=options.batch_size,
         iterations=options.num_trpo_iters,
+        gae_lambda=options.gae_lambda,
     )
     path = options.runs_dir / f"run_{options.run_num}"
     try:

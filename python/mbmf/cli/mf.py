@@ -38,6 +38,10 @@ class Options:
     std: float | None = None
     """Standard deviation of the first policy's actions (default: the task's, 1)."""
 
+    gae_lambda: float | None = None
+    """The lambda of generalised advantage estimation, from 0 to 1 (default: the task's, 1 as in the paper;
+    0.97 learns faster on some robots, docs/results.md)."""
+
     max_steps: int | None = None
     """Stop once so many control steps were taken in all."""
 
@@ -72,6 +76,7 @@ def run(options: Options) -> None:
         steps_per_rollout=options.steps_per_rollout,
         initial_std=options.std,
         iterations=options.num_trpo_iters,
+        gae_lambda=options.gae_lambda,
     )
     limits = model_free.Limits(settings.iterations, options.max_steps, options.stop_at_reward)
     path = options.runs_dir / f"mf_{name}_{options.save_trpo_run_num}"
