@@ -176,7 +176,7 @@ class Run:
         try:
             config = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise DataError(f"{path}: run must exist, got none") from None
+            raise DataError(f"{path}: run must exist, got none{_others(self.path)}") from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise DataError(f"{path}: configuration must be readable YAML, got: {error}") from error
         if not isinstance(config, dict):
@@ -396,3 +396,11 @@ def _scalars(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from _scalars(value, f"{prefix}{key}/")
         elif isinstance(value, int | float) and key != "iteration":
             yield prefix + key, float(value)
+
+
+def _others(path: Path) -> str:
+    """The runs beside one that is not there, in words."""
+    if not path.parent.is_dir():
+        return f"; there is no folder {path.parent}"
+    names = sorted((each.parent.name for each in path.parent.glob(f"*/{_CONFIG}")), key=lambda n: (len(n), n))
+    return f"; in {path.parent} there are {', '.join(names) or 'no runs'}"

@@ -147,8 +147,9 @@ def run(options: Options) -> None:
     steps = max(1, round(options.seconds / task.dt))
     output = options.output or run_path / "control"
     controller = _controller(options, planner) if options.clock else None
+    along = "" if task.path is None else f" along {task.path.name}"
     console.print(
-        f"{task.name}, iteration {trained.iteration}: {steps} control steps of {task.dt:g} s, "
+        f"{task.name}{along}, iteration {trained.iteration}: {steps} control steps of {task.dt:g} s, "
         + (f"{options.mode}, a plan every {controller.period:g} s" if controller else "without a clock")
         + f", at most {planner.candidates} candidates of {planner.horizon} steps",
         soft_wrap=True,
