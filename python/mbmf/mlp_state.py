@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
+ACTIVATIONS = ("relu", "tanh")
 
 
 @dataclass

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf import tensor_file
-from mbmf.dynamics.normalization import Statistics
+from mbmf.dynamics.normalization import Normalization, Statistics
 from mbmf.errors import DataError
-from mbmf.mlp_state import MlpState
+from mbmf.mlp_state import ACTIVATIONS, MlpState
 
 if TYPE_CHECKING:
-    from mbmf.dynamics.model import DynamicsModel, Normalization
     from mbmf.tasks.task import Task
 
 FORMAT = "mbmf-dynamics"
@@ -53,10 +52,9 @@ class Contents:
     normalization: Normalization
 
 
-def save(
-    path: str | os.PathLike[str], model: DynamicsModel, mlp: MlpState, normalization: Normalization
-) -> None:
-    """Writes a model file, whole or not at all."""
+def save(path: str | os.PathLike[str], task: Task, contents: Contents) -> None:
+    """Writes the file of a task's model, whole or not at all. Raises OSError."""
+    mlp = contents.mlp
     tensors: dict[str, NDArray[Any]] = {}
     for i, layer in enumerate(mlp.layers):
         tensors[f"weight.{i}"] = np.ascontiguousarray(layer[:, :-1])
@@ -64,18 +62,18 @@ def save(
         tensors[f"adam.first.{i}"] = mlp.first[i]
         tensors[f"adam.second.{i}"] = mlp.second[i]
     for name in _NORMALIZED:
-        statistics: Statistics = getattr(normalization, name)
+        statistics: Statistics = getattr(contents.normalization, name)
         tensors[f"{name}.mean"], tensors[f"{name}.std"] = statistics.mean, statistics.std
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "task": model.task.name,
-        "state_names": list(model.task.state_names),
-        "nstate": model.task.nstate,
-        "naction": model.task.naction,
-        "hidden": list(model.hidden),
-        "activation": model.activation,
-        "seed": model.seed,
+        "task": task.name,
+        "state_names": list(task.state_names),
+        "nstate": task.nstate,
+        "naction": task.naction,
+        "hidden": list(contents.hidden),
+        "activation": contents.activation,
+        "seed": contents.seed,
         "updates": mlp.updates,
     }
     tensor_file.write(path, header, tensors)
@@ -83,8 +81,6 @@ def save(
 
 def load(path: str | os.PathLike[str], task: Task) -> Contents:
     """Reads a model file and checks all of it. Raises DataError, which names the file, or OSError."""
-    from mbmf.dynamics.model import ACTIVATIONS, Normalization
-
     header, tensors = tensor_file.read(path, "dynamics model", FORMAT, FORMAT_VERSION, _FIELDS)
     for key, wanted in (
         ("task", task.name),

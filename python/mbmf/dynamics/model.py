@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mbmf import _core
-from mbmf.dynamics.normalization import Statistics, add_noise
+from mbmf.dynamics import file
+from mbmf.dynamics.normalization import Normalization, add_noise
 from mbmf.errors import DataError
-from mbmf.mlp_state import MlpState, xavier_normal
+from mbmf.mlp_state import ACTIVATIONS, MlpState, xavier_normal
 
 if TYPE_CHECKING:
     from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 
 HORIZONS = (1, 5, 10, 50, 100)
-ACTIVATIONS = ("relu", "tanh")
 
 # streams of random numbers that derive from a seed
 _WEIGHTS, _NOISE, _BATCHES = range(3)
@@ -46,23 +46,6 @@ class FitResult:
     def loss(self) -> float:
         """The training loss: that of the last epoch."""
         return self.losses[-1]
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """Statistics of the first data set (after noise): of states, actions and state differences."""
-
-    state: Statistics
-    action: Statistics
-    delta: Statistics
-
-    @classmethod
-    def of(cls, states: NDArray[Any], actions: NDArray[Any], deltas: NDArray[Any]) -> Normalization:
-        return cls(Statistics.of(states), Statistics.of(actions), Statistics.of(deltas))
-
-    def inputs(self, states: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
-        """The network's inputs (N, nstate + naction)."""
-        return np.concatenate([self.state.normalize(states), self.action.normalize(actions)], axis=1)
 
 
 class DynamicsModel:
@@ -255,9 +238,7 @@ class DynamicsModel:
 
         Raises OSError if that is not possible, DataError if the model was neither trained nor loaded.
         """
-        from mbmf.dynamics import file
-
-        file.save(path, self, *self._trained())
+        file.save(path, self.task, file.Contents(self.hidden, self.activation, self.seed, *self._trained()))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], task: Task) -> DynamicsModel:
@@ -266,8 +247,6 @@ class DynamicsModel:
         Raises DataError, which names the file, if it is not a whole model of ``task``; OSError if it cannot
         be read.
         """
-        from mbmf.dynamics import file
-
         contents = file.load(path, task)
         model = cls(task, contents.hidden, contents.activation, contents.seed)
         model._mlp, model.normalization = contents.mlp, contents.normalization

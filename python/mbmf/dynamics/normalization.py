@@ -43,6 +43,23 @@ class Statistics:
         return ((values - self.mean) * self.inverse_std).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Normalization:
+    """Statistics of the first data set (after noise): of states, actions and state differences."""
+
+    state: Statistics
+    action: Statistics
+    delta: Statistics
+
+    @classmethod
+    def of(cls, states: NDArray[Any], actions: NDArray[Any], deltas: NDArray[Any]) -> Normalization:
+        return cls(Statistics.of(states), Statistics.of(actions), Statistics.of(deltas))
+
+    def inputs(self, states: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
+        """The network's inputs (N, nstate + naction)."""
+        return np.concatenate([self.state.normalize(states), self.action.normalize(actions)], axis=1)
+
+
 def add_noise(values: Floats, scale: float, rng: np.random.Generator) -> None:
     """Adds N(0, scale * mean) to each column of ``values`` (N, n) whose mean is positive, in place."""
     std = scale * np.maximum(values.mean(axis=0), 0.0)

@@ -19,7 +19,6 @@ from mbmf import tensor_file
 from mbmf.errors import DataError
 
 if TYPE_CHECKING:
-    from mbmf.policies.policy import GaussianPolicy
     from mbmf.tasks.task import Task
 
 FORMAT = "mbmf-policy"
@@ -33,6 +32,7 @@ _FIELDS: dict[str, type] = {
     "hidden": list,
 }
 _MAX_SIZE = 65536  # the core's
+MAX_LOG_STD = 80.0
 
 
 @dataclass(frozen=True)
@@ -47,32 +47,31 @@ class Contents:
     task_config: str | None
 
 
-def save(path: str | os.PathLike[str], policy: GaussianPolicy) -> None:
-    """Writes a policy file, whole or not at all. Raises ValueError if a parameter is not finite, OSError."""
-    # the core checks the parameters: nothing is written that cannot be used
-    _ = policy.core
-    *layers, log_std = (np.ascontiguousarray(array) for array in policy.arrays())
-    tensors = {"log_std": log_std}
-    for i, (weight, bias) in enumerate(zip(layers[::2], layers[1::2], strict=True)):
-        tensors[f"weight.{i}"], tensors[f"bias.{i}"] = weight, bias
+def save(path: str | os.PathLike[str], contents: Contents) -> None:
+    """Writes a policy file, whole or not at all. Raises OSError."""
+    tensors = {"log_std": np.ascontiguousarray(contents.log_std)}
+    for i, (weight, bias) in enumerate(zip(contents.weights, contents.biases, strict=True)):
+        tensors[f"weight.{i}"], tensors[f"bias.{i}"] = (
+            np.ascontiguousarray(weight),
+            np.ascontiguousarray(bias),
+        )
+    nobservation, *hidden = (weight.shape[1] for weight in contents.weights)
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "task": policy.task_name,
-        "observation_names": policy.observation_names,
-        "nobservation": policy.nobservation,
-        "naction": policy.naction,
-        "hidden": list(policy.hidden),
+        "task": contents.task,
+        "observation_names": contents.observation_names,
+        "nobservation": nobservation,
+        "naction": len(contents.log_std),
+        "hidden": hidden,
     }
-    if policy.task_config is not None:
-        header["task_config"] = policy.task_config
+    if contents.task_config is not None:
+        header["task_config"] = contents.task_config
     tensor_file.write(path, header, tensors)
 
 
 def load(path: str | os.PathLike[str], task: Task | None) -> Contents:
     """Reads a policy file and checks all of it. Raises DataError, which names the file, or OSError."""
-    from mbmf.policies.policy import MAX_LOG_STD
-
     header, tensors = tensor_file.read(path, "policy", FORMAT, FORMAT_VERSION, _FIELDS)
     if task is not None:
         for key, wanted in (

@@ -13,6 +13,7 @@ from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, whole_number
 from mbmf.errors import DataError
 from mbmf.mlp_state import xavier_normal
+from mbmf.policies import file
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mbmf.tasks.task import Task
 
 Vector = NDArray[np.float32]
-MAX_LOG_STD = 80.0
 # a small last layer: the first actions are noise around 0, whatever the observation
 _LAST_LAYER_SCALE = 0.01
 
@@ -136,7 +136,7 @@ class GaussianPolicy:
             raise ValueError(f"std must be a number or of shape ({self.naction},), got {values.shape}")
         with np.errstate(divide="ignore", invalid="ignore"):
             log_std = np.log(values)
-        if not (np.abs(log_std) <= MAX_LOG_STD).all():
+        if not (np.abs(log_std) <= file.MAX_LOG_STD).all():
             raise ValueError(f"std must be positive and finite, got {std!r}")
         self._write(-1, np.broadcast_to(log_std, (self.naction,)))
 
@@ -210,9 +210,13 @@ class GaussianPolicy:
             ValueError: a parameter is not finite.
             OSError: the file cannot be written.
         """
-        from mbmf.policies import file
-
-        file.save(path, self)
+        _ = self.core  # checks the parameters: nothing is written that cannot be used
+        *layers, log_std = self.arrays()
+        weights, biases = layers[::2], layers[1::2]
+        file.save(
+            path,
+            file.Contents(self.task_name, self.observation_names, weights, biases, log_std, self.task_config),
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], task: Task | None = None) -> GaussianPolicy:
@@ -222,8 +226,6 @@ class GaussianPolicy:
             DataError: naming the file, if it is not a whole policy file or of another task.
             OSError: it cannot be read.
         """
-        from mbmf.policies import file
-
         contents = file.load(path, task)
         policy = cls.__new__(cls)
         policy._set(
