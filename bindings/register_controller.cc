@@ -204,7 +204,8 @@ void register_controller(py::module_& module) {
       .def(
           "set_path",
           [](Controller& self, const Task& task) {
-            if (!task.spec().path) throw_invalid("task must be one that follows a path, got ", task.spec().name);
+            if (!task.spec().path)
+              throw_invalid("task must be one that follows a path, got ", task.spec().name);
             self.set_path(*task.spec().path);
           },
           py::arg("task"), "Goes on along another task's path, from the next step on.")

@@ -118,7 +118,8 @@ struct RandomShooting::Impl {
     const int nstate = task->nstate();
     for (int i = 0; i < n; ++i) {
       if (at != nullptr) check_path_start(at[i]);
-      if (!path.empty()) path[static_cast<std::size_t>(i)] = cost.path()->from(at == nullptr ? PathStart{} : at[i]);
+      if (!path.empty())
+        path[static_cast<std::size_t>(i)] = cost.path()->from(at == nullptr ? PathStart{} : at[i]);
       prepare_state(states + static_cast<std::ptrdiff_t>(i) * nstate,
                     start.data() + static_cast<std::ptrdiff_t>(i) * nstate,
                     base.data() + static_cast<std::ptrdiff_t>(i) * first_rows);

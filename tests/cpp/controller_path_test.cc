@@ -117,7 +117,8 @@ TEST(ControllerPath, RefusesWhatTheTaskCannotFollow) {
   EXPECT_EQ(refused(&controller, path_to(1, 0)), "");
 
   Controller pathless(fixture::make_robot().task, dynamics, planner_options(), loop_options());
-  EXPECT_NE(refused(&pathless, path_to(1, 0)).find("task must be one that follows a path"), std::string::npos);
+  EXPECT_NE(refused(&pathless, path_to(1, 0)).find("task must be one that follows a path"),
+            std::string::npos);
 }
 
 }  // namespace
