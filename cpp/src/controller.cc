@@ -1,11 +1,9 @@
 #include "mbmf/controller.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <limits>
-#include <optional>
 #include <thread>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "mbmf/error.h"
 #include "mbmf/latest_value.h"
 #include "planner_path.h"
+#include "step_log.h"
 
 namespace mbmf {
 
@@ -59,14 +58,8 @@ struct Controller::Impl {
   PathStart path_start;                                        // where the next plan begins on it
   bool on_path = false;
   double rate = 0;  // candidates a second
-  TimePoint woke_before;
 
-  // what others look at
-  std::atomic<std::int64_t> steps{0}, planned{0}, held{0}, safe{0}, waiting{0}, late{0}, skipped{0}, stale{0},
-      bad_state{0}, no_plan{0}, candidates{0}, fewest{0}, most{0};
-  Histogram period_times, compute_times, jitter, ages;
-  LatestValue<StepRecord> latest_record{StepRecord{}};
-  std::vector<StepRecord> ring;
+  StepLog log;  // what others look at
 
   std::vector<std::string> refused;
   std::atomic<bool> stop{false}, active{false};
@@ -91,7 +84,7 @@ struct Controller::Impl {
         warm(last.size()),
         sent(static_cast<std::size_t>(2 * kMaxInFlight * naction)),
         sent_tick(2 * kMaxInFlight, -1),
-        ring(static_cast<std::size_t>(options.history)) {
+        log(options.history) {
     plan.actions.reserve(last.size());
     const std::vector<double> state = nominal_state(*task);
     shortest = options.phase + options.margin + planner.shortest_plan(state.data());
@@ -262,37 +255,7 @@ struct Controller::Impl {
       send(acts, record.kind, record.fault, holds ? last.data() + ahead * naction : nullptr);
     }
     record.compute_ns = (steady_clock::now() - woke).count();
-    note(record, woke);
-  }
-
-  void note(const StepRecord& record, TimePoint woke) {
-    const auto add = [](std::atomic<std::int64_t>& to, std::int64_t x) {
-      to.store(to.load(std::memory_order_relaxed) + x, std::memory_order_relaxed);
-    };
-    const std::int64_t count = steps.load(std::memory_order_relaxed);
-    ring[static_cast<std::size_t>(count) % ring.size()] = record;
-    latest_record.back() = record;
-    latest_record.publish();
-    jitter.record(record.wake_ns);
-    compute_times.record(record.compute_ns);
-    if (record.fault != Fault::kNoState) ages.record(record.age_ns);
-    if (count > 0) period_times.record((woke - woke_before).count());
-    woke_before = woke;
-    add(record.kind == StepKind::kPlanned ? planned : record.kind == StepKind::kHeld ? held : safe, 1);
-    if (record.fault == Fault::kNoState) add(waiting, 1);
-    if (record.fault == Fault::kLatePlan) add(late, 1);
-    if (record.fault == Fault::kStaleState) add(stale, 1);
-    if (record.fault == Fault::kBadState) add(bad_state, 1);
-    if (record.fault == Fault::kNoPlan) add(no_plan, 1);
-    if (record.kind == StepKind::kPlanned) {
-      add(candidates, record.candidates);
-      const std::int64_t least = fewest.load(std::memory_order_relaxed);
-      fewest.store(least == 0 ? record.candidates : std::min(least, record.candidates),
-                   std::memory_order_relaxed);
-      most.store(std::max(most.load(std::memory_order_relaxed), record.candidates),
-                 std::memory_order_relaxed);
-    }
-    steps.store(count + 1, std::memory_order_release);
+    log.add(record, woke);
   }
 
   void loop() {
@@ -303,7 +266,7 @@ struct Controller::Impl {
       // ticks that have passed are not made up for
       const std::int64_t present = tick_at(woke - to_ns(options.phase));
       if (present > tick) {
-        skipped.store(skipped.load(std::memory_order_relaxed) + present - tick, std::memory_order_relaxed);
+        log.skip(present - tick);
         tick = present;
       }
       step(tick, woke);
@@ -327,11 +290,7 @@ const std::vector<std::string>& Controller::notes() const { return impl_->refuse
 void Controller::start(TimePoint first) {
   Impl& m = *impl_;
   if (m.active.load()) throw Error("the controller runs already");
-  for (auto* count : {&m.steps, &m.planned, &m.held, &m.safe, &m.waiting, &m.late, &m.skipped, &m.stale,
-                      &m.bad_state, &m.no_plan, &m.candidates, &m.fewest, &m.most}) {
-    count->store(0);
-  }
-  for (Histogram* histogram : {&m.period_times, &m.compute_times, &m.jitter, &m.ages}) histogram->clear();
+  m.log.clear();
   m.start = first;
   m.last_tick = m.newest_tick = -1;
   std::fill(m.sent_tick.begin(), m.sent_tick.end(), -1);
@@ -376,43 +335,12 @@ bool Controller::get_action(ActionMessage* message) {
   return fresh;
 }
 
-ControllerStatistics Controller::statistics() const {
-  const Impl& m = *impl_;
-  ControllerStatistics s;
-  s.steps = m.steps.load(std::memory_order_acquire);
-  s.planned = m.planned.load();
-  s.held = m.held.load();
-  s.safe = m.safe.load();
-  s.waiting = m.waiting.load();
-  s.late = m.late.load();
-  s.skipped = m.skipped.load();
-  s.stale = m.stale.load();
-  s.bad_state = m.bad_state.load();
-  s.no_plan = m.no_plan.load();
-  s.candidates = m.candidates.load();
-  s.fewest = m.fewest.load();
-  s.most = m.most.load();
-  s.period = m.period_times.quantiles();
-  s.compute = m.compute_times.quantiles();
-  s.jitter = m.jitter.quantiles();
-  s.age = m.ages.quantiles();
-  return s;
-}
+ControllerStatistics Controller::statistics() const { return impl_->log.statistics(); }
+StepRecord Controller::status() const { return impl_->log.last(); }
 
 std::vector<StepRecord> Controller::records() const {
-  const Impl& m = *impl_;
-  if (m.active.load()) throw Error("the records must be read after stop, got a running controller");
-  const std::int64_t steps = m.steps.load(), size = static_cast<std::int64_t>(m.ring.size());
-  std::vector<StepRecord> records;
-  for (std::int64_t i = std::max<std::int64_t>(0, steps - size); i < steps; ++i) {
-    records.push_back(m.ring[static_cast<std::size_t>(i % size)]);
-  }
-  return records;
-}
-
-StepRecord Controller::status() const {
-  impl_->latest_record.update();
-  return impl_->latest_record.front();
+  if (running()) throw Error("the records must be read after stop, got a running controller");
+  return impl_->log.records();
 }
 
 }  // namespace mbmf
