@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -96,16 +97,29 @@ def test_plot_mbmf_as_the_original_is_called(runs: Path, capsys: pytest.CaptureF
     assert cli.main(["plot", "mbmf", *args, "--run_nums", "1", "2", "--seeds", "0", "70"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    written = [runs / "plots/mbmf_swimmer.png", runs / "plots/mbmf_swimmer.svg"]
+    written = [runs / f"plots/mbmf_swimmer.{ending}" for ending in ("png", "svg", "csv")]
     assert printed.out.split() == list(map(str, written))
     assert written[0].read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in written[1].read_bytes()
+    with written[2].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    mf = [row for row in rows if row["method"] == "MF" and row["run"].endswith("mf_swimmer_1")]
+    metrics = Run(runs / "mf_swimmer_1").metrics()
+    assert [int(row["steps"]) for row in mf] == [each["steps_total"] for each in metrics]
+    np.testing.assert_allclose(
+        [float(row["reward"]) for row in mf], [m["reward_mean"] for m in metrics], 1e-5
+    )
+    assert {row["method"] for row in rows} == {"MB", "MBMF", "MF"}
 
 
 def test_plot_mbmf_finds_runs_by_itself(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = runs / "mine" / "std_0.5"
     assert messages(capsys, "mbmf", "--which_agent=swimmer", f"--runs_dir={runs}", f"--output={out}") == []
-    assert {path.name for path in (runs / "mine").iterdir()} == {"std_0.5.png", "std_0.5.svg"}
+    assert {path.name for path in (runs / "mine").iterdir()} == {
+        "std_0.5.png",
+        "std_0.5.svg",
+        "std_0.5.csv",
+    }
 
 
 def test_what_is_missing_is_said_and_the_rest_is_plotted(

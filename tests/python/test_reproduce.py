@@ -68,6 +68,7 @@ def test_it_ends_with_a_figure_and_a_table(whole: Path) -> None:
     out = whole / "out"
     assert (out / "mbmf_small.png").stat().st_size > 1000
     assert (out / "mbmf_small.svg").stat().st_size > 1000
+    assert (out / "mbmf_small.csv").read_text().startswith("method,run,steps,reward\nMB,")
     table = list(csv.DictReader((out / "thresholds.csv").open(newline="")))
     contents = json.loads((out / "thresholds.json").read_text())
     assert contents["seeds"] == [3, 5]

@@ -14,6 +14,8 @@ from mbmf.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mbmf.show.learning_curves import Curve
+
 RunNums = Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--run-num"])]
 
 
@@ -99,13 +101,17 @@ Options = (
 def run(options: Mbmf | Loss | Forwardsim | Trajfollow) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     if isinstance(options, Mbmf):
-        figure, output = _mbmf(options)
+        figure, output, curves = _mbmf(options)
     else:
-        figure, output = _of_runs(options)
-    _save(figure, options.output or output)
+        (figure, output), curves = _of_runs(options), None
+    named = _save(figure, options.output or output)
+    if curves is not None:
+        from mbmf.show.learning_curves import write_curves
+
+        print(write_curves(named.with_suffix(".csv"), curves))
 
 
-def _mbmf(options: Mbmf) -> tuple[Figure, Path]:
+def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
     from mbmf.show.learning_curves import PAPER_AGENTS, paper_curves, plot_learning_curves
     from mbmf.show.run_curves import find_runs, read_curves, seed_of
     from mbmf.tasks.agents import load_agent
@@ -136,7 +142,7 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path]:
     figure = plot_learning_curves(
         curves, paper=paper_curves(name) if options.paper else None, title=f"{name}: learning curves"
     )
-    return figure, options.runs_dir / "plots" / f"mbmf_{name}"
+    return figure, options.runs_dir / "plots" / f"mbmf_{name}", curves
 
 
 def _of_runs(options: Loss | Forwardsim | Trajfollow) -> tuple[Figure, Path]:
@@ -172,7 +178,8 @@ def _paths(folder: Path, numbers: tuple[int, ...]) -> list[Path]:
     return [folder / f"run_{number}" for number in numbers]
 
 
-def _save(figure: Figure, output: Path) -> None:
+def _save(figure: Figure, output: Path) -> Path:
+    """Writes the figure and says where; returns the picture's path."""
     from mbmf.show.plots import save_figure
 
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +187,7 @@ def _save(figure: Figure, output: Path) -> None:
     named = output if output.suffix in (".png", ".svg") else output.with_name(output.name + ".png")
     for path in save_figure(figure, named):
         print(path)
+    return named
 
 
 def _note(text: str) -> None:

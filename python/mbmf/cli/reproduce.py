@@ -134,7 +134,7 @@ def _conclude(options: Options, name: str, task: Task, folder: Path, paths: Sequ
     from rich.console import Console
 
     from mbmf.algorithms import fine_tune
-    from mbmf.show.learning_curves import paper_curves, plot_learning_curves
+    from mbmf.show.learning_curves import paper_curves, plot_learning_curves, write_curves
     from mbmf.show.plots import save_figure
     from mbmf.show.run_curves import fine_tuning_curve, read_curves
     from mbmf.show.thresholds import thresholds, write_thresholds
@@ -147,6 +147,7 @@ def _conclude(options: Options, name: str, task: Task, folder: Path, paths: Sequ
         curves, paper=paper_curves(name) if options.paper else None, title=f"{name}: learning curves"
     )
     written = save_figure(figure, folder / f"mbmf_{name}.png")
+    written.append(write_curves(folder / f"mbmf_{name}.csv", curves))
     tuned = fine_tuning_curve([each.fine_tune for each in paths])
     if tuned is not None and "MF" in curves:
         try:

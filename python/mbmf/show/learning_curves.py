@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mbmf.errors import DataError
+from mbmf.files import atomic_write
 from mbmf.run import Record
 from mbmf.show.plots import new_figure
 
@@ -179,6 +181,24 @@ def paper_curves(agent: str) -> dict[str, Curve]:
             assert series is not None
             curves[method] = mean_curve([series])
     return curves
+
+
+def write_curves(path: Path, curves: Mapping[str, Curve]) -> Path:
+    """Writes what the curves are made of as CSV: method, run, steps, reward; whole or not at all.
+
+    Returns the path. Raises OSError.
+    """
+    with atomic_write(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["method", "run", "steps", "reward"])
+        for method in METHODS:
+            for series in curves[method].series if method in curves else ():
+                for steps, reward in zip(series.steps, series.rewards, strict=True):
+                    rows.writerow([method, series.name, f"{steps:.0f}", f"{reward:.6g}"])
+        text.flush()
+        text.detach()
+    return path
 
 
 def plot_learning_curves(
