@@ -15,19 +15,25 @@ from mbmf.control.live import drive_in_real_time, drive_without_clock
 from mbmf.rollouts.episodes import Episodes
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small half cheetah's run, as `mbmf mb` leaves it."""
-    runs = tmp_path_factory.mktemp("control") / "runs"
-    data = yaml.safe_load(mbmf.load_task("cheetah_forward").to_yaml())
+def make_run(path: Path, preset: str) -> None:
+    """A small run of a preset's robot, as `mbmf mb` leaves it."""
+    data = yaml.safe_load(mbmf.load_task(preset).to_yaml())
     data["model_based"] |= {"horizon": 4, "candidates": 60, "hidden": [20]}
     task = mbmf.load_task(data | {"episode_steps": 30})
     model = mbmf.DynamicsModel(task, hidden=(20,))
     model.fit(mbmf.collect_random(task, episodes=3, steps=50, seed=0), epochs=2)
-    (runs / "run_0" / "models").mkdir(parents=True)
+    (path / "models").mkdir(parents=True)
     config = {"algorithm": "model_based", "task": yaml.safe_load(task.to_yaml()), "seed": 0}
-    (runs / "run_0" / "config.yaml").write_text(yaml.safe_dump(config))
-    model.save(runs / "run_0" / "models" / "iteration_1.safetensors")
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    model.save(path / "models" / "iteration_1.safetensors")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run of a half cheetah, and of a swimmer on a path."""
+    runs = tmp_path_factory.mktemp("control") / "runs"
+    make_run(runs / "run_0", "cheetah_forward")
+    make_run(runs / "run_1", "swimmer_trajfollow")
     return runs
 
 
@@ -61,6 +67,17 @@ def test_in_real_time(
     assert episodes.lengths.tolist() == [30, 30, 20]
     assert (out / "control.png").stat().st_size > 10_000
     assert (out / "control.svg").is_file()
+
+
+@pytest.mark.parametrize("flags", [[], ["--no-clock"]])
+def test_along_another_path(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    args = [f"--runs_dir={runs}", "--run_num=1", "--seconds=0.9", f"--output={tmp_path}", "--nthread=1"]
+    assert cli.main(["control", *args, *flags, "--desired_traj_type=left_turn", "--strict_segments"]) == 0
+    assert "swimmer_trajfollow along left_turn, iteration 1: 6 control steps" in capsys.readouterr().out
+    assert cli.main(["control", *args, "--desired_traj_type=zigzag"]) == 2
+    assert "path must be a known path (straight, left_turn" in capsys.readouterr().err
 
 
 def test_without_a_clock(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
