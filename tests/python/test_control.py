@@ -77,7 +77,7 @@ def test_along_another_path(
     assert cli.main(["control", *args, *flags, "--desired_traj_type=left_turn", "--strict_segments"]) == 0
     assert "swimmer_trajfollow along left_turn, iteration 1: 6 control steps" in capsys.readouterr().out
     assert cli.main(["control", *args, "--desired_traj_type=zigzag"]) == 2
-    assert "path must be a known path (straight, left_turn" in capsys.readouterr().err
+    assert "path must be a known path (" in capsys.readouterr().err
 
 
 def test_without_a_clock(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
