@@ -54,7 +54,7 @@ TEST(ControllerPath, SwitchesWhileItRuns) {
   controller.start();
   {
     Feeder feeder(&controller, state);
-    EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 5; }));
+    EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 10; }));
     for (int i = 1; i <= 300; ++i) {
       controller.set_path(paths[static_cast<std::size_t>(i % 2)]);
       std::this_thread::sleep_for(std::chrono::microseconds(300));
@@ -79,10 +79,11 @@ TEST(ControllerPath, SwitchesWhileItRuns) {
     EXPECT_TRUE(is_first || is_second) << message.step;
     on_first += static_cast<int>(is_first && !is_second);
     on_second += static_cast<int>(is_second && !is_first);
-    order.push_back(is_first ? 1 : 2);
+    if (is_first != is_second) order.push_back(is_first ? 1 : 2);  // both may choose the same candidate
   }
   EXPECT_GE(on_first, 5);
   EXPECT_GE(on_second, 3);
+  ASSERT_FALSE(order.empty());
   EXPECT_EQ(order.front(), 1);
   EXPECT_EQ(order.back(), 2);
 
