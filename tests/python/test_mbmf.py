@@ -104,6 +104,9 @@ def test_settings_go_before_those_of_the_sections() -> None:
     assert (settings.initial_std, settings.batch_size, settings.iterations) == (0.5, 100, 3)
     assert (settings.hidden, settings.steps_per_rollout) == ((8, 8), 30)
     assert settings.gae_lambda == 1
+    own = mbmf.load_task(task_config(fine_tune={**FINE_TUNE, "gae_lambda": 0.8}))
+    assert fine_tune.settings_of(own).gae_lambda == 0.8
+    assert fine_tune.settings_of(own, gae_lambda=0.7).gae_lambda == 0.7
     settings = fine_tune.settings_of(task, std=2, batch_size=40, iterations=7, gae_lambda=0.9)
     assert (settings.initial_std, settings.batch_size, settings.iterations) == (2, 40, 7)
     assert settings.gae_lambda == 0.9

@@ -31,7 +31,7 @@ def settings_of(
         initial_std=own.std_on_mlp_policy if std is None else std,
         batch_size=own.batch_size if batch_size is None else batch_size,
         iterations=own.iterations if iterations is None else iterations,
-        gae_lambda=gae_lambda,
+        gae_lambda=own.gae_lambda if gae_lambda is None else gae_lambda,
     )
 
 

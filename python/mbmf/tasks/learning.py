@@ -91,3 +91,4 @@ class FineTuneConfig(_Section):
     std_on_mlp_policy: Annotated[float, number(0, 1e6, low_open=True)] = 1.0
     batch_size: Annotated[int | None, integer(1, 1_000_000_000)] = None
     iterations: Annotated[int | None, integer(1, 1_000_000)] = None
+    gae_lambda: Annotated[float | None, number(0, 1)] = None
