@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <thread>
 #include <utility>
 
@@ -59,7 +60,7 @@ struct Controller::Impl {
   bool on_path = false;
   double rate = 0;  // candidates a second
 
-  StepLog log;  // what others look at
+  std::unique_ptr<StepLog> log;  // what others look at
 
   std::vector<std::string> refused;
   std::atomic<bool> stop{false}, active{false};
@@ -83,8 +84,7 @@ struct Controller::Impl {
         last(static_cast<std::size_t>(horizon * naction)),
         warm(last.size()),
         sent(static_cast<std::size_t>(2 * kMaxInFlight * naction)),
-        sent_tick(2 * kMaxInFlight, -1),
-        log(options.history) {
+        sent_tick(2 * kMaxInFlight, -1) {
     plan.actions.reserve(last.size());
     const std::vector<double> state = nominal_state(*task);
     shortest = options.phase + options.margin + planner.shortest_plan(state.data());
@@ -93,6 +93,7 @@ struct Controller::Impl {
                     ", margin ", options.margin, ", and what the fewest candidates take), got ",
                     options.period);
     }
+    log = std::make_unique<StepLog>(options.history);
     if (options.mode == PlanMode::kFitted) {
       PlanLimits limits;
       limits.candidates = std::min<std::int64_t>(planner.options().candidates, 256);
@@ -255,7 +256,7 @@ struct Controller::Impl {
       send(acts, record.kind, record.fault, holds ? last.data() + ahead * naction : nullptr);
     }
     record.compute_ns = (steady_clock::now() - woke).count();
-    log.add(record, woke);
+    log->add(record, woke);
   }
 
   void loop() {
@@ -266,7 +267,7 @@ struct Controller::Impl {
       // ticks that have passed are not made up for
       const std::int64_t present = tick_at(woke - to_ns(options.phase));
       if (present > tick) {
-        log.skip(present - tick);
+        log->skip(present - tick);
         tick = present;
       }
       step(tick, woke);
@@ -290,7 +291,7 @@ const std::vector<std::string>& Controller::notes() const { return impl_->refuse
 void Controller::start(TimePoint first) {
   Impl& m = *impl_;
   if (m.active.load()) throw Error("the controller runs already");
-  m.log.clear();
+  m.log->clear();
   m.start = first;
   m.last_tick = m.newest_tick = -1;
   std::fill(m.sent_tick.begin(), m.sent_tick.end(), -1);
@@ -335,12 +336,12 @@ bool Controller::get_action(ActionMessage* message) {
   return fresh;
 }
 
-ControllerStatistics Controller::statistics() const { return impl_->log.statistics(); }
-StepRecord Controller::status() const { return impl_->log.last(); }
+ControllerStatistics Controller::statistics() const { return impl_->log->statistics(); }
+StepRecord Controller::status() const { return impl_->log->last(); }
 
 std::vector<StepRecord> Controller::records() const {
   if (running()) throw Error("the records must be read after stop, got a running controller");
-  return impl_->log.records();
+  return impl_->log->records();
 }
 
 }  // namespace mbmf
