@@ -188,16 +188,15 @@ def write_curves(path: Path, curves: Mapping[str, Curve]) -> Path:
 
     Returns the path. Raises OSError.
     """
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["method", "run", "steps", "reward"])
+    for method in METHODS:
+        for series in curves[method].series if method in curves else ():
+            for steps, reward in zip(series.steps, series.rewards, strict=True):
+                rows.writerow([method, series.name, f"{steps:.0f}", f"{reward:.6g}"])
     with atomic_write(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="")
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["method", "run", "steps", "reward"])
-        for method in METHODS:
-            for series in curves[method].series if method in curves else ():
-                for steps, reward in zip(series.steps, series.rewards, strict=True):
-                    rows.writerow([method, series.name, f"{steps:.0f}", f"{reward:.6g}"])
-        text.flush()
-        text.detach()
+        file.write(text.getvalue().encode())
     return path
 
 
