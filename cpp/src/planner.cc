@@ -118,8 +118,9 @@ struct RandomShooting::Impl {
     const int nstate = task->nstate();
     for (int i = 0; i < n; ++i) {
       if (at != nullptr) check_path_start(at[i]);
-      if (!path.empty())
+      if (!path.empty()) {
         path[static_cast<std::size_t>(i)] = cost.path()->from(at == nullptr ? PathStart{} : at[i]);
+      }
       prepare_state(states + static_cast<std::ptrdiff_t>(i) * nstate,
                     start.data() + static_cast<std::ptrdiff_t>(i) * nstate,
                     base.data() + static_cast<std::ptrdiff_t>(i) * first_rows);
@@ -199,7 +200,9 @@ struct RandomShooting::Impl {
     prepare_state(state, s.start.data(), s.base.data());
     const PhiloxKey sequence = derive_key(options.seed, Stream::kPlan, episode);
     check_path_start(limits.at);
-    if (limits.path && !cost.path()) throw_invalid("limits.path must be null for a task without a path");
+    if (limits.path && (!cost.path() || !same_states(limits.path->cost(), cost.path()->cost()))) {
+      throw_invalid("limits.path must be one made for the task (make_planner_path), got another task's");
+    }
     s.on = limits.path ? limits.path : cost.path();
     if (s.on) s.path = s.on->from(limits.at);
     s.work = rollout(s.start.data(), s.base.data(), sequence, step, s.on ? &s.path : nullptr);

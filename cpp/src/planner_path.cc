@@ -62,7 +62,7 @@ std::shared_ptr<const PlannerPath> make_planner_path(const Task& task, const Pat
   const std::optional<PathCost>& own = task.spec().path;
   if (!own) throw_invalid("task must be one that follows a path, got ", task.spec().name);
   check_path(path, task.nstate());
-  if (path.x != own->x || path.y != own->y || path.heading != own->heading) {
+  if (!same_states(path, *own)) {
     throw_invalid("path must have the task's states of position and heading, ", own->x, ", ", own->y, " and ",
                   own->heading, ", got ", path.x, ", ", path.y, " and ", path.heading);
   }

@@ -11,6 +11,11 @@
 
 namespace mbmf {
 
+// Whether both read position and heading from the same states.
+inline bool same_states(const PathCost& a, const PathCost& b) {
+  return a.x == b.x && a.y == b.y && a.heading == b.heading;
+}
+
 class PlannerPath {
  public:
   explicit PlannerPath(PathCost cost);

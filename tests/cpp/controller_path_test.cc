@@ -117,6 +117,16 @@ TEST(ControllerPath, RefusesWhatTheTaskCannotFollow) {
   EXPECT_NE(refused(&controller, path_to(0, 0)).find("must differ from the one before"), std::string::npos);
   EXPECT_EQ(refused(&controller, path_to(1, 0)), "");
 
+  // and a planner by itself refuses what was made for another task
+  RandomShooting planner(task_on(path_to(5, 0)), dynamics, planner_options());
+  const std::vector<double> state(6, 0.1);
+  Plan plan;
+  PlanLimits limits;
+  limits.path = make_planner_path(*task_on(other), other);
+  EXPECT_THROW(planner.plan(state.data(), 0, 0, limits, &plan), std::invalid_argument);
+  limits.path = make_planner_path(planner.task(), path_to(1, 0));
+  EXPECT_NO_THROW(planner.plan(state.data(), 0, 0, limits, &plan));
+
   Controller pathless(fixture::make_robot().task, dynamics, planner_options(), loop_options());
   EXPECT_NE(refused(&pathless, path_to(1, 0)).find("task must be one that follows a path"),
             std::string::npos);
