@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -35,6 +36,39 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+    _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder that takes the place of ``path`` when the block ends without an error.
+
+    ``path`` may be a folder, which is then removed, or nothing; what is above it is made. If the block or the
+    disk fails, the new folder is removed and ``path`` is as it was.
+
+    Raises:
+        OSError: it cannot be written, or ``path`` is a file.
+    """
+    target = Path(path).resolve()
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"path must be a folder, got the file {target}")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    before = temporary.with_suffix(".old")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if target.exists():
+            os.rename(target, before)
+        try:
+            os.rename(temporary, target)
+        except BaseException:
+            if before.exists():
+                os.rename(before, target)
+            raise
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
     _sync_folder(target.parent)
 
 

@@ -257,3 +257,32 @@ def test_a_cost_function_cannot_be_exported(tmp_path: Path) -> None:
         task = mbmf.load_task("swimmer_forward", cost=lambda states, actions: states[:, 0, 0])
     with pytest.raises(DataError, match="must be terms of its file to export it"):
         save_bundle(tmp_path / "out", task, trained(task), horizon=1, candidates=1)
+
+
+def test_an_export_that_fails_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = mbmf.load_task("swimmer_forward")
+    folder = save_bundle(tmp_path / "deep/out", task, trained(task), horizon=3, candidates=5)
+    (folder / "stale.txt").write_text("of an earlier version")
+
+    def contents() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    before = contents()
+    with pytest.raises(DataError, match="no weights yet"):
+        save_bundle(folder, task, mbmf.DynamicsModel(task), horizon=3, candidates=5)
+    assert contents() == before
+
+    def broken(path: Path) -> None:
+        assert (path / SUMS).is_file()
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mbmf.control.bundle.load_bundle", broken)
+        with pytest.raises(OSError, match="the disk is gone"):
+            save_bundle(folder, task, trained(task), horizon=4, candidates=5)
+    assert contents() == before
+
+    save_bundle(folder, task, trained(task), horizon=4, candidates=5)
+    assert not (folder / "stale.txt").exists()
+    assert load_bundle(folder).horizon == 4
+    assert [path.name for path in folder.parent.iterdir()] == ["out"]

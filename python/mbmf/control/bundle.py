@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 from safetensors.numpy import save as serialize
 
 import mbmf
 from mbmf import _core
+from mbmf.dynamics.file import parameter_tensors
 from mbmf.errors import DataError
-from mbmf.files import atomic_write
+from mbmf.files import atomic_folder, atomic_write
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 FORMAT, FORMAT_VERSION = "mbmf-export", 1
 SUMS = "SHA256SUMS"
-_NORMALIZED = ("state", "action", "delta")
 
 
 def load_bundle(folder: str | os.PathLike[str]) -> _core.Bundle:
@@ -56,7 +54,7 @@ def save_bundle(
     """Writes an exported folder, and reads it again to be sure.
 
     Args:
-        folder: new or empty, or an earlier export, which is replaced.
+        folder: new or empty, or an earlier export, which is replaced when the new one is whole.
         task: with terms for its cost, not a Python function.
         horizon, candidates, seed: of the planner.
         source: where the model is from, for people.
@@ -70,10 +68,6 @@ def save_bundle(
     target = Path(folder)
     if target.exists() and not (target.is_dir() and (_is_export(target) or not any(target.iterdir()))):
         raise DataError(f"{target}: folder must be new, empty or an earlier export, got something else")
-    if target.exists():
-        shutil.rmtree(target)
-    target.mkdir(parents=True)
-
     files = {
         "dynamics.safetensors": _dynamics(model),
         "model.mjb": _mjb(task),
@@ -93,13 +87,13 @@ def save_bundle(
     }
     files["bundle.json"] = (json.dumps(contents, indent=1, allow_nan=False) + "\n").encode()
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items()))
-    # the checksums last: without them the folder is none
-    for name, data in [*files.items(), (SUMS, sums.encode())]:
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            file.write(data)
-    load_bundle(target)
+    with atomic_folder(target) as new:
+        for name, data in [*files.items(), (SUMS, sums.encode())]:
+            path = new / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as file:
+                file.write(data)
+        load_bundle(new)
     return target
 
 
@@ -108,15 +102,7 @@ def _is_export(folder: Path) -> bool:
 
 
 def _dynamics(model: DynamicsModel) -> bytes:
-    layers, normalization = model.exported()
-    tensors: dict[str, NDArray[Any]] = {}
-    for i, layer in enumerate(layers):
-        tensors[f"weight.{i}"] = np.ascontiguousarray(layer[:, :-1])
-        tensors[f"bias.{i}"] = np.ascontiguousarray(layer[:, -1])
-    for name in _NORMALIZED:
-        statistics = getattr(normalization, name)
-        tensors[f"{name}.mean"], tensors[f"{name}.std"] = statistics.mean, statistics.std
-    return serialize(tensors)
+    return serialize(parameter_tensors(*model.exported()))
 
 
 def _yaml(task: Task) -> bytes:

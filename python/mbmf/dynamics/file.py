@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from mbmf import tensor_file
 from mbmf.dynamics.normalization import Normalization, Statistics
 from mbmf.errors import DataError
-from mbmf.mlp_state import ACTIVATIONS, MlpState
+from mbmf.mlp_state import ACTIVATIONS, Matrix, MlpState
 
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task
@@ -52,18 +53,25 @@ class Contents:
     normalization: Normalization
 
 
+def parameter_tensors(layers: Sequence[Matrix], normalization: Normalization) -> dict[str, NDArray[Any]]:
+    """What a model predicts with, by tensor: layers [W | b] as of `MlpState`, and the normalisation."""
+    tensors: dict[str, NDArray[Any]] = {}
+    for i, layer in enumerate(layers):
+        tensors[f"weight.{i}"] = np.ascontiguousarray(layer[:, :-1])
+        tensors[f"bias.{i}"] = np.ascontiguousarray(layer[:, -1])
+    for name in _NORMALIZED:
+        statistics: Statistics = getattr(normalization, name)
+        tensors[f"{name}.mean"], tensors[f"{name}.std"] = statistics.mean, statistics.std
+    return tensors
+
+
 def save(path: str | os.PathLike[str], task: Task, contents: Contents) -> None:
     """Writes the file of a task's model, whole or not at all. Raises OSError."""
     mlp = contents.mlp
-    tensors: dict[str, NDArray[Any]] = {}
-    for i, layer in enumerate(mlp.layers):
-        tensors[f"weight.{i}"] = np.ascontiguousarray(layer[:, :-1])
-        tensors[f"bias.{i}"] = np.ascontiguousarray(layer[:, -1])
+    tensors = parameter_tensors(mlp.layers, contents.normalization)
+    for i in range(len(mlp.layers)):
         tensors[f"adam.first.{i}"] = mlp.first[i]
         tensors[f"adam.second.{i}"] = mlp.second[i]
-    for name in _NORMALIZED:
-        statistics: Statistics = getattr(contents.normalization, name)
-        tensors[f"{name}.mean"], tensors[f"{name}.std"] = statistics.mean, statistics.std
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
