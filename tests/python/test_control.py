@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import mbmf
+from mbmf import _core
 from mbmf.cli import main as cli
 from mbmf.control.live import drive_in_real_time, drive_without_clock
 from mbmf.rollouts.episodes import Episodes
@@ -153,3 +154,23 @@ def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert cli.main(["bench", "control", *args, wrong]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_measuring_refuses_what_cannot_be_planned() -> None:
+    task = mbmf.load_task("swimmer_forward")
+    model = mbmf.DynamicsModel(task, hidden=(20,))
+    model.fit(mbmf.collect_random(task, episodes=1, steps=20, seed=0), epochs=1)
+    planner = mbmf.RandomShooting(task, model, horizon=3, candidates=50, nthread=1).core
+    settings = _core.ThreadSettings()
+    late, candidates, refused = _core.measure_deadlines(planner, np.zeros(16), np.full(3, 0.01), settings)
+    assert late.shape == candidates.shape == (3,)
+    assert (candidates >= 1).all()
+    assert refused == []
+    with pytest.raises(ValueError, match=r"seconds must be in \[0, 3600\], got -1 at entry 1"):
+        _core.measure_deadlines(planner, np.zeros(16), np.array([0.01, -1]), settings)
+    # what the measuring thread throws reaches the caller
+    with pytest.raises(ValueError, match="state must be finite in float32, got nan"):
+        _core.measure_deadlines(planner, np.full(16, np.nan), np.full(3, 0.01), settings)
+    settings.priority = 100
+    with pytest.raises(ValueError, match=r"priority must be in \[0, 99\], got 100"):
+        _core.measure_deadlines(planner, np.zeros(16), np.full(3, 0.01), settings)
