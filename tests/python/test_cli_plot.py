@@ -145,9 +145,33 @@ def test_fine_tuning_with_another_deviation_is_named(runs: Path) -> None:
     curves = read_curves("swimmer_forward", [runs / "run_1"], [], std=1.0, note=notes.append)
     assert list(curves) == ["MB"]
     assert notes == [
-        f"{runs / 'run_1'}: there is no fine-tuning with --std_on_mlp_policy=1 (there is 0.5): "
-        "mbmf mbmf makes it"
+        f"{runs / 'run_1'}: there is no fine-tuning with --std_on_mlp_policy=1 "
+        "(there is mbmf_std0.5_1): mbmf mbmf makes it"
     ]
+
+
+def test_one_of_several_fine_tunings(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = runs / "run_1"
+    settings = {"initial_std": 0.5}
+    make_run(folder / "mbmf_std0.5_2", "fine_tuning", [(100, 1), (150, 2), (160, 3)], settings=settings)
+
+    def rewards(**which: float) -> tuple[list[float], list[str]]:
+        notes: list[str] = []
+        curves = read_curves("swimmer_forward", [folder], [], note=notes.append, **which)
+        return list(curves["MBMF"].series[0].rewards[-3:]), notes
+
+    # the first has more steps, the second more iterations
+    longest, notes = rewards(std=0.5)
+    assert notes == [
+        f"{folder / 'mbmf_std0.5_1'}: the longest of 2 is shown; --save_trpo_run_num takes another"
+    ]
+    assert rewards(number=1) == (longest, [])
+    assert rewards(number=2) == ([1, 2, 3], [])
+    args = ("mbmf", "--which_agent=2", f"--runs_dir={runs}", "--run_nums", "1", "--save_trpo_run_num=3")
+    assert (
+        f"note: {folder}: there is no fine-tuning with --save_trpo_run_num=3 (there is mbmf_std0.5_1, "
+        "mbmf_std0.5_2): mbmf mbmf makes it"
+    ) in messages(capsys, *args)
 
 
 @pytest.mark.parametrize(

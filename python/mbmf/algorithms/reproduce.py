@@ -21,6 +21,8 @@ from mbmf.run import Run
 from mbmf.tasks.task import Task
 
 SEEDS = (0, 70, 100)
+# of the fine-tuning of each run
+NUMBER = 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Paths:
     def of(cls, folder: Path, agent: str, seed: int, std: float) -> Paths:
         """Below ``folder``, as the commands name them, with the seed as the number."""
         mb = folder / f"run_{seed}"
-        return cls(mb, mb / "imitation", mb / fine_tune.run_name(std, 1), folder / f"mf_{agent}_{seed}")
+        return cls(mb, mb / "imitation", mb / fine_tune.run_name(std, NUMBER), folder / f"mf_{agent}_{seed}")
 
 
 def paths_of(task: Task, agent: str, folder: Path, plan: Plan) -> list[Paths]:

@@ -37,6 +37,9 @@ class Mbmf:
     std_on_mlp_policy: float | None = None
     """Which fine-tuning: that which began with this standard deviation (default: whichever there is)."""
 
+    save_trpo_run_num: int | None = None
+    """Which fine-tuning, where a run has several (default: the longest)."""
+
     trpo_dir: Path | None = None
     """Folder with the runs of mbmf mf (default: runs_dir)."""
 
@@ -138,7 +141,14 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
     mf_runs = find_runs(trpo_dir, "mf_*", task.name, seeds)
     for seed in sorted(set(seeds or ()) - {seed_of(path) for path in mf_runs}):
         _note(f"{trpo_dir}: there is no run of mbmf mf of {name} with seed {seed}")
-    curves = read_curves(task.name, runs, mf_runs, std=options.std_on_mlp_policy, note=_note)
+    curves = read_curves(
+        task.name,
+        runs,
+        mf_runs,
+        std=options.std_on_mlp_policy,
+        number=options.save_trpo_run_num,
+        note=_note,
+    )
     figure = plot_learning_curves(
         curves, paper=paper_curves(name) if options.paper else None, title=f"{name}: learning curves"
     )

@@ -134,6 +134,7 @@ def _conclude(options: Options, name: str, task: Task, folder: Path, paths: Sequ
     from rich.console import Console
 
     from mbmf.algorithms import fine_tune
+    from mbmf.algorithms.reproduce import NUMBER
     from mbmf.show.learning_curves import paper_curves, plot_learning_curves, write_curves
     from mbmf.show.plots import save_figure
     from mbmf.show.run_curves import fine_tuning_curve, read_curves
@@ -142,7 +143,14 @@ def _conclude(options: Options, name: str, task: Task, folder: Path, paths: Sequ
     console = Console(highlight=False)
     runs, std = [each.mb for each in paths], fine_tune.settings_of(task, std=options.std_on_mlp_policy)
     notes: list[str] = []
-    curves = read_curves(task.name, runs, [each.mf for each in paths], std=std.initial_std, note=notes.append)
+    curves = read_curves(
+        task.name,
+        runs,
+        [each.mf for each in paths],
+        std=std.initial_std,
+        number=NUMBER,
+        note=notes.append,
+    )
     figure = plot_learning_curves(
         curves, paper=paper_curves(name) if options.paper else None, title=f"{name}: learning curves"
     )

@@ -20,6 +20,7 @@ def read_curves(
     mf_runs: Sequence[Path],
     *,
     std: float | None = None,
+    number: int | None = None,
     note: Note = warnings.warn,
 ) -> dict[str, Curve]:
     """MB, MBMF and MF of a task, as far as they are on the disk.
@@ -29,6 +30,7 @@ def read_curves(
         runs: directories of ``mbmf mb``, one of each seed, with what ``mbmf mbmf`` left there.
         mf_runs: directories of ``mbmf mf``.
         std: which fine-tuning: that which began with this standard deviation; None: whichever there is.
+        number: which fine-tuning, by its --save_trpo_run_num; None: where there are several, the longest.
         note: is told what is missing or unfinished, in one line each.
 
     Raises DataError if nothing is there, or a run is damaged or of another task.
@@ -40,7 +42,7 @@ def read_curves(
         if mb is None:
             continue
         found["MB"].append(mb)
-        tuned = _fine_tuning(path, std, missing.append)
+        tuned = _fine_tuning(path, std, number, missing.append)
         if tuned is None:
             continue
         steps_before = tuned.steps[0]
@@ -121,26 +123,29 @@ def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
     return series
 
 
-def _fine_tuning(path: Path, std: float | None, note: Note) -> Series | None:
-    """The curve of TRPO that went on from the imitation policy of the run at ``path``; the longest."""
-    wanted = f"with --std_on_mlp_policy={std:g}" if std is not None else ""
-    found: list[tuple[int, Path, Run]] = []
+def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) -> Series | None:
+    """The curve of TRPO that went on from the imitation policy of the run at ``path``."""
+    found: list[tuple[Path, Run, Series | None]] = []
     others = set()
     for folder in sorted(path.glob("mbmf_*")):
         run = Run(folder)
         if not run.exists:
             continue
         begins = run.config().get("settings", {}).get("initial_std")
-        if std is None or (isinstance(begins, float | int) and abs(begins - std) <= 1e-9 * std):
-            found.append((len(run.metrics()), folder, run))
+        fits = std is None or (isinstance(begins, float | int) and abs(begins - std) <= 1e-9 * std)
+        if fits and (number is None or folder.name.endswith(f"_{number}")):
+            found.append((folder, run, Series.of_records(run.metrics(), str(folder))))
         else:
-            others.add(f"{begins:g}")
+            others.add(folder.name)
     if not found:
+        flags = {"--std_on_mlp_policy": std, "--save_trpo_run_num": number}
+        wanted = " and ".join(f"{flag}={value:g}" for flag, value in flags.items() if value is not None)
         hint = f" (there is {', '.join(sorted(others))})" if others else ""
-        note(f"{path}: there is no fine-tuning {wanted}".rstrip() + f"{hint}: mbmf mbmf makes it")
+        note(f"{path}: there is no fine-tuning{wanted and ' with '}{wanted}{hint}: mbmf mbmf makes it")
         return None
-    _, folder, run = max(found, key=lambda each: each[0])
-    series = Series.of_records(run.metrics(), str(folder))
+    folder, run, series = max(found, key=lambda each: each[2].steps[-1] if each[2] else 0.0)
+    if len(found) > 1:
+        note(f"{folder}: the longest of {len(found)} is shown; --save_trpo_run_num takes another")
     if series is None:
         note(f"{folder}: no iteration is finished")
     elif run.summary() is None:
