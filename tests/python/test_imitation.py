@@ -42,8 +42,9 @@ def imitate(
     nthread: int = 1,
     resume: bool = False,
 ) -> Any:
-    with imitation.open_run(path, task, source, seed=seed, nthread=nthread, resume=resume) as run:
-        return imitation.imitate(task, run, source, seed=seed, nthread=nthread, observer=observer)
+    settings = imitation.settings_of(task)
+    with imitation.open_run(path, task, source, settings, seed=seed, nthread=nthread, resume=resume) as run:
+        return imitation.imitate(task, run, source, settings, seed=seed, nthread=nthread, observer=observer)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +109,9 @@ def test_rollouts_are_of_the_policy_with_noise_from_its_iteration_on(
 ) -> None:
     # the policy as the first iteration left it
     observer = Recorder()
-    with imitation.open_run(tmp_path / "run", task, source, seed=0) as run:
-        learner = imitation._Learner(task, run, source, 0, 1, observer)
+    settings = imitation.settings_of(task)
+    with imitation.open_run(tmp_path / "run", task, source, settings, seed=0) as run:
+        learner = imitation._Learner(task, run, source, settings, 0, 1, observer)
         for iteration in (1, 2):
             learner.iterate(iteration)
             rollouts = observer.iterations[-1][2]

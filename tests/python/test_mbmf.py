@@ -167,6 +167,18 @@ def test_a_second_run_of_the_same_policy(
     assert both(folder)[0] == both(whole)[0]
 
 
+def test_fewer_epochs_of_imitation(folder: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(folder, "--imitation_epochs=1")) == 0
+    config = yaml.safe_load((folder / "runs/run_1/imitation/config.yaml").read_text())
+    assert config["settings"]["epochs"] == 1
+    assert config["task"]["imitation"]["epochs"] == 4
+    losses = [both(run)[0]["metrics"][0]["loss_train"] for run in (folder, whole)]
+    assert losses[0] > losses[1]
+    assert main(command(folder, "--resume")) == 2
+    assert "settings.epochs must be 4" in capsys.readouterr().err
+    assert main(command(folder, "--resume", "--imitation_epochs=1")) == 0
+
+
 def test_limits_stop_a_run_and_higher_ones_continue_it(folder: Path, whole: Path) -> None:
     first = both(whole)[1]["metrics"][0]
     flags = (f"--max_steps={first['steps_total']}", f"--stop_at_reward={first['reward_mean'] + 1e6}")
@@ -258,6 +270,11 @@ def test_what_is_shown(
         (
             ["--gae_lambda=-1"],
             "fine_tune.gae_lambda must be a finite number at least 0 and at most 1, got -1",
+        ),
+        (["--imitation_epochs=0"], "imitation.epochs must be an integer from 1 to"),
+        (
+            ["--imitation_epochs=2", "--use_existing_pretrained_policy"],
+            "--imitation_epochs must not be given together with --use_existing_pretrained_policy",
         ),
         (["--num_trpo_iters=0"], "fine_tune.iterations must be an integer from 1 to 1000000, got 0"),
         (

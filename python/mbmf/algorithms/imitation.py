@@ -29,7 +29,7 @@ from mbmf.rollouts.collect import collect_policy
 from mbmf.rollouts.episodes import Episodes
 from mbmf.run import Record, Run, versions
 from mbmf.seeds import derive_seed
-from mbmf.tasks.learning import ImitationConfig
+from mbmf.tasks.learning import ImitationConfig, with_changes
 from mbmf.tasks.task import Task
 
 # stages whose random numbers derive from the seed
@@ -66,8 +66,11 @@ class Silent:
         pass
 
 
-def settings_of(task: Task) -> ImitationConfig:
-    """The task's settings for this algorithm. Raises ConfigError if there are none."""
+def settings_of(task: Task, *, epochs: int | None = None) -> ImitationConfig:
+    """The task's settings for this algorithm, with another number of epochs if that is given.
+
+    Raises ConfigError if there are none, or that is no such number.
+    """
     if task.imitation is None:
         raise ConfigError(f"task {task.name}: imitation must be given for imitation, got nothing")
     if task.model_free is None:
@@ -75,13 +78,14 @@ def settings_of(task: Task) -> ImitationConfig:
             f"task {task.name}: model_free must be given for imitation, whose policy has the hidden layers "
             "of model_free.hidden, got nothing"
         )
-    return task.imitation
+    return with_changes(task.imitation, "imitation", epochs=epochs)
 
 
 def open_run(
     path: Path,
     task: Task,
     source: ModelBasedResult,
+    settings: ImitationConfig,
     *,
     seed: int,
     nthread: int = 0,
@@ -89,7 +93,6 @@ def open_run(
     overwrite: bool = False,
 ) -> Run:
     """The run directory of imitation; see `mbmf.run.Run` for what is refused."""
-    settings = settings_of(task)
     assert task.model_free is not None
     if overwrite and resume:
         raise ConfigError("overwrite must not be given together with resume: one replaces the run")
@@ -136,6 +139,7 @@ def imitate(
     task: Task,
     run: Run,
     source: ModelBasedResult,
+    settings: ImitationConfig,
     *,
     seed: int,
     nthread: int = 0,
@@ -152,7 +156,7 @@ def imitate(
     finished = run.summary()
     if finished is not None:
         return finished
-    learner = _Learner(task, run, source, seed, nthread, observer or Silent())
+    learner = _Learner(task, run, source, settings, seed, nthread, observer or Silent())
     with torch_threads(1):
         for iteration in range(learner.done + 1, learner.settings.iterations + 2):
             learner.iterate(iteration)
@@ -167,11 +171,12 @@ class _Learner:
         task: Task,
         run: Run,
         source: ModelBasedResult,
+        settings: ImitationConfig,
         seed: int,
         nthread: int,
         observer: Observer,
     ) -> None:
-        self.settings = settings_of(task)
+        self.settings = settings
         self._task, self._run, self._source, self._observer = task, run, source, observer
         self._seed, self._nthread = seed, nthread
         assert task.model_free is not None

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import yaml
-from pydantic import ValidationError
 
 from mbmf.algorithms import checkpoint
 from mbmf.algorithms.advantages import (
@@ -38,7 +37,7 @@ from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.collect import collect_policy
 from mbmf.run import Record, Run, versions
 from mbmf.seeds import derive_seed
-from mbmf.tasks.learning import ModelFreeConfig
+from mbmf.tasks.learning import ModelFreeConfig, with_changes
 from mbmf.tasks.task import Task
 
 # stages whose random numbers derive from the seed
@@ -102,13 +101,7 @@ def settings_of(task: Task, section: str = "model_free", **changes: Any) -> Mode
     """
     if task.model_free is None:
         raise ConfigError(f"task {task.name}: model_free must be given for model-free learning, got nothing")
-    given = {name: value for name, value in changes.items() if value is not None}
-    try:
-        settings = ModelFreeConfig.model_validate({**task.model_free.model_dump(), **given})
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        name, value = ".".join(map(str, problem["loc"])), problem["input"]
-        raise ConfigError(f"{section}.{name} must be {problem['ctx']['error']}, got {value}") from None
+    settings = with_changes(task.model_free, section, **changes)
     if settings.batch_size < settings.steps_per_rollout:
         raise ConfigError(
             f"{section}.batch_size must be at least one episode, steps_per_rollout = "

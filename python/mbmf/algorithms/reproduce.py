@@ -150,10 +150,11 @@ def _imitation(
     task: Task, path: Path, source: ModelBasedResult, seed: int, plan: Plan, observers: Observers
 ) -> tuple[GaussianPolicy, int]:
     common: dict[str, Any] = {"seed": seed, "nthread": plan.nthread}
-    with imitation.open_run(path, task, source, resume=Run(path).exists, **common) as run:
+    settings = imitation.settings_of(task)
+    with imitation.open_run(path, task, source, settings, resume=Run(path).exists, **common) as run:
         observers.stage(f"seed {seed}: imitation", run)
-        observer = observers.imitation(imitation.settings_of(task).iterations + 1)
-        imitation.imitate(task, run, source, observer=observer, **common)
+        observer = observers.imitation(settings.iterations + 1)
+        imitation.imitate(task, run, source, settings, observer=observer, **common)
         return imitation.load_policy(run, task)
 
 

@@ -40,6 +40,11 @@ class Options:
     """Standard deviation of the actions that fine-tuning starts with (default: the task's, 1 for swimmer and
     hopper, 0.5 for half cheetah and ant)."""
 
+    imitation_epochs: int | None = None
+    """Passes over the examples in each iteration of imitation (default: the task's, as in the paper, 70 for
+    swimmer, 300 for half cheetah, 200 for the others). Far fewer are a better start for TRPO,
+    docs/results.md."""
+
     num_workers_trpo: int = 0
     """Threads of TRPO, 0: one per CPU. The numbers do not depend on it."""
 
@@ -102,7 +107,7 @@ def run(options: Options) -> None:
     from mbmf.tasks.agents import load_agent
 
     _, task = load_agent(options.which_agent)
-    imitation.settings_of(task)
+    imitation.settings_of(task, epochs=options.imitation_epochs)
     settings = fine_tune.settings_of(
         task,
         std=options.std_on_mlp_policy,
@@ -132,6 +137,7 @@ def _imitate(
     from mbmf.cli.imitation_console import ImitationConsole
     from mbmf.run import Run
 
+    settings = imitation.settings_of(task, epochs=options.imitation_epochs)
     exists = Run(path).exists
     if options.use_existing_pretrained_policy:
         directory = Run.read(path)
@@ -145,6 +151,7 @@ def _imitate(
             path,
             task,
             source,
+            settings,
             seed=seed,
             nthread=options.nthread,
             resume=options.resume and exists,
@@ -152,7 +159,7 @@ def _imitate(
         )
     with directory:
         console = ImitationConsole(
-            imitation.settings_of(task).iterations + 1,
+            settings.iterations + 1,
             minimal=options.print_minimal,
             after_iteration=lambda record, tests, labelled: _show_rollouts(
                 options, task, directory, record, labelled, console.note
@@ -164,7 +171,7 @@ def _imitate(
             announce(task, directory.video("").parent, console.note)
         if not options.use_existing_pretrained_policy:
             summary = imitation.imitate(
-                task, directory, source, seed=seed, nthread=options.nthread, observer=console
+                task, directory, source, settings, seed=seed, nthread=options.nthread, observer=console
             )
             console.conclude(summary, path)
         policy, steps = imitation.load_policy(directory, task)
@@ -229,6 +236,11 @@ def _check(options: Options) -> None:
         raise ConfigError(f"--std_on_mlp_policy must be above 0 and at most 1e+06, got {std:g}")
     if options.stop_at_reward is not None and math.isnan(options.stop_at_reward):
         raise ConfigError(f"--stop_at_reward must be a number, got {options.stop_at_reward}")
+    if options.imitation_epochs is not None and options.use_existing_pretrained_policy:
+        raise ConfigError(
+            "--imitation_epochs must not be given together with --use_existing_pretrained_policy: "
+            "that policy is trained already"
+        )
     if options.resume and options.overwrite:
         raise ConfigError("--overwrite must not be given together with --resume: one replaces the run")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from mbmf.errors import ConfigError
 from mbmf.tasks.fields import Count, Number, integer, list_of, number
 
 
@@ -92,3 +93,17 @@ class FineTuneConfig(_Section):
     batch_size: Annotated[int | None, integer(1, 1_000_000_000)] = None
     iterations: Annotated[int | None, integer(1, 1_000_000)] = None
     gae_lambda: Annotated[float | None, number(0, 1)] = None
+
+
+_SectionT = TypeVar("_SectionT", bound=_Section)
+
+
+def with_changes(settings: _SectionT, section: str, **changes: Any) -> _SectionT:
+    """The settings with changes that are not None. Raises ConfigError, which names the key in ``section``."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    try:
+        return type(settings).model_validate({**settings.model_dump(), **given})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name, value = ".".join(map(str, problem["loc"])), problem["input"]
+        raise ConfigError(f"{section}.{name} must be {problem['ctx']['error']}, got {value}") from None
