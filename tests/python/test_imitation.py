@@ -291,3 +291,13 @@ def test_episodes_of_a_batch_are_its_steps() -> None:
     np.testing.assert_array_equal(imitation.examples_of(episodes).observations, batch.observations)
     with pytest.raises(ValueError, match="states must be kept"):
         mbmf.collect_policy(task, policy, 10).to_episodes(task)
+
+
+@pytest.mark.parametrize("name", ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"])
+def test_settings_of_the_presets(name: str) -> None:
+    task = mbmf.load_task(name)
+    assert imitation.settings_of(task) == task.imitation
+    fewer = imitation.settings_of(task, epochs=4)
+    assert fewer == task.imitation.model_copy(update={"epochs": 4})
+    with pytest.raises(ConfigError, match=r"imitation\.epochs must be an integer from 1 to 1000000, got 0"):
+        imitation.settings_of(task, epochs=0)

@@ -102,7 +102,7 @@ def with_changes(settings: _SectionT, section: str, **changes: Any) -> _SectionT
     """The settings with changes that are not None. Raises ConfigError, which names the key in ``section``."""
     given = {name: value for name, value in changes.items() if value is not None}
     try:
-        return type(settings).model_validate({**settings.model_dump(), **given})
+        return type(settings).model_validate({**settings.model_dump(exclude_none=True), **given})
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         name, value = ".".join(map(str, problem["loc"])), problem["input"]
