@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mbmf.policies.policy import GaussianPolicy
     from mbmf.rollouts.episodes import Episodes
     from mbmf.run import Record, Run
-    from mbmf.tasks.learning import ModelFreeConfig
+    from mbmf.tasks.learning import ImitationConfig, ModelFreeConfig
     from mbmf.tasks.task import Task
 
 
@@ -107,7 +107,7 @@ def run(options: Options) -> None:
     from mbmf.tasks.agents import load_agent
 
     _, task = load_agent(options.which_agent)
-    imitation.settings_of(task, epochs=options.imitation_epochs)
+    imitated = imitation.settings_of(task, epochs=options.imitation_epochs)
     settings = fine_tune.settings_of(
         task,
         std=options.std_on_mlp_policy,
@@ -121,7 +121,7 @@ def run(options: Options) -> None:
         with Run.read(path) as parent:
             source = ModelBasedResult.load(parent, task)
             seed = source.seed if options.seed is None else options.seed
-            policy, steps = _imitate(options, task, source, path / "imitation", seed)
+            policy, steps = _imitate(options, task, source, imitated, path / "imitation", seed)
             _fine_tune(options, task, policy, settings, steps, path, seed)
     except KeyboardInterrupt:
         command = resume_command("mbmf", options, Options(which_agent=""))
@@ -130,14 +130,18 @@ def run(options: Options) -> None:
 
 
 def _imitate(
-    options: Options, task: Task, source: ModelBasedResult, path: Path, seed: int
+    options: Options,
+    task: Task,
+    source: ModelBasedResult,
+    settings: ImitationConfig,
+    path: Path,
+    seed: int,
 ) -> tuple[GaussianPolicy, int]:
     """The imitation policy, and the control steps that it cost."""
     from mbmf.algorithms import imitation
     from mbmf.cli.imitation_console import ImitationConsole
     from mbmf.run import Run
 
-    settings = imitation.settings_of(task, epochs=options.imitation_epochs)
     exists = Run(path).exists
     if options.use_existing_pretrained_policy:
         directory = Run.read(path)
