@@ -78,7 +78,9 @@ def test_curves_of_all_stages(runs: Path) -> None:
 
 def test_find_runs_takes_the_longest_of_each_seed(runs: Path) -> None:
     assert find_runs(runs, "mf_*", "swimmer_forward") == [runs / "mf_swimmer_1", runs / "mf_swimmer_2"]
-    longer = make_run(runs / "mf_swimmer_9", "model_free", [(1, 1), (2, 2), (3, 3), (4, 4)], seed=0)
+    # fewer iterations of more steps, and more of fewer
+    longer = make_run(runs / "mf_swimmer_9", "model_free", [(600, 1), (1000, 2)], seed=0)
+    make_run(runs / "mf_swimmer_8", "model_free", [(1, 1), (2, 2), (3, 3), (4, 4)], seed=0)
     (runs / "mf_swimmer_3").mkdir()
     (runs / "mf_swimmer_3/config.yaml").write_text("- damaged")
     assert find_runs(runs, "mf_*", "swimmer_forward") == [longer, runs / "mf_swimmer_2"]

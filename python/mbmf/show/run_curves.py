@@ -74,13 +74,13 @@ def fine_tuning_curve(paths: Sequence[Path]) -> Curve | None:
 def find_runs(folder: Path, pattern: str, task: str, seeds: Sequence[int] | None = None) -> list[Path]:
     """The run directories ``folder``/``pattern`` of a task, and of ``seeds`` if they are given, by seed.
 
-    One of each seed: where there are several, that with the most iterations. Damaged ones are passed over.
+    One of each seed: where there are several, that with the most control steps. Damaged ones are passed over.
     """
-    best: dict[int, tuple[int, Path]] = {}
+    best: dict[int, tuple[float, Path]] = {}
     for path in sorted(folder.glob(pattern)):
         try:
             config = Run(path).config()
-            length = len(Run(path).metrics())
+            length = _length(Series.of_records(Run(path).metrics(), str(path)))
         except DataError:
             continue
         seed = config.get("seed")
@@ -143,7 +143,7 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
         hint = f" (there is {', '.join(sorted(others))})" if others else ""
         note(f"{path}: there is no fine-tuning{wanted and ' with '}{wanted}{hint}: mbmf mbmf makes it")
         return None
-    folder, run, series = max(found, key=lambda each: each[2].steps[-1] if each[2] else 0.0)
+    folder, run, series = max(found, key=lambda each: _length(each[2]))
     if len(found) > 1:
         note(f"{folder}: the longest of {len(found)} is shown; --save_trpo_run_num takes another")
     if series is None:
@@ -151,6 +151,11 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
     elif run.summary() is None:
         note(f"{folder}: the run is not finished, {len(series.steps)} iterations are shown")
     return series
+
+
+def _length(series: Series | None) -> float:
+    """In control steps."""
+    return float(series.steps[-1]) if series is not None else 0.0
 
 
 def _task_name(config: dict[str, Any]) -> str | None:
