@@ -23,7 +23,7 @@ from mbmf import _core
 from mbmf.benchmarks.plan_baselines import NumpyPlan
 from mbmf.benchmarks.plan_cases import PRESETS, CaseMaker, PlanCase
 from mbmf.benchmarks.plan_timing import checked, fastest_torch
-from mbmf.dynamics.training import torch_threads
+from mbmf.nn.training import torch_threads
 
 ROUNDS = 10
 

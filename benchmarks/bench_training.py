@@ -21,8 +21,8 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
-from mbmf.dynamics.training import Trainer, pack, torch_threads
-from mbmf.mlp_state import MlpState, xavier_normal
+from mbmf.nn.mlp_state import MlpState, xavier_normal
+from mbmf.nn.training import Trainer, pack, torch_threads
 
 BATCH, HIDDEN = 512, 500
 # inputs, outputs, points

@@ -27,9 +27,9 @@ import mbmf
 from mbmf.algorithms import model_free
 from mbmf.algorithms.baseline import Baseline
 from mbmf.algorithms.checkpoint import Counters
-from mbmf.algorithms.network_passes import MeanNetwork, Workers
 from mbmf.algorithms.trpo import Batch, Objective
-from mbmf.dynamics.training import torch_threads
+from mbmf.nn.network_passes import MeanNetwork, Workers
+from mbmf.nn.training import torch_threads
 
 STEPS, EPISODE_STEPS, NTHREAD, ENVIRONMENTS = 50_000, 1000, 2, 8
 

@@ -10,8 +10,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "mbmf/random.h"
-#include "mbmf/thread_pool.h"
+#include "mbmf/base/random.h"
+#include "mbmf/base/thread_pool.h"
 
 namespace mbmf {
 

@@ -12,9 +12,9 @@
 #include <memory>
 #include <vector>
 
-#include "mbmf/dynamics.h"
-#include "mbmf/planner.h"
-#include "mbmf/terms.h"
+#include "mbmf/model/dynamics.h"
+#include "mbmf/planning/planner.h"
+#include "mbmf/task/terms.h"
 
 namespace mbmf {
 

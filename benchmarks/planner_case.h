@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "../tests/cpp/planner_fixture.h"
-#include "mbmf/isa.h"
-#include "mbmf/planner.h"
+#include "mbmf/base/isa.h"
+#include "mbmf/planning/planner.h"
 
 namespace mbmf {
 

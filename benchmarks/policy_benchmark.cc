@@ -10,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "mbmf/policy.h"
+#include "mbmf/model/policy.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "mbmf/random.h"
+#include "mbmf/base/random.h"
 
 namespace {
 

@@ -16,9 +16,9 @@
 #include <string>
 #include <vector>
 
-#include "mbmf/random.h"
-#include "mbmf/simulator.h"
-#include "mbmf/task.h"
+#include "mbmf/base/random.h"
+#include "mbmf/physics/simulator.h"
+#include "mbmf/task/task.h"
 
 namespace {
 

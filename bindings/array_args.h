@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "mbmf/error.h"
+#include "mbmf/base/error.h"
 
 namespace mbmf::bindings {
 

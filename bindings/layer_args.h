@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "array_args.h"
-#include "mbmf/mlp.h"
+#include "mbmf/model/mlp.h"
 
 namespace mbmf::bindings {
 

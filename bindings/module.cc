@@ -2,7 +2,7 @@
 
 #include <pybind11/pybind11.h>
 
-#include "mbmf/error.h"
+#include "mbmf/base/error.h"
 
 namespace mbmf::bindings {
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "array_args.h"
-#include "mbmf/bundle.h"
+#include "mbmf/export/bundle.h"
 
 namespace mbmf::bindings {
 

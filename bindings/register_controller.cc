@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "array_args.h"
-#include "mbmf/controller.h"
-#include "mbmf/realtime_simulation.h"
-#include "mbmf/timing.h"
+#include "mbmf/control/controller.h"
+#include "mbmf/control/realtime_simulation.h"
+#include "mbmf/control/timing.h"
 
 namespace mbmf::bindings {
 
@@ -53,7 +53,7 @@ void register_structures(py::module_& module) {
       .def_readwrite("cpus", &ThreadSettings::cpus)
       .def_readwrite("lock_memory", &ThreadSettings::lock_memory);
   py::class_<ControllerOptions>(module, "ControllerOptions",
-                                "Settings of a control loop (mbmf/controller.h).")
+                                "Settings of a control loop (mbmf/control/controller.h).")
       .def(py::init<>())
       .def_readwrite("period", &ControllerOptions::period)
       .def_readwrite("mode", &ControllerOptions::mode)

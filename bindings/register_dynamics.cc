@@ -10,9 +10,9 @@
 
 #include "array_args.h"
 #include "layer_args.h"
-#include "mbmf/dynamics.h"
-#include "mbmf/isa.h"
-#include "mbmf/random.h"
+#include "mbmf/base/isa.h"
+#include "mbmf/base/random.h"
+#include "mbmf/model/dynamics.h"
 
 namespace mbmf::bindings {
 

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "array_args.h"
-#include "mbmf/planner.h"
-#include "mbmf/simulator_shooting.h"
+#include "mbmf/planning/planner.h"
+#include "mbmf/planning/simulator_shooting.h"
 
 namespace mbmf::bindings {
 

@@ -8,7 +8,7 @@
 
 #include "array_args.h"
 #include "layer_args.h"
-#include "mbmf/policy.h"
+#include "mbmf/model/policy.h"
 
 namespace mbmf::bindings {
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "array_args.h"
-#include "mbmf/rollout.h"
+#include "mbmf/rollout/rollout.h"
 
 namespace mbmf::bindings {
 

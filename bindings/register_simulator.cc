@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "array_args.h"
-#include "mbmf/simulator.h"
+#include "mbmf/physics/simulator.h"
 
 namespace mbmf::bindings {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "array_args.h"
-#include "mbmf/task.h"
+#include "mbmf/task/task.h"
 
 namespace mbmf::bindings {
 
@@ -110,7 +110,7 @@ void register_structures(py::module_& module) {
       .def_readwrite("qpos", &Reset::qpos)
       .def_readwrite("qvel", &Reset::qvel)
       .def_readwrite("set_qpos", &Reset::set_qpos);
-  py::class_<PathCost>(module, "PathCost", "A path of waypoints to follow, and its cost (mbmf/path.h).")
+  py::class_<PathCost>(module, "PathCost", "A path of waypoints to follow, and its cost (mbmf/task/path.h).")
       .def(py::init<>())
       .def_property(
           "waypoints",

@@ -1,4 +1,4 @@
-# The vector kernels: the same body compiled once per instruction set, chosen at run time (src/cpu.cc).
+# The vector kernels: the same body compiled once per instruction set, chosen at run time (src/base/cpu.cc).
 function(mbmf_add_kernels target)
   set(dir "${CMAKE_CURRENT_SOURCE_DIR}/src/kernel")
   target_sources(${target} PRIVATE ${dir}/kernel_portable.cc ${dir}/kernel_avx2.cc ${dir}/kernel_avx512.cc

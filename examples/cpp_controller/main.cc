@@ -1,8 +1,8 @@
 // Drives a robot with an exported folder, in real time: cpp_controller <folder> [seconds]
 // The robot here is MuJoCo, in a thread of its own; yours takes the place of the function `robot`.
 
-#include <mbmf/bundle.h>
-#include <mbmf/controller.h>
+#include <mbmf/control/controller.h>
+#include <mbmf/export/bundle.h>
 #include <mujoco/mujoco.h>
 
 #include <cmath>

@@ -2,8 +2,8 @@
 // A line of input is a step's number and a state, a line of output the action; numbers in hexadecimal (%a)
 // lose no bit.
 
-#include <mbmf/bundle.h>
-#include <mbmf/planner.h>
+#include <mbmf/export/bundle.h>
+#include <mbmf/planning/planner.h>
 
 #include <cstdint>
 #include <cstdio>

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mbmf.control.controller import Controller as Controller
-    from mbmf.control.planner import Plan as Plan
-    from mbmf.control.planner import RandomShooting as RandomShooting
-    from mbmf.control.planner import SimulatorModel as SimulatorModel
     from mbmf.dynamics.model import DynamicsModel as DynamicsModel
     from mbmf.dynamics.model import FitResult as FitResult
     from mbmf.errors import CoreError as CoreError
     from mbmf.errors import MbmfError as MbmfError
+    from mbmf.planning.planner import Plan as Plan
+    from mbmf.planning.planner import RandomShooting as RandomShooting
+    from mbmf.planning.planner import SimulatorModel as SimulatorModel
     from mbmf.policies.batch import PolicyBatch as PolicyBatch
     from mbmf.policies.policy import GaussianPolicy as GaussianPolicy
     from mbmf.rollouts.collect import collect_mpc as collect_mpc
     from mbmf.rollouts.collect import collect_policy as collect_policy
     from mbmf.rollouts.collect import collect_random as collect_random
     from mbmf.rollouts.episodes import Episodes as Episodes
+    from mbmf.runs.trained import Trained as Trained
+    from mbmf.runs.trained import load_trained as load_trained
     from mbmf.simulation.simulator import Simulator as Simulator
     from mbmf.tasks.task import Task as Task
     from mbmf.tasks.task import load_task as load_task
-    from mbmf.trained import Trained as Trained
-    from mbmf.trained import load_trained as load_trained
 
 __version__ = "0.1.0"
 
@@ -41,18 +41,18 @@ _MODULE_OF = {
     "FitResult": "dynamics.model",
     "GaussianPolicy": "policies.policy",
     "MbmfError": "errors",
-    "Plan": "control.planner",
+    "Plan": "planning.planner",
     "PolicyBatch": "policies.batch",
-    "RandomShooting": "control.planner",
+    "RandomShooting": "planning.planner",
     "Simulator": "simulation.simulator",
-    "SimulatorModel": "control.planner",
+    "SimulatorModel": "planning.planner",
     "Task": "tasks.task",
-    "Trained": "trained",
+    "Trained": "runs.trained",
     "collect_mpc": "rollouts.collect",
     "collect_policy": "rollouts.collect",
     "collect_random": "rollouts.collect",
     "load_task": "tasks.task",
-    "load_trained": "trained",
+    "load_trained": "runs.trained",
 }
 
 __all__ = [

@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "allocation_counter.h"
-#include "anytime_search.h"
-#include "mbmf/isa.h"
-#include "mbmf/planner.h"
+#include "mbmf/base/isa.h"
+#include "mbmf/planning/planner.h"
 #include "planner_fixture.h"
+#include "planning/anytime_search.h"
 
 namespace mbmf {
 namespace {

@@ -1,7 +1,7 @@
 // The pieces that read exported folders, against malformed input of every kind. tests/python/test_bundle.py
 // reads whole folders, right and damaged ones.
 
-#include "mbmf/bundle.h"
+#include "mbmf/export/bundle.h"
 
 #include <gtest/gtest.h>
 
@@ -10,11 +10,11 @@
 #include <random>
 #include <string>
 
-#include "json.h"
-#include "mbmf/error.h"
-#include "sha256.h"
-#include "task_json.h"
-#include "tensor_reader.h"
+#include "export/json.h"
+#include "export/sha256.h"
+#include "export/task_json.h"
+#include "export/tensor_reader.h"
+#include "mbmf/base/error.h"
 
 namespace mbmf {
 namespace {

@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "allocation_counter.h"
-#include "mbmf/error.h"
-#include "mbmf/rollout.h"
-#include "mbmf/simulator.h"
+#include "mbmf/base/error.h"
+#include "mbmf/physics/simulator.h"
+#include "mbmf/rollout/rollout.h"
 #include "task_fixture.h"
 
 namespace mbmf {

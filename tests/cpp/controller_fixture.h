@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "mbmf/controller.h"
+#include "mbmf/control/controller.h"
 #include "planner_fixture.h"
 
 namespace mbmf::fixture {

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "controller_fixture.h"
-#include "mbmf/controller.h"
+#include "mbmf/control/controller.h"
 
 namespace mbmf {
 namespace {

@@ -1,6 +1,6 @@
 // The control loop: the right actions, in time, without locks and allocations.
 
-#include "mbmf/controller.h"
+#include "mbmf/control/controller.h"
 
 #include <gtest/gtest.h>
 
@@ -11,8 +11,8 @@
 
 #include "allocation_counter.h"
 #include "controller_fixture.h"
-#include "mbmf/error.h"
-#include "mbmf/realtime_simulation.h"
+#include "mbmf/base/error.h"
+#include "mbmf/control/realtime_simulation.h"
 
 namespace mbmf {
 namespace {

@@ -1,6 +1,6 @@
 // Quantiles of durations.
 
-#include "mbmf/histogram.h"
+#include "mbmf/control/histogram.h"
 
 #include <gtest/gtest.h>
 

@@ -8,10 +8,10 @@
 #include <cstdlib>
 #include <random>
 
-#include "cpu.h"
-#include "mbmf/random.h"
+#include "base/cpu.h"
+#include "mbmf/base/random.h"
 #include "mlp_fixture.h"
-#include "packed_mlp.h"
+#include "model/packed_mlp.h"
 
 namespace mbmf {
 namespace {

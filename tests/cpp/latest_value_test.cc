@@ -1,6 +1,6 @@
 // A slot for the latest value between two threads.
 
-#include "mbmf/latest_value.h"
+#include "mbmf/control/latest_value.h"
 
 #include <gtest/gtest.h>
 

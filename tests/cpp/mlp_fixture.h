@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "mbmf/mlp.h"
+#include "mbmf/model/mlp.h"
 
 namespace mbmf::fixture {
 

@@ -1,4 +1,4 @@
-#include "mbmf/path.h"
+#include "mbmf/task/path.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <random>
 #include <vector>
 
-#include "mbmf/isa.h"
-#include "mbmf/planner.h"
+#include "mbmf/base/isa.h"
+#include "mbmf/planning/planner.h"
 #include "planner_fixture.h"
 
 namespace mbmf {

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "mbmf/dynamics.h"
-#include "mbmf/task.h"
+#include "mbmf/model/dynamics.h"
+#include "mbmf/task/task.h"
 #include "task_fixture.h"
 
 namespace mbmf::fixture {

@@ -1,4 +1,4 @@
-#include "mbmf/planner.h"
+#include "mbmf/planning/planner.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include <mutex>
 
 #include "allocation_counter.h"
-#include "mbmf/error.h"
-#include "mbmf/isa.h"
+#include "mbmf/base/error.h"
+#include "mbmf/base/isa.h"
 #include "planner_fixture.h"
 
 namespace mbmf {

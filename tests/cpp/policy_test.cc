@@ -1,6 +1,6 @@
 // Gaussian policies against plain float64 loops, on every instruction set of this machine.
 
-#include "mbmf/policy.h"
+#include "mbmf/model/policy.h"
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "allocation_counter.h"
-#include "mbmf/isa.h"
+#include "mbmf/base/isa.h"
 #include "mlp_fixture.h"
 
 namespace mbmf {

@@ -1,4 +1,4 @@
-#include "mbmf/random.h"
+#include "mbmf/base/random.h"
 
 #include <gtest/gtest.h>
 

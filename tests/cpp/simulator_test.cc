@@ -1,4 +1,4 @@
-#include "mbmf/simulator.h"
+#include "mbmf/physics/simulator.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include <limits>
 #include <random>
 
-#include "mbmf/error.h"
-#include "mbmf/rollout.h"
+#include "mbmf/base/error.h"
+#include "mbmf/rollout/rollout.h"
 #include "task_fixture.h"
 
 namespace mbmf {
@@ -223,7 +223,7 @@ std::shared_ptr<const Task> cramped_task() {
 }
 
 // An error leaves a simulation by longjmp, past what tells the thread sanitizer that its call has ended
-// (src/batch.h): what the call wrote would look unordered.
+// (src/physics/mujoco_batch.h): what the call wrote would look unordered.
 #ifdef __SANITIZE_THREAD__
 #define MBMF_SKIP_WITHOUT_ORDER GTEST_SKIP() << "the thread sanitizer does not see how an error ends a call"
 #else

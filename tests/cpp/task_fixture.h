@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "mbmf/task.h"
+#include "mbmf/task/task.h"
 
 namespace mbmf::fixture {
 

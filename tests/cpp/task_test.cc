@@ -1,4 +1,4 @@
-#include "mbmf/task.h"
+#include "mbmf/task/task.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <random>
 #include <string>
 
-#include "mbmf/error.h"
+#include "mbmf/base/error.h"
 #include "task_fixture.h"
 
 namespace mbmf {

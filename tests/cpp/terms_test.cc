@@ -1,4 +1,4 @@
-#include "mbmf/terms.h"
+#include "mbmf/task/terms.h"
 
 #include <gtest/gtest.h>
 

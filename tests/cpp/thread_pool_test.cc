@@ -1,4 +1,4 @@
-#include "mbmf/thread_pool.h"
+#include "mbmf/base/thread_pool.h"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 """Plans of random shooting, as bits: what `golden/plans.json` holds and test_golden.py makes again.
 
-The file was written by the planner as it was before searches became objects of their own. Run this to write it
-anew, which only a change of what random shooting means can ask for:
+The file was written by the planner as it was before searches became objects of their own. Run this to
+write it anew, which only a change of what random shooting means can ask for:
 
     for isa in portable avx2 avx512; do MBMF_FORCE_ISA=$isa python tests/python/golden_plans.py; done
 """
@@ -9,6 +9,7 @@ anew, which only a change of what random shooting means can ask for:
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def make_dynamics(task: mbmf.Task, activation: str, hidden: tuple[int, ...]) -> 
     ns, na = task.nstate, task.naction
     sizes = (ns + na, *hidden, ns)
     weights, biases = [], []
-    for columns, rows in zip(sizes[:-1], sizes[1:], strict=True):
+    for columns, rows in itertools.pairwise(sizes):
         weights.append((rng.standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float32))
         biases.append((0.1 * rng.standard_normal(rows)).astype(np.float32))
     return _core.Dynamics(

@@ -16,8 +16,8 @@ from mbmf.benchmarks.plan_baselines import NumpyPlan, Oracle, PlainCost, TorchPl
 from mbmf.benchmarks.plan_cases import PRESETS, CaseMaker, PlanCase, never_dying
 from mbmf.cli import bench_planner
 from mbmf.cli import main as cli
-from mbmf.dynamics import training
 from mbmf.errors import MbmfError
+from mbmf.nn import training
 
 TINY = bench_planner.Effort(
     presets=("hopper_forward",),

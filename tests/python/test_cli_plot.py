@@ -15,7 +15,7 @@ import yaml
 from mbmf.cli import main as cli
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
-from mbmf.run import Run
+from mbmf.runs.run import Run
 from mbmf.show.run_curves import find_runs, read_curves
 from mbmf.show.run_figures import forward_simulation_figure, loss_figure, path_figure, reward_figure
 

@@ -7,8 +7,8 @@ import pytest
 
 import mbmf
 from mbmf.algorithms.cloning import Cloning, Examples
-from mbmf.dynamics.training import torch_threads
 from mbmf.errors import DataError
+from mbmf.nn.training import torch_threads
 
 N = 600
 

@@ -87,7 +87,7 @@ def test_without_a_clock(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cli.main(["control", *args, "--seed=3", "--record", "--nthread=1"]) == 0
     assert "deadlines" not in capsys.readouterr().out
     found = Episodes.load(tmp_path / "episodes.npz")
-    from mbmf.trained import load_trained
+    from mbmf.runs.trained import load_trained
 
     trained = load_trained(runs / "run_0")
     planner = mbmf.RandomShooting(trained.task, trained.model, seed=3, nthread=1)

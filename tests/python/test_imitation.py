@@ -11,9 +11,9 @@ import pytest
 
 import mbmf
 from mbmf.algorithms import imitation
-from mbmf.algorithms.mb_result import ModelBasedResult
 from mbmf.errors import ConfigError, DataError
-from mbmf.run import Run
+from mbmf.runs.mb_result import ModelBasedResult
+from mbmf.runs.run import Run
 from mbmf.seeds import derive_seed
 from recorder import Recorder
 from run_numbers import numbers_of
@@ -170,7 +170,7 @@ def test_an_interruption_anywhere_ends_with_the_same_numbers(
         imitate(path, task, source, resume=True)
         assert numbers_of(path) == numbers_of(whole[0]), f"interrupted at event {at}"
     # between the checkpoint and the metrics, and before the checkpoint
-    for name in ("mbmf.run.Run.append_metrics", "mbmf.algorithms.imitation_checkpoint.save"):
+    for name in ("mbmf.runs.run.Run.append_metrics", "mbmf.algorithms.imitation_checkpoint.save"):
         path = tmp_path / name
         with monkeypatch.context() as patch:
             patch.setattr(name, interrupt)

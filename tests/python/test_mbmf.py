@@ -18,10 +18,10 @@ import yaml
 
 import mbmf
 from mbmf.algorithms import fine_tune, model_free
-from mbmf.algorithms.mb_result import ModelBasedResult
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError
-from mbmf.run import Run
+from mbmf.runs.mb_result import ModelBasedResult
+from mbmf.runs.run import Run
 from run_numbers import numbers_of
 from small_mb_run import FINE_TUNE, MODEL_BASED, make_run, task_config
 

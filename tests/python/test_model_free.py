@@ -151,7 +151,7 @@ def test_an_interruption_anywhere_ends_with_the_same_numbers(
         assert [record["iteration"] for record in again.records] == list(range(at + 1, 6))
         assert numbers_of(path) == whole
     # between the checkpoint and the metrics, and before the checkpoint
-    for name in ("mbmf.run.Run.append_metrics", "mbmf.algorithms.checkpoint.save"):
+    for name in ("mbmf.runs.run.Run.append_metrics", "mbmf.algorithms.checkpoint.save"):
         path = tmp_path / name
         with monkeypatch.context() as patch:
             patch.setattr(name, interrupt)

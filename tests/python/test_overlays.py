@@ -15,7 +15,7 @@ import pytest
 
 import mbmf
 from mbmf.cli import main as cli
-from mbmf.run import Run
+from mbmf.runs.run import Run
 from mbmf.show import overlays
 from mbmf.show.overlays import Plans, best_candidates, centres_of_mass
 from mbmf.simulation.renderer import Line, Renderer, RenderError

@@ -14,7 +14,7 @@ import pytest
 
 import mbmf
 from mbmf import _core
-from mbmf.control import planner as planner_module
+from mbmf.planning import planner as planner_module
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"]
 MASK = 0xFFFFFFFF

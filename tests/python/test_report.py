@@ -15,7 +15,7 @@ import pytest
 import mbmf
 from mbmf.cli import main as cli
 from mbmf.errors import DataError
-from mbmf.run import Run
+from mbmf.runs.run import Run
 from mbmf.show import report as report_module
 from mbmf.show.plots import new_figure
 from mbmf.show.report import write_report

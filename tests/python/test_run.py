@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mbmf.errors import DataError
-from mbmf.run import Run
+from mbmf.runs.run import Run
 
 CONFIG = {
     "task": {"name": "swimmer", "physics_steps": 150},
@@ -178,7 +178,7 @@ def test_a_full_disk_leaves_the_old_metrics(tmp_path: Path) -> None:
     before = (path / "metrics.jsonl").read_text()
     script = f"""
 import resource, signal
-from mbmf.run import Run
+from mbmf.runs.run import Run
 run = Run.resume({str(path)!r}, {CONFIG!r})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

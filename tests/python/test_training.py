@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mbmf.dynamics.training import Trainer, batch_shares, concatenate, pack, torch_threads
-from mbmf.mlp_state import MlpState, xavier_normal
+from mbmf.nn.mlp_state import MlpState, xavier_normal
+from mbmf.nn.training import Trainer, batch_shares, concatenate, pack, torch_threads
 
 
 def _data(rows: int, ninput: int, noutput: int, seed: int = 0) -> torch.Tensor:
@@ -166,7 +166,7 @@ def test_without_an_old_share_an_epoch_is_a_pass_over_the_new_points() -> None:
 
 
 def test_an_epoch_larger_than_one_gather_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mbmf.dynamics import training
+    from mbmf.nn import training
 
     data = _data(1000, 6, 4)
 

@@ -11,7 +11,7 @@ import torch
 from torch.func import functional_call
 
 from mbmf.algorithms import advantages, baseline, trpo
-from mbmf.algorithms.network_passes import CHUNK, MeanNetwork, Passes, Workers, forward, tanh_of_half_
+from mbmf.nn.network_passes import CHUNK, MeanNetwork, Passes, Workers, forward, tanh_of_half_
 from mbmf.tasks.learning import TrpoConfig
 
 SIZES = (7, 9, 8, 3)
@@ -170,7 +170,7 @@ def test_activations_of_the_sampler_are_not_computed_again(
 ) -> None:
     theta = random_theta(SIZES)
     given = random_batch(SIZES, theta, 100, hidden=True)
-    monkeypatch.setattr("mbmf.algorithms.network_passes.forward", lambda *args: pytest.fail("computed"))
+    monkeypatch.setattr("mbmf.nn.network_passes.forward", lambda *args: pytest.fail("computed"))
     Passes(MeanNetwork(SIZES), theta, given.observations, workers, given.hidden)
 
 

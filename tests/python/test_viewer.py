@@ -13,7 +13,7 @@ import pytest
 
 import mbmf
 from mbmf.cli import main as cli
-from mbmf.run import Run
+from mbmf.runs.run import Run
 from mbmf.show import viewer
 from mbmf.simulation.renderer import RenderError
 

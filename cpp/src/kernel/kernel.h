@@ -55,9 +55,9 @@ struct Bound {
   int low_open, high_open;
 };
 
-// A path and its cost (mbmf/path.h). A segment is kLegSize numbers: start x y, difference dx dy to the end, 1
-// / squared length (0 where there is none), squared length, direction, 1 (0 where it has no length). Its end
-// is the next one's start; the last one, without length, stands for all after it.
+// A path and its cost (mbmf/task/path.h). A segment is kLegSize numbers: start x y, difference dx dy to the
+// end, 1 / squared length (0 where there is none), squared length, direction, 1 (0 where it has no length).
+// Its end is the next one's start; the last one, without length, stands for all after it.
 inline constexpr int kLegSize = 8;
 struct Path {
   const float* leg;  // (nleg, kLegSize)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mbmf.algorithms.network_passes import Workers, chunks
+from mbmf.nn.network_passes import Workers, chunks
 
 Floats = NDArray[np.float64]
 

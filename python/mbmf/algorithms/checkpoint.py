@@ -15,7 +15,7 @@ from mbmf import tensor_file
 from mbmf.algorithms.baseline import Baseline, nfeatures
 from mbmf.errors import DataError
 from mbmf.policies.policy import GaussianPolicy
-from mbmf.run import Record
+from mbmf.runs.run import Record
 
 FORMAT = "mbmf-policy-optimization"
 FORMAT_VERSION = 1

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mbmf.dynamics import training
 from mbmf.errors import DataError
-from mbmf.mlp_state import MlpState
+from mbmf.nn import training
+from mbmf.nn.mlp_state import MlpState
 from mbmf.policies.policy import GaussianPolicy
 
 Floats32 = NDArray[np.float32]

@@ -9,7 +9,7 @@ from pathlib import Path
 from mbmf.algorithms import model_free
 from mbmf.algorithms.model_free import Limits, Observer
 from mbmf.policies.policy import GaussianPolicy
-from mbmf.run import Record, Run
+from mbmf.runs.run import Record, Run
 from mbmf.tasks.learning import FineTuneConfig, ModelFreeConfig
 from mbmf.tasks.task import Task
 
@@ -53,7 +53,7 @@ def open_run(
     resume: bool = False,
     overwrite: bool = False,
 ) -> Run:
-    """The run directory for these options; see `mbmf.run.Run` for what is refused.
+    """The run directory for these options; see `mbmf.runs.run.Run` for what is refused.
 
     A run may be continued from the same ``policy`` only, with other limits or another number of threads.
     """

@@ -20,14 +20,14 @@ import yaml
 
 from mbmf.algorithms import imitation_checkpoint as checkpoint
 from mbmf.algorithms.cloning import Cloning, Examples
-from mbmf.algorithms.mb_result import ModelBasedResult
-from mbmf.control.planner import RandomShooting
-from mbmf.dynamics.training import torch_threads
 from mbmf.errors import ConfigError, DataError
+from mbmf.nn.training import torch_threads
+from mbmf.planning.planner import RandomShooting
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.collect import collect_policy
 from mbmf.rollouts.episodes import Episodes
-from mbmf.run import Record, Run, versions
+from mbmf.runs.mb_result import ModelBasedResult
+from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
 from mbmf.tasks.learning import ImitationConfig, with_changes
 from mbmf.tasks.task import Task
@@ -92,7 +92,7 @@ def open_run(
     resume: bool = False,
     overwrite: bool = False,
 ) -> Run:
-    """The run directory of imitation; see `mbmf.run.Run` for what is refused."""
+    """The run directory of imitation; see `mbmf.runs.run.Run` for what is refused."""
     assert task.model_free is not None
     if overwrite and resume:
         raise ConfigError("overwrite must not be given together with resume: one replaces the run")

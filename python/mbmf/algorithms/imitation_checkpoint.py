@@ -13,8 +13,8 @@ import numpy as np
 from mbmf import tensor_file
 from mbmf.algorithms.cloning import Cloning
 from mbmf.errors import DataError
-from mbmf.mlp_state import MlpState
-from mbmf.run import Record
+from mbmf.nn.mlp_state import MlpState
+from mbmf.runs.run import Record
 
 FORMAT = "mbmf-imitation"
 FORMAT_VERSION = 1

@@ -17,14 +17,14 @@ from typing import Any, Protocol
 import numpy as np
 import yaml
 
-from mbmf.algorithms.path_runs import refuse_other_path, results_path
-from mbmf.control.planner import RandomShooting
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
+from mbmf.planning.planner import RandomShooting
 from mbmf.rollouts import tracking
 from mbmf.rollouts.collect import collect_mpc, collect_random
 from mbmf.rollouts.episodes import Episodes
-from mbmf.run import Record, Run, versions
+from mbmf.runs.path_runs import refuse_other_path, results_path
+from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.task import Task
@@ -94,8 +94,8 @@ def settings_of(task: Task) -> ModelBasedConfig:
 def open_run(
     path: Path, task: Task, options: Options, *, resume: bool = False, overwrite: bool = False
 ) -> Run:
-    """The run directory for these options; see `mbmf.run.Run` for what is refused, and `path_runs` for where
-    the results of another path than the run's go."""
+    """The run directory for these options; see `mbmf.runs.run.Run` for what is refused, and `path_runs` for
+    where the results of another path than the run's go."""
     settings_of(task)
     reuses = options.use_existing_training_data or options.use_existing_dynamics_model
     if overwrite and (reuses or resume):

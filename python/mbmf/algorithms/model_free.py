@@ -28,14 +28,14 @@ from mbmf.algorithms.advantages import (
 )
 from mbmf.algorithms.baseline import Baseline, BaselineData
 from mbmf.algorithms.checkpoint import Counters
-from mbmf.algorithms.network_passes import MeanNetwork, Workers
 from mbmf.algorithms.trpo import Batch, Step, trpo_step
-from mbmf.dynamics.training import torch_threads
 from mbmf.errors import ConfigError, MbmfError
+from mbmf.nn.network_passes import MeanNetwork, Workers
+from mbmf.nn.training import torch_threads
 from mbmf.policies.batch import PolicyBatch
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.collect import collect_policy
-from mbmf.run import Record, Run, versions
+from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
 from mbmf.tasks.learning import ModelFreeConfig, with_changes
 from mbmf.tasks.task import Task
@@ -123,7 +123,7 @@ def open_run(
     algorithm: str = "model_free",
     start: Mapping[str, Any] | None = None,
 ) -> Run:
-    """The run directory for these options; see `mbmf.run.Run` for what is refused.
+    """The run directory for these options; see `mbmf.runs.run.Run` for what is refused.
 
     A run may be continued with other limits and another number of threads, and with nothing else.
     ``start``: what the run starts from, to be recorded, if not from scratch.

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mbmf.algorithms import fine_tune, imitation, model_based, model_free
-from mbmf.algorithms.mb_result import ModelBasedResult
 from mbmf.algorithms.model_free import Limits
 from mbmf.errors import ConfigError
 from mbmf.policies.policy import GaussianPolicy
-from mbmf.run import Run
+from mbmf.runs.mb_result import ModelBasedResult
+from mbmf.runs.run import Run
 from mbmf.tasks.task import Task
 
 SEEDS = (0, 70, 100)

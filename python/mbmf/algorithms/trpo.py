@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mbmf.algorithms.network_passes import MeanNetwork, Passes, Workers
+from mbmf.nn.network_passes import MeanNetwork, Passes, Workers
 from mbmf.tasks.learning import TrpoConfig
 
 Tensor = torch.Tensor

@@ -21,7 +21,7 @@ from mbmf.errors import MbmfError
 
 if TYPE_CHECKING:
     from mbmf.benchmarks.plan_cases import PlanCase
-    from mbmf.control.planner import RandomShooting
+    from mbmf.planning.planner import RandomShooting
 
 LAYOUTS: tuple[Literal["rows", "columns"], ...] = ("rows", "columns")
 SLICE_SECONDS, PEAK_SECONDS = 0.05, 0.05
@@ -137,7 +137,7 @@ def measure(
 
     Raises MbmfError if any of them computes something else.
     """
-    from mbmf.dynamics import training
+    from mbmf.nn import training
 
     planners = {n: case.planner(n) for n in threads}
     with training.torch_threads(1):

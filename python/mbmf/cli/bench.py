@@ -139,8 +139,8 @@ def measure_simulator(task: Task, nthread: int, seconds: float) -> Pair:
 
 def measure_plan(task: Task, data: Episodes, nthread: int, seconds: float) -> tuple[str, float]:
     """The preset's horizon and candidates in words, and the seconds of one plan."""
-    from mbmf.control.planner import RandomShooting
     from mbmf.dynamics.model import DynamicsModel
+    from mbmf.planning.planner import RandomShooting
 
     assert task.model_based is not None
     model = DynamicsModel(task, hidden=task.model_based.hidden)
@@ -152,8 +152,8 @@ def measure_plan(task: Task, data: Episodes, nthread: int, seconds: float) -> tu
 
 def measure_training(task: Task, data: Episodes, seconds: float) -> Pair:
     """One update (a batch of 512, Adam), beside a loop over PyTorch's DataLoader that does the same."""
-    from mbmf.dynamics import training
     from mbmf.dynamics.model import DynamicsModel
+    from mbmf.nn import training
 
     assert task.model_based is not None
     epochs = 20

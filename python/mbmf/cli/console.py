@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mbmf.run import Record
+from mbmf.runs.run import Record
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mbmf.control.controller import Controller
     from mbmf.control.live import Drive
-    from mbmf.control.planner import RandomShooting
+    from mbmf.planning.planner import RandomShooting
     from mbmf.tasks.task import Task
 
     Watch = Callable[[int, npt.NDArray[np.float64]], None]
@@ -125,8 +125,8 @@ def run(options: Options) -> None:
     from rich.console import Console
 
     from mbmf.control.live import drive_in_real_time, drive_without_clock
-    from mbmf.control.planner import RandomShooting
-    from mbmf.trained import load_trained
+    from mbmf.planning.planner import RandomShooting
+    from mbmf.runs.trained import load_trained
 
     console = Console(highlight=False)
     run_path = options.runs_dir / f"run_{options.run_num}"

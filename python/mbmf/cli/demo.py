@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mbmf.cli.console import ConsoleObserver
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.rollouts.episodes import Episodes
-    from mbmf.run import Record, Run
+    from mbmf.runs.run import Record, Run
     from mbmf.tasks.task import Task
 
 PRESET = "swimmer_forward"

@@ -49,7 +49,7 @@ def run(options: Options) -> None:
 def export_folder(options: Options, out: Path) -> None:
     """Writes the dynamics model of a run, and all that a control loop needs, to a folder."""
     from mbmf.control.bundle import save_bundle
-    from mbmf.trained import load_trained
+    from mbmf.runs.trained import load_trained
 
     if options.run_num is None or options.run_num < 0:
         raise ConfigError(f"--run_num must be a run's number with --out, got {options.run_num}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from mbmf.cli.console import ConsoleObserver
-from mbmf.run import Record
+from mbmf.runs.run import Record
 
 if TYPE_CHECKING:
     from mbmf.rollouts.episodes import Episodes

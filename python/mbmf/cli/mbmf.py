@@ -13,10 +13,10 @@ from mbmf.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mbmf.algorithms.mb_result import ModelBasedResult
     from mbmf.policies.policy import GaussianPolicy
     from mbmf.rollouts.episodes import Episodes
-    from mbmf.run import Record, Run
+    from mbmf.runs.mb_result import ModelBasedResult
+    from mbmf.runs.run import Record, Run
     from mbmf.tasks.learning import ImitationConfig, ModelFreeConfig
     from mbmf.tasks.task import Task
 
@@ -101,9 +101,9 @@ def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     _check(options)
     from mbmf.algorithms import fine_tune, imitation
-    from mbmf.algorithms.mb_result import ModelBasedResult
     from mbmf.cli.console import resume_command
-    from mbmf.run import Run
+    from mbmf.runs.mb_result import ModelBasedResult
+    from mbmf.runs.run import Run
     from mbmf.tasks.agents import load_agent
 
     _, task = load_agent(options.which_agent)
@@ -140,7 +140,7 @@ def _imitate(
     """The imitation policy, and the control steps that it cost."""
     from mbmf.algorithms import imitation
     from mbmf.cli.imitation_console import ImitationConsole
-    from mbmf.run import Run
+    from mbmf.runs.run import Run
 
     exists = Run(path).exists
     if options.use_existing_pretrained_policy:

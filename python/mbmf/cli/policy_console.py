@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mbmf.run import Record
+from mbmf.runs.run import Record
 
 if TYPE_CHECKING:
     from mbmf.algorithms.model_free import Limits

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mbmf.cli.console import ConsoleObserver
     from mbmf.cli.imitation_console import ImitationConsole
     from mbmf.cli.policy_console import PolicyConsole
-    from mbmf.run import Run
+    from mbmf.runs.run import Run
     from mbmf.show.thresholds import Threshold
     from mbmf.tasks.task import Task
 

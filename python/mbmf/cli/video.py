@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from mbmf.control.planner import RandomShooting
     from mbmf.dynamics.model import DynamicsModel
+    from mbmf.planning.planner import RandomShooting
     from mbmf.rollouts.episodes import Episodes
-    from mbmf.run import Run
+    from mbmf.runs.run import Run
     from mbmf.show.video import Overlay
     from mbmf.tasks.task import Task
 
@@ -138,8 +138,8 @@ def _check(options: Options) -> None:
 
 def _controller(run: Run, task: Task, options: Options) -> tuple[RandomShooting, DynamicsModel]:
     """The run's planner, with its latest model."""
-    from mbmf.control.planner import RandomShooting
     from mbmf.dynamics.model import DynamicsModel
+    from mbmf.planning.planner import RandomShooting
 
     found = run.latest_model()
     if found is None:

@@ -15,7 +15,7 @@ from mbmf import _core
 from mbmf.arguments import MAX_SEED, float64_array, whole_number
 
 if TYPE_CHECKING:
-    from mbmf.control.planner import PathLike, RandomShooting
+    from mbmf.planning.planner import PathLike, RandomShooting
 
 Mode = Literal["anytime", "fixed", "fitted"]
 _MODES = {
@@ -208,7 +208,7 @@ class Controller:
           ConfigError: there is no such path, or the task's robot cannot follow any.
           ValueError: the task follows no path, or the other task is of another robot.
         """
-        from mbmf.control.planner import task_on
+        from mbmf.planning.planner import task_on
 
         task = task_on(path, self.task)
         self.core.set_path(task.core)

@@ -16,7 +16,7 @@ from mbmf.rollouts.episodes import Episodes
 
 if TYPE_CHECKING:
     from mbmf.control.controller import Controller
-    from mbmf.control.planner import RandomShooting
+    from mbmf.planning.planner import RandomShooting
     from mbmf.tasks.task import Task
 
 # time to start both threads before their first tick

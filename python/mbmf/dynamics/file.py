@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mbmf import tensor_file
 from mbmf.dynamics.normalization import Normalization, Statistics
 from mbmf.errors import DataError
-from mbmf.mlp_state import ACTIVATIONS, Matrix, MlpState
+from mbmf.nn.mlp_state import ACTIVATIONS, Matrix, MlpState
 
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task

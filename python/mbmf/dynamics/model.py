@@ -15,7 +15,7 @@ from mbmf import _core
 from mbmf.dynamics import file
 from mbmf.dynamics.normalization import Normalization, add_noise
 from mbmf.errors import DataError
-from mbmf.mlp_state import ACTIVATIONS, MlpState, xavier_normal
+from mbmf.nn.mlp_state import ACTIVATIONS, MlpState, xavier_normal
 
 if TYPE_CHECKING:
     from mbmf.rollouts.episodes import Episodes
@@ -144,7 +144,7 @@ class DynamicsModel:
             ValueError: an argument is out of range.
             DataError: the data are another task's, not finite, or empty; or the training diverged.
         """
-        from mbmf.dynamics import training
+        from mbmf.nn import training
 
         _check_fit(epochs, batch_size, learning_rate, fraction_use_new, noise, seed, nthread)
         start = time.perf_counter()

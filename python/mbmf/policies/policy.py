@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, whole_number
 from mbmf.errors import DataError
-from mbmf.mlp_state import xavier_normal
+from mbmf.nn.mlp_state import xavier_normal
 from mbmf.policies import file
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from mbmf.rollouts.path_record import PathRecord
 from mbmf.simulation.simulator import ResetName, reset_kind
 
 if TYPE_CHECKING:
-    from mbmf.control.planner import RandomShooting
+    from mbmf.planning.planner import RandomShooting
     from mbmf.policies.policy import GaussianPolicy
     from mbmf.tasks.task import Task
 

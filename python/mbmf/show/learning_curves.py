@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
-from mbmf.run import Record
+from mbmf.runs.run import Record
 from mbmf.show.plots import new_figure
 
 FloatArray = NDArray[np.float64]

@@ -17,7 +17,7 @@ from mbmf.show.plots import new_figure
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.rollouts.episodes import Episodes
-    from mbmf.run import Record
+    from mbmf.runs.run import Record
 
 # told apart by readers who do not see all colours (Okabe and Ito); each has a marker of its own too
 _LOSSES = (

@@ -13,8 +13,8 @@ from mbmf.show.video import recover_positions
 from mbmf.simulation.renderer import Line
 
 if TYPE_CHECKING:
-    from mbmf.control.planner import RandomShooting
     from mbmf.dynamics.model import DynamicsModel
+    from mbmf.planning.planner import RandomShooting
     from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from mbmf.errors import MbmfError
 from mbmf.files import atomic_write
-from mbmf.run import Record, Run
+from mbmf.runs.run import Record, Run
 from mbmf.show.learning_curves import METHODS, plot_learning_curves
 from mbmf.show.run_curves import read_curves
 from mbmf.show.run_figures import (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mbmf.errors import DataError
-from mbmf.run import Run
+from mbmf.runs.run import Run
 from mbmf.show.learning_curves import Curve, Series, mean_curve
 
 Note = Callable[[str], None]

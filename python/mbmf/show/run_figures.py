@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
-from mbmf.run import Record, Run
+from mbmf.runs.run import Record, Run
 from mbmf.show.losses import RunLosses, plot_losses, validation_loss
 from mbmf.show.overlays import is_upright
 from mbmf.show.paths import Followed, plot_paths

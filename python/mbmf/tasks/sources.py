@@ -37,7 +37,7 @@ _PLACED = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One number: its name, its unit ("1": none, "": the model's own), and its address as in mbmf/task.h."""
+    """One number: its name, its unit ("1": none, "": the model's own), its address as in mbmf/task/task.h."""
 
     name: str
     unit: str

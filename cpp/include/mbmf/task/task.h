@@ -1,0 +1,161 @@
+// A task: what the robot is, what is observed, what is good, when an episode ends and how it starts.
+//
+// The one definition that simulator, planner and Gymnasium environment read. Immutable and thread-safe once
+// made.
+
+#ifndef MBMF_TASK_TASK_H_
+#define MBMF_TASK_TASK_H_
+
+#include <mujoco/mujoco.h>
+
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mbmf/base/random.h"
+#include "mbmf/task/path.h"
+#include "mbmf/task/terms.h"
+
+namespace mbmf {
+
+// Where a number of a state or an observation comes from in mjData.
+enum class Source : int {
+  kTime = 0,
+  kQpos = 1,           // address: qpos index
+  kQvel = 2,           // qvel index
+  kAct = 3,            // activation index
+  kSensor = 4,         // sensordata index
+  kBodyPos = 5,        // 3 * body + axis (xpos)
+  kBodyRotation = 6,   // 9 * body + entry, row-major (xmat)
+  kSitePos = 7,        // 3 * site + axis (site_xpos)
+  kSubtreeCom = 8,     // 3 * body + axis
+  kSubtreeLinvel = 9,  // 3 * body + axis
+  kBodyEuler = 10,  // 6 * body + k: cos, sin of a = atan2(r3, r1), of b = atan2(-r6, sqrt(r7^2 + r8^2)) and
+                    // of c = atan2(r7, r8), r = xmat of the body, row-major (the paper's code for the ant)
+};
+
+enum class Transform : int { kIdentity = 0, kCos = 1, kSin = 2 };
+
+// One dimension of a state or an observation: a source, transformed, then clipped to [low, high].
+struct Channel {
+  Source source;
+  int address = 0;
+  Transform transform = Transform::kIdentity;
+  double low = -std::numeric_limits<double>::infinity();  // -infinity: not clipped
+  double high = std::numeric_limits<double>::infinity();  // +infinity: not clipped
+
+  bool operator==(const Channel&) const = default;
+};
+
+// A number of mjData that must stay within bounds.
+struct ChannelBound {
+  Channel channel;
+  Bounds bounds;
+};
+
+enum class NoiseKind : int { kNone = 0, kNormal = 1, kUniform = 2 };
+
+// Added to a start vector: scale * N(0, 1), or uniform in [-scale, scale).
+struct Noise {
+  NoiseKind kind = NoiseKind::kNone;
+  double scale = 0;
+};
+
+// How an episode starts: start qpos and qvel, noise added to each, then some qpos set to values uniform in
+// [low, high) (low = high: that value).
+struct Reset {
+  struct Set {
+    int index;  // qpos index
+    double low;
+    double high;
+  };
+  Noise qpos;
+  Noise qvel;
+  std::vector<Set> set_qpos;
+};
+
+enum class ResetKind : int {
+  kDefault = 0,
+  kRandom = 1,
+  kControl = 2
+};  // policy, random data, control rollouts
+
+struct TaskSpec {
+  std::string name;
+  int physics_steps = 1;              // per control step
+  std::vector<Channel> state;         // the dynamics model's
+  std::vector<Channel> observation;   // the policy's
+  std::vector<Term> reward;           // over the state after the step and the action in [-1, 1]
+  std::vector<Term> cost;             // over predicted states and actions
+  std::optional<PathCost> path;       // added to the cost where the task is to follow a path
+  std::vector<StateBound> alive;      // a candidate outside these is dead for good and gains nothing more
+  std::vector<ChannelBound> healthy;  // an episode outside these is terminated
+  std::vector<double> start_qpos, start_qvel;  // (nq), (nv)
+  Reset reset[3];                              // by ResetKind
+  std::vector<double> safe_action;             // (naction) in [-1, 1], or empty: zeros
+};
+
+class SubtreeMotion;
+
+class Task {
+ public:
+  // Loads a compiled MuJoCo model (MJB bytes). Throws mbmf::Error if MuJoCo refuses it, std::invalid_argument
+  // if the specification does not fit the model.
+  static std::shared_ptr<const Task> load(const void* mjb, std::size_t size, TaskSpec spec);
+  ~Task();
+
+  const mjModel* model() const { return model_; }
+  const TaskSpec& spec() const { return spec_; }
+  int nstate() const { return static_cast<int>(spec_.state.size()); }
+  int nobservation() const { return static_cast<int>(spec_.observation.size()); }
+  int naction() const { return static_cast<int>(model_->nu); }
+  bool observes_state() const { return observes_state_; }  // the observation is the state, channel by channel
+  double dt() const { return model_->opt.timestep * spec_.physics_steps; }  // seconds
+
+  // The control of an action in [-1, 1]: scaled to the actuator's control range where it is limited.
+  // action (naction), ctrl (nu)
+  void to_control(const double* action, mjtNum* ctrl) const;
+
+  // Reads channels from d, which must be refreshed. out (channels)
+  void read(const std::vector<Channel>& channels, const mjData* d, double* out) const;
+
+  // Sets d, freshly reset by mj_resetData, to a start state; does not run forward. In this order: noise on
+  // each qpos, noise on each qvel, the set qpos; then quaternions are normalised.
+  void start(mjData* d, ResetKind kind, Draws draws) const;
+
+  // True if every healthy bound holds and qpos and qvel are finite. d must be refreshed.
+  bool healthy(const mjData* d) const;
+
+  // Brings what the task's channels read up to d's qpos and qvel, and nothing else: after a step MuJoCo's own
+  // values are those before the last physics step. What the next step reads is left as it is. Sensors of the
+  // acceleration stage stay as the step left them.
+  void refresh(mjData* d) const;
+
+  // Planning cost of K candidates, in float64. states (K, H + 1, nstate), actions (K, H, naction), cost (K).
+  // The sum over t = 0..H; the action at t = H is that at H - 1. start: where the candidates are on the
+  // task's path, if it has one.
+  void cost(const float* states, const float* actions, int k, int horizon, const PathStart& start,
+            double* cost) const;
+  void cost(const float* states, const float* actions, int k, int horizon, double* out) const {
+    cost(states, actions, k, horizon, PathStart{}, out);
+  }
+
+ private:
+  Task(mjModel* model, TaskSpec spec);
+  void check() const;
+
+  mjModel* model_;
+  TaskSpec spec_;
+  bool observes_state_;
+  bool reads_kinematics_, reads_subtrees_, reads_sensors_;  // what refresh computes
+  std::unique_ptr<const SubtreeMotion> subtrees_;
+  std::vector<std::pair<double, double>> control_;  // (middle, half range) per actuator
+};
+
+}  // namespace mbmf
+
+#endif  // MBMF_TASK_TASK_H_

@@ -1,0 +1,65 @@
+// The vocabulary of rewards, planning costs and bounds, over a state and an action.
+//
+// A reward or a cost is a sum of terms. The simulator evaluates terms in float64 here; the planner evaluates
+// the same terms in float32 in its kernels. Units are the state's.
+
+#ifndef MBMF_TASK_TERMS_H_
+#define MBMF_TASK_TERMS_H_
+
+#include <vector>
+
+namespace mbmf {
+
+enum class TermKind : int {
+  kConstant = 0,   // weight
+  kLinear = 1,     // weight * sum_i s[i]
+  kQuadratic = 2,  // weight * sum_i (s[i] - target_i)^2
+  kAbsolute = 3,   // weight * sum_i |s[i] - target_i|
+  kDistance = 4,   // weight * sqrt(sum_i (s[i] - target_i)^2)
+  kOutside = 5,    // weight * the number of i with s[i] out of bounds
+  kAction = 6,     // weight * sum_i a[i]^2 over all action dimensions
+};
+
+// An interval; an end may be open (the value itself is then outside). NaN is outside.
+struct Bounds {
+  double low;
+  double high;
+  bool low_open = false;
+  bool high_open = false;
+
+  template <typename T>
+  bool contains(T x) const {
+    const T lo = static_cast<T>(low), hi = static_cast<T>(high);
+    return (low_open ? x > lo : x >= lo) && (high_open ? x < hi : x <= hi);
+  }
+};
+
+struct Term {
+  TermKind kind = TermKind::kConstant;
+  double weight = 0;
+  std::vector<int> index = {};         // state indices; empty for kConstant and kAction
+  std::vector<double> target = {};     // per index, empty: zeros
+  std::vector<int> target_index = {};  // per index, a state index to compare with, in place of target
+  Bounds bounds{0, 0};                 // kOutside
+};
+
+// A state dimension that must stay within bounds.
+struct StateBound {
+  int index;
+  Bounds bounds;
+};
+
+// Throws std::invalid_argument unless every index is in [0, nstate), sizes agree and numbers are finite
+// (bounds may be infinite). `what` names the list in messages ("reward", "cost").
+void check_terms(const std::vector<Term>& terms, int nstate, const char* what);
+void check_bounds(const std::vector<StateBound>& bounds, int nstate, const char* what);
+
+// The sum of the terms at state (nstate) and action (naction).
+double evaluate(const std::vector<Term>& terms, const double* state, const double* action, int naction);
+
+// True if every bounded dimension is within its bounds.
+bool within(const std::vector<StateBound>& bounds, const double* state);
+
+}  // namespace mbmf
+
+#endif  // MBMF_TASK_TERMS_H_

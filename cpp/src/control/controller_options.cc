@@ -1,0 +1,93 @@
+#include "control/controller_options.h"
+
+#include <mujoco/mujoco.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "mbmf/base/error.h"
+#include "physics/stepper.h"
+
+namespace mbmf {
+
+namespace {
+
+constexpr double kMaxPeriod = 3600;
+constexpr std::int64_t kMaxHistory = 100'000'000;
+
+void check_seconds(const char* name, double value, double most) {
+  if (!(value >= 0 && value <= most)) throw_invalid(name, " must be in [0, ", most, "] s, got ", value);
+}
+
+}  // namespace
+
+ControllerOptions resolve_options(ControllerOptions o, const Task& task) {
+  if (o.period == 0) o.period = task.dt();
+  if (!(o.period > 0 && o.period <= kMaxPeriod)) {
+    throw_invalid("period must be above 0 and at most ", kMaxPeriod, " s, got ", o.period);
+  }
+  if (o.mode < PlanMode::kAnytime || o.mode > PlanMode::kFitted) {
+    throw_invalid("mode must be a mode, got ", static_cast<int>(o.mode));
+  }
+  if (!(o.share > 0 && o.share < 1)) throw_invalid("share must be between 0 and 1, got ", o.share);
+  if (o.margin < 0) o.margin = std::clamp(0.05 * o.period, std::min(1e-4, 0.5 * o.period), 1e-3);
+  if (!(o.margin < o.period))
+    throw_invalid("margin must be below the period of ", o.period, " s, got ", o.margin);
+  if (!(o.phase >= 0 && o.phase < o.period)) {
+    throw_invalid("phase must be at least 0 and below the period of ", o.period, " s, got ", o.phase);
+  }
+  check_seconds("actuation_delay", o.actuation_delay, kMaxInFlight * std::min(o.period, task.dt()) / 2);
+  if (o.hold_steps < 0 || o.hold_steps > 1'000'000) {
+    throw_invalid("hold_steps must be in [0, 1000000], got ", o.hold_steps);
+  }
+  if (o.stale_after == 0) o.stale_after = 3 * o.period;
+  if (!(o.stale_after > 0)) throw_invalid("stale_after must be at least 0 s, got ", o.stale_after);
+  check_seconds("spin", o.spin, o.period);
+  if (o.history < 1 || o.history > kMaxHistory) {
+    throw_invalid("history must be in [1, ", kMaxHistory, "], got ", o.history);
+  }
+  if (o.safe_action.empty()) o.safe_action = task.spec().safe_action;
+  if (o.safe_action.empty()) o.safe_action.assign(static_cast<std::size_t>(task.naction()), 0.0);
+  if (o.safe_action.size() != static_cast<std::size_t>(task.naction())) {
+    throw_invalid("safe_action must be ", task.naction(), " numbers, got ", o.safe_action.size());
+  }
+  for (const double a : o.safe_action) {
+    if (!(a >= -1 && a <= 1)) throw_invalid("safe_action must be in [-1, 1], got ", a);
+  }
+  check_settings(o.thread);
+  return o;
+}
+
+std::vector<double> nominal_state(const Task& task) {
+  const std::unique_ptr<mjData, decltype(&mj_deleteData)> d(mj_makeData(task.model()), &mj_deleteData);
+  if (!d) throw Error("MuJoCo cannot make its data: out of memory");
+  silence_warnings(d.get());
+  std::copy(task.spec().start_qpos.begin(), task.spec().start_qpos.end(), d->qpos);
+  std::copy(task.spec().start_qvel.begin(), task.spec().start_qvel.end(), d->qvel);
+  mj_normalizeQuat(task.model(), d->qpos);
+  task.refresh(d.get());
+  std::vector<double> state(static_cast<std::size_t>(task.nstate()));
+  task.read(task.spec().state, d.get(), state.data());
+  return state;
+}
+
+const char* fault_text(Fault fault) {
+  switch (fault) {
+    case Fault::kNone:
+      return "";
+    case Fault::kNoState:
+      return "no state has come yet";
+    case Fault::kStaleState:
+      return "the state is old";
+    case Fault::kBadState:
+      return "the state is not finite";
+    case Fault::kLatePlan:
+      return "the plan was late";
+    case Fault::kNoPlan:
+      return "no candidate has a finite cost";
+  }
+  return "";
+}
+
+}  // namespace mbmf

@@ -1,0 +1,22 @@
+// What a control loop is told: checked, and with what stands for "the task's" put in.
+
+#ifndef MBMF_SRC_CONTROL_CONTROLLER_OPTIONS_H_
+#define MBMF_SRC_CONTROL_CONTROLLER_OPTIONS_H_
+
+#include <vector>
+
+#include "mbmf/control/controller.h"
+
+namespace mbmf {
+
+inline constexpr int kMaxInFlight = 32;  // actions under way that compensation knows of
+
+// Throws std::invalid_argument on options out of range.
+ControllerOptions resolve_options(ControllerOptions options, const Task& task);
+
+// The state at the start of the task's episodes, without noise.
+std::vector<double> nominal_state(const Task& task);
+
+}  // namespace mbmf
+
+#endif  // MBMF_SRC_CONTROL_CONTROLLER_OPTIONS_H_

@@ -1,0 +1,181 @@
+#include "mbmf/export/bundle.h"
+
+#include <mujoco/mujoco.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "export/json.h"
+#include "export/sha256.h"
+#include "export/task_json.h"
+#include "export/tensor_reader.h"
+#include "mbmf/base/error.h"
+
+namespace mbmf {
+
+namespace {
+
+constexpr const char* kSums = "SHA256SUMS";
+constexpr const char* kBundle = "bundle.json";
+constexpr const char* kDynamics = "dynamics.safetensors";
+constexpr const char* kModel = "model.mjb";
+constexpr std::size_t kMaxSums = 1 << 20, kMaxFile = std::size_t{1} << 31;
+constexpr int kMaxWidth = 1 << 20;
+
+std::string read_file(const std::string& path, std::size_t most) {
+  struct Close {
+    void operator()(std::FILE* file) const { static_cast<void>(std::fclose(file)); }
+  };
+  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rb"));
+  if (!file) throw Error(path + " must be readable, got: " + std::strerror(errno));
+  std::string bytes;
+  std::array<char, 1 << 16> buffer;
+  for (;;) {
+    const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get());
+    bytes.append(buffer.data(), n);
+    if (bytes.size() > most)
+      throw Error(path + " must be at most " + std::to_string(most) + " bytes, got more");
+    if (n < buffer.size()) break;
+  }
+  if (std::ferror(file.get()) != 0) throw Error(path + " must be readable, got: " + std::strerror(errno));
+  return bytes;
+}
+
+// a relative path that stays in the folder
+bool good_name(const std::string& name) {
+  if (name.empty() || name.size() > 200 || name.front() == '/' || name.find("..") != std::string::npos)
+    return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-' || c == '/';
+  });
+}
+
+// lines of 64 hexadecimal digits, two spaces and a name, in the order of the names
+std::vector<std::pair<std::string, std::string>> parse_sums(const std::string& text,
+                                                            const std::string& path) {
+  std::vector<std::pair<std::string, std::string>> sums;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at);
+    const std::string line = text.substr(at, end == std::string::npos ? end : end - at);
+    const std::string digest = line.substr(0, 64);
+    const bool good = end != std::string::npos && line.size() > 66 && line.compare(64, 2, "  ") == 0 &&
+                      digest.find_first_not_of("0123456789abcdef") == std::string::npos;
+    std::string name = good ? line.substr(66) : "";
+    if (!good || !good_name(name) || (!sums.empty() && !(sums.back().first < name))) {
+      throw Error(path + " must be checksums as mbmf export writes them, got something else in line " +
+                  std::to_string(sums.size() + 1));
+    }
+    sums.emplace_back(std::move(name), digest);
+    at = end + 1;
+  }
+  return sums;
+}
+
+// all files but SHA256SUMS, whose checksums are right
+std::map<std::string, std::string> read_files(const std::string& folder) {
+  const std::string sums_path = folder + "/" + kSums;
+  std::map<std::string, std::string> files;
+  for (const auto& [name, digest] : parse_sums(read_file(sums_path, kMaxSums), sums_path)) {
+    std::string path = folder;
+    path.append("/").append(name);
+    std::string bytes = read_file(path, kMaxFile);
+    if (sha256(bytes.data(), bytes.size()) != digest) {
+      throw Error(path.append(" must be as it was exported, got a file with another checksum"));
+    }
+    files.emplace(name, std::move(bytes));
+  }
+  for (const char* name : {kBundle, kDynamics, kModel}) {
+    if (!files.contains(name)) throw Error(sums_path + " must list " + name + ", got none");
+  }
+  return files;
+}
+
+std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const TensorReader& tensors, int nstate,
+                                              int naction) {
+  field.only({"hidden", "activation"});
+  const auto activation = static_cast<Activation>(field["activation"].one_of({"relu", "tanh"}));
+  std::vector<std::int64_t> sizes = {nstate + naction};
+  for (const JsonField& width : field["hidden"].items(64)) sizes.push_back(width.integer(1, kMaxWidth));
+  sizes.push_back(nstate);
+  std::vector<Layer> layers;
+  for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
+    const std::string number = std::to_string(i);
+    layers.push_back({static_cast<int>(sizes[i + 1]), static_cast<int>(sizes[i]),
+                      tensors.float32("weight." + number, {sizes[i + 1], sizes[i]}),
+                      tensors.float32("bias." + number, {sizes[i + 1]})});
+  }
+  const auto normalization = [&](const std::string& name, std::int64_t size) {
+    return Normalization{tensors.float64(name + ".mean", {size}), tensors.float64(name + ".std", {size})};
+  };
+  const std::size_t expected = 2 * layers.size() + 6;
+  if (tensors.names().size() != expected) {
+    throw Error(std::string(kDynamics) + " must hold " + std::to_string(expected) + " tensors, got " +
+                std::to_string(tensors.names().size()));
+  }
+  return std::make_shared<Dynamics>(nstate, naction, std::move(layers), activation,
+                                    normalization("state", nstate), normalization("action", naction),
+                                    normalization("delta", nstate));
+}
+
+Bundle read_bundle(const std::map<std::string, std::string>& files) {
+  const Json json = Json::parse(files.at(kBundle));
+  const JsonField field(json, kBundle);
+  field.only(
+      {"format", "format_version", "versions", "source", "files", "task", "dynamics", "planner", "control"});
+  if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");
+  field["format_version"].integer(1, 1);
+
+  Bundle bundle;
+  field["versions"].only({"mbmf", "mujoco"});
+  bundle.mbmf_version = field["versions"]["mbmf"].text();
+  bundle.mujoco_version = field["versions"]["mujoco"].text();
+  if (bundle.mujoco_version != mj_versionString()) {
+    field["versions"]["mujoco"].fail(
+        std::string(mj_versionString()) +
+        " as loaded here (export again with that release, or link the export's)");
+  }
+  bundle.source = field["source"].text();
+  const auto sizes = field["files"].members();
+  if (sizes.size() + 1 != files.size()) field["files"].fail("the sizes of all other files");
+  for (const auto& [name, size] : sizes) {
+    const auto file = files.find(name);
+    if (file == files.end()) size.fail("of a file that is there");
+    if (static_cast<std::size_t>(size.integer(0, kMaxFile)) != file->second.size()) {
+      size.fail("the file's size, " + std::to_string(file->second.size()));
+    }
+  }
+
+  const std::string& mjb = files.at(kModel);
+  bundle.task = Task::load(mjb.data(), mjb.size(), task_from_json(field["task"]));
+  bundle.dynamics = load_dynamics(field["dynamics"], TensorReader(files.at(kDynamics), kDynamics),
+                                  bundle.task->nstate(), bundle.task->naction());
+  const JsonField planner = field["planner"], control = field["control"];
+  planner.only({"horizon", "candidates", "seed"});
+  bundle.planner.horizon = static_cast<int>(planner["horizon"].integer(1, 10'000));
+  bundle.planner.candidates = planner["candidates"].integer(1, 100'000'000);
+  bundle.planner.seed = planner["seed"].natural();
+  control.only({"period"});
+  bundle.period = control["period"].number();
+  if (!(bundle.period > 0)) control["period"].fail("above 0");
+  return bundle;
+}
+
+}  // namespace
+
+Bundle Bundle::load(const std::string& folder) {
+  const std::map<std::string, std::string> files = read_files(folder);
+  try {
+    return read_bundle(files);
+  } catch (const std::exception& error) {
+    throw Error(folder + ": " + error.what());
+  }
+}
+
+}  // namespace mbmf

@@ -1,0 +1,70 @@
+// Ownership of a MuJoCo batch.
+
+#ifndef MBMF_SRC_PHYSICS_MUJOCO_BATCH_H_
+#define MBMF_SRC_PHYSICS_MUJOCO_BATCH_H_
+
+#include <mujoco/mjbatch.h>
+#include <mujoco/mujoco.h>
+
+#include <memory>
+#include <string>
+
+#include "mbmf/base/error.h"
+
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace mbmf {
+
+struct BatchDeleter {
+  void operator()(mjBatch* batch) const { mjb_deleteBatch(batch); }
+};
+using Batch = std::unique_ptr<mjBatch, BatchDeleter>;
+
+// A batch of nsim simulations on nthread threads. One mjData serves many simulations, except where sleeping
+// bodies keep a history that is not part of the state. Throws mbmf::Error if MuJoCo refuses.
+inline Batch make_batch(const mjModel* model, int nsim, int nthread) {
+  mjBatchConfig config;
+  mjb_defaultConfig(&config);
+  config.nthread = nthread;
+  config.persistent = (model->opt.enableflags & mjENBL_SLEEP) != 0;
+  char message[512] = "";
+  Batch batch(mjb_makeBatch(model, nsim, &config, message, sizeof(message)));
+  if (!batch) throw Error(std::string("MuJoCo cannot make a batch of simulations: ") + message);
+  return batch;
+}
+
+// mjb_apply: runs func on simulations `ids` (nid; null: all) on the batch's threads and returns how many
+// failed.
+//
+// MuJoCo's release is built without the thread sanitizer, which therefore does not see that mjb_apply starts
+// its calls after the caller's writes and returns after theirs. Here it is told; the calls stay unordered
+// among themselves, so that a race between two simulations is still found.
+inline int apply(mjBatch* batch, const int* ids, int nid, mjfBatchFunc func, void* arg, int save) {
+#ifdef __SANITIZE_THREAD__
+  struct Call {
+    mjfBatchFunc func;
+    void* arg;
+    char begin, end;
+  } call{func, arg, 0, 0};
+  __tsan_release(&call.begin);
+  const int failed = mjb_apply(
+      batch, ids, nid,
+      [](const mjModel* m, mjData* d, int sim, void* data) {
+        Call* each = static_cast<Call*>(data);
+        __tsan_acquire(&each->begin);
+        each->func(m, d, sim, each->arg);
+        __tsan_release(&each->end);
+      },
+      &call, save);
+  __tsan_acquire(&call.end);
+  return failed;
+#else
+  return mjb_apply(batch, ids, nid, func, arg, save);
+#endif
+}
+
+}  // namespace mbmf
+
+#endif  // MBMF_SRC_PHYSICS_MUJOCO_BATCH_H_

@@ -1,0 +1,166 @@
+#include <mujoco/mujoco.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mbmf/base/error.h"
+#include "mbmf/physics/simulator.h"
+#include "mbmf/rollout/rollout.h"
+#include "physics/stepper.h"
+#include "rollout/episode_buffers.h"
+
+namespace mbmf {
+
+namespace {
+
+constexpr auto kProgressInterval = std::chrono::milliseconds(100);
+
+struct DataDeleter {
+  void operator()(mjData* d) const { mj_deleteData(d); }
+};
+
+// the integration-state rows that episodes start from, each a pure function of (seed, episode)
+std::vector<double> start_rows(const Task& task, int state_size, std::int64_t episodes, std::uint64_t seed,
+                               std::uint64_t first_episode) {
+  const std::unique_ptr<mjData, DataDeleter> d(mj_makeData(task.model()));
+  if (!d) throw Error("MuJoCo cannot make its data: out of memory");
+  std::vector<double> rows(static_cast<std::size_t>(episodes * state_size));
+  for (std::int64_t e = 0; e < episodes; ++e) {
+    const PhiloxKey key = derive_key(seed, Stream::kReset, first_episode + static_cast<std::uint64_t>(e));
+    Failure failure;
+    if (!begin(task, d.get(), ResetKind::kControl, Draws(key, 0, 0), &failure)) {
+      throw Error("the start of episode " + std::to_string(e) + " is not usable: " + failure_text(failure));
+    }
+    mj_getState(task.model(), d.get(), rows.data() + e * state_size, mjSTATE_INTEGRATION);
+  }
+  return rows;
+}
+
+// copies the simulations' current states and observations to row t of their episodes
+void record_states(const Simulator& simulator, const EpisodeBuffers& b, const std::vector<int>& ids, int t) {
+  const int nstate = simulator.task().nstate(), nobservation = simulator.task().nobservation();
+  for (const int id : ids) {
+    const std::size_t row = static_cast<std::size_t>(id) * (static_cast<std::size_t>(b.steps) + 1) + t;
+    std::copy_n(simulator.states() + static_cast<std::ptrdiff_t>(id) * nstate, nstate,
+                b.states + row * nstate);
+    if (b.observations == nullptr) continue;
+    std::copy_n(simulator.observations() + static_cast<std::ptrdiff_t>(id) * nobservation, nobservation,
+                b.observations + row * nobservation);
+  }
+}
+
+// where episodes are on their path as they start
+std::vector<PathStart> path_starts(const Simulator& simulator, const EpisodeBuffers& b) {
+  std::vector<PathStart> starts(static_cast<std::size_t>(b.episodes));
+  const std::optional<PathCost>& path = simulator.task().spec().path;
+  if (!path || !path->relative) return starts;
+  for (std::size_t e = 0; e < starts.size(); ++e) {
+    const double* state = simulator.states() + e * static_cast<std::size_t>(simulator.task().nstate());
+    starts[e].origin[0] = state[path->x];
+    starts[e].origin[1] = state[path->y];
+    if (b.origins != nullptr) std::copy_n(starts[e].origin, 2, b.origins + 2 * e);
+  }
+  return starts;
+}
+
+}  // namespace
+
+void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t seed,
+                 std::uint64_t first_episode, double action_noise, const Progress& progress) {
+  check_and_clear(planner.task(), buffers);
+  if (!(action_noise >= 0 && action_noise < 1e6)) {
+    throw_invalid("action_noise must be in [0, 1e6), got ", action_noise);
+  }
+  if (buffers.episodes > 1'000'000) throw_invalid("episodes must be at most 1000000, got ", buffers.episodes);
+  const Task& task = planner.task();
+  const int na = task.naction(), nstate = task.nstate();
+  const int episodes = static_cast<int>(buffers.episodes);
+
+  // all episodes advance together: their plans share the planner's threads, so every core is busy to the end
+  Simulator simulator(planner.shared_task(), episodes, planner.options().nthread, seed);
+  simulator.set_state(nullptr, 0,
+                      start_rows(task, simulator.state_size(), episodes, seed, first_episode).data());
+  std::vector<int> live(static_cast<std::size_t>(episodes));
+  for (int e = 0; e < episodes; ++e) live[static_cast<std::size_t>(e)] = e;
+  record_states(simulator, buffers, live, 0);
+  std::vector<PathStart> on_path = path_starts(simulator, buffers);
+
+  std::vector<double> starts, executed, costs(live.size());
+  const std::size_t start_size = static_cast<std::size_t>(planner.start_size());
+  std::vector<float> actions(live.size() * na);
+  std::vector<std::uint64_t> sequences, steps;
+  std::vector<PathStart> at;
+  std::vector<std::int32_t> segments(live.size());
+  std::int64_t done = 0;
+  auto reported = std::chrono::steady_clock::now();
+  for (int t = 0; t < buffers.steps && !live.empty(); ++t) {
+    // plan for every live episode
+    sequences.clear();
+    at.clear();
+    for (const int id : live) {
+      sequences.push_back(first_episode + static_cast<std::uint64_t>(id));
+      at.push_back(on_path[static_cast<std::size_t>(id)]);
+    }
+    steps.assign(live.size(), static_cast<std::uint64_t>(t));
+    starts.resize(live.size() * start_size);
+    if (planner.starts_from_row()) {
+      simulator.get_state(live.data(), static_cast<int>(live.size()), starts.data());
+    } else {
+      for (std::size_t i = 0; i < live.size(); ++i) {
+        std::copy_n(simulator.states() + static_cast<std::ptrdiff_t>(live[i]) * nstate, nstate,
+                    starts.data() + i * start_size);
+      }
+    }
+    planner.plan_batch(starts.data(), sequences.data(), steps.data(), at.data(),
+                       static_cast<std::int64_t>(live.size()), actions.data(), costs.data(), segments.data());
+
+    // execute with noise, store without
+    executed.assign(actions.begin(), actions.begin() + static_cast<std::ptrdiff_t>(live.size() * na));
+    if (action_noise > 0) {
+      for (std::size_t i = 0; i < live.size(); ++i) {
+        Draws draws(derive_key(seed, Stream::kActionNoise, sequences[i]), steps[i], 0);
+        for (int k = 0; k < na; ++k) executed[i * na + k] += action_noise * draws.normal();
+      }
+    }
+    simulator.step(live.data(), static_cast<int>(live.size()), executed.data());
+
+    // the failing step of a diverged simulation is not part of its episode
+    std::vector<int> next;
+    for (std::size_t i = 0; i < live.size(); ++i) {
+      const int id = live[i];
+      if (simulator.diverged()[id]) {
+        buffers.diverged[id] = 1;
+        continue;
+      }
+      const std::size_t row = static_cast<std::size_t>(id) * buffers.steps + t;
+      std::copy_n(actions.data() + i * na, na, buffers.actions + row * na);
+      buffers.rewards[row] = simulator.rewards()[id];
+      buffers.lengths[id] = t + 1;
+      record_states(simulator, buffers, {id}, t + 1);
+      buffers.terminated[id] = simulator.terminated()[id];
+      on_path[static_cast<std::size_t>(id)].segment = segments[i];
+      if (buffers.segments != nullptr) {
+        buffers
+            .segments[static_cast<std::size_t>(id) * (static_cast<std::size_t>(buffers.steps) + 1) + t + 1] =
+            segments[i];
+      }
+      const bool arrived = task.spec().path && segments[i] > task.spec().path->last_segment;
+      if (!simulator.terminated()[id] && !arrived) next.push_back(id);
+      ++done;
+    }
+    live = std::move(next);
+
+    const auto now = std::chrono::steady_clock::now();
+    if (progress && now - reported >= kProgressInterval) {
+      if (!progress(done)) throw Error("the collection was stopped");
+      reported = now;
+    }
+  }
+  if (progress && !progress(done)) throw Error("the collection was stopped");
+}
+
+}  // namespace mbmf

@@ -1,0 +1,37 @@
+// The planning cost of one candidate, point by point, in float64.
+
+#ifndef MBMF_SRC_TASK_COST_WALK_H_
+#define MBMF_SRC_TASK_COST_WALK_H_
+
+#include <optional>
+
+#include "mbmf/task/path.h"
+#include "mbmf/task/task.h"
+
+namespace mbmf {
+
+// Holds pointers and nothing to destroy; the specification must outlive it.
+class CostWalk {
+ public:
+  CostWalk(const TaskSpec& spec, const PathStart& start) : spec_(&spec) {
+    if (spec.path) path_.emplace(*spec.path, start);
+  }
+
+  // Adds the cost of the next point; false if the candidate is out of the alive bounds: dead for good.
+  bool add(const double* state, const double* action, int naction, double* cost) {
+    if (!within(spec_->alive, state)) return false;
+    *cost += evaluate(spec_->cost, state, action, naction);
+    if (path_) *cost += path_->add(state);
+    return true;
+  }
+
+  bool moved() const { return path_ && path_->moved(); }
+
+ private:
+  const TaskSpec* spec_;
+  std::optional<PathWalk> path_;
+};
+
+}  // namespace mbmf
+
+#endif  // MBMF_SRC_TASK_COST_WALK_H_

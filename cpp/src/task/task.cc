@@ -1,0 +1,311 @@
+#include "mbmf/task/task.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+
+#include "mbmf/base/error.h"
+#include "physics/subtree_motion.h"
+#include "task/cost_walk.h"
+#include "task/model_loader.h"
+
+namespace mbmf {
+
+namespace {
+
+// how many addresses a source has in a model; 0: the model has none of it
+mjtSize source_size(const mjModel* m, Source source) {
+  switch (source) {
+    case Source::kTime:
+      return 1;
+    case Source::kQpos:
+      return m->nq;
+    case Source::kQvel:
+      return m->nv;
+    case Source::kAct:
+      return m->na;
+    case Source::kSensor:
+      return m->nsensordata;
+    case Source::kBodyPos:
+    case Source::kSubtreeCom:
+    case Source::kSubtreeLinvel:
+      return 3 * m->nbody;
+    case Source::kBodyRotation:
+      return 9 * m->nbody;
+    case Source::kSitePos:
+      return 3 * m->nsite;
+    case Source::kBodyEuler:
+      return 6 * m->nbody;
+  }
+  return -1;
+}
+
+void check_channel(const mjModel* m, const Channel& channel, const std::string& where) {
+  const mjtSize size = source_size(m, channel.source);
+  if (size < 0) throw_invalid(where, ".source must be a source, got ", static_cast<int>(channel.source));
+  if (channel.address < 0 || channel.address >= size) {
+    throw_invalid(where, ".address must be in [0, ", size, ") for this source and model, got ",
+                  channel.address);
+  }
+  if (channel.transform < Transform::kIdentity || channel.transform > Transform::kSin) {
+    throw_invalid(where, ".transform must be a transform, got ", static_cast<int>(channel.transform));
+  }
+  if (!(channel.low <= channel.high)) {
+    throw_invalid(where, " must be clipped to low <= high, got low ", channel.low, " and high ",
+                  channel.high);
+  }
+}
+
+std::string item(const char* list, std::size_t i) { return list + ("[" + std::to_string(i) + "]"); }
+
+void check_channels(const mjModel* m, const std::vector<Channel>& channels, const char* what) {
+  if (channels.empty()) throw_invalid(what, " must be one or more channels, got none");
+  for (std::size_t i = 0; i < channels.size(); ++i) check_channel(m, channels[i], item(what, i));
+}
+
+void check_start(const std::vector<double>& start, mjtSize size, const char* what) {
+  if (start.size() != static_cast<std::size_t>(size)) {
+    throw_invalid(what, " must be ", size, " values for this model, got ", start.size());
+  }
+  for (double x : start) {
+    if (!std::isfinite(x)) throw_invalid(what, " must be finite, got ", x);
+  }
+}
+
+void check_noise(const Noise& noise, const std::string& where) {
+  if (noise.kind < NoiseKind::kNone || noise.kind > NoiseKind::kUniform) {
+    throw_invalid(where, ".kind must be a kind of noise, got ", static_cast<int>(noise.kind));
+  }
+  if (!(noise.scale >= 0) || !std::isfinite(noise.scale)) {
+    throw_invalid(where, ".scale must be finite and at least 0, got ", noise.scale);
+  }
+}
+
+void check_reset(const Reset& reset, mjtSize nq, const std::string& where) {
+  check_noise(reset.qpos, where + ".qpos");
+  check_noise(reset.qvel, where + ".qvel");
+  for (const Reset::Set& set : reset.set_qpos) {
+    if (set.index < 0 || set.index >= nq) {
+      throw_invalid(where, ".set_qpos must be qpos indices in [0, ", nq, "), got ", set.index);
+    }
+    if (!std::isfinite(set.low) || !std::isfinite(set.high) || set.low > set.high) {
+      throw_invalid(where, ".set_qpos must be a finite interval with low <= high, got low ", set.low,
+                    " and high ", set.high);
+    }
+  }
+}
+
+double draw(const Noise& noise, Draws* draws) {
+  switch (noise.kind) {
+    case NoiseKind::kNone:
+      return 0;
+    case NoiseKind::kNormal:
+      return noise.scale * draws->normal();
+    case NoiseKind::kUniform:
+      return noise.scale * (2 * draws->uniform() - 1);
+  }
+  return 0;
+}
+
+// one of the six numbers of Source::kBodyEuler from a rotation matrix
+double euler(const mjtNum* r, int k) {
+  double y, x;
+  if (k < 2) {
+    y = r[3], x = r[1];
+  } else if (k < 4) {
+    y = -r[6], x = std::sqrt(r[7] * r[7] + r[8] * r[8]);
+  } else {
+    y = r[7], x = r[8];
+  }
+  const double angle = std::atan2(y, x);
+  return k % 2 == 0 ? std::cos(angle) : std::sin(angle);
+}
+
+double read_channel(const Channel& channel, const mjData* d) {
+  const int address = channel.address;
+  double x = 0;
+  switch (channel.source) {
+    case Source::kTime:
+      x = d->time;
+      break;
+    case Source::kQpos:
+      x = d->qpos[address];
+      break;
+    case Source::kQvel:
+      x = d->qvel[address];
+      break;
+    case Source::kAct:
+      x = d->act[address];
+      break;
+    case Source::kSensor:
+      x = d->sensordata[address];
+      break;
+    case Source::kBodyPos:
+      x = d->xpos[address];
+      break;
+    case Source::kBodyRotation:
+      x = d->xmat[address];
+      break;
+    case Source::kSitePos:
+      x = d->site_xpos[address];
+      break;
+    case Source::kSubtreeCom:
+      x = d->subtree_com[address];
+      break;
+    case Source::kSubtreeLinvel:
+      x = d->subtree_linvel[address];
+      break;
+    case Source::kBodyEuler:
+      x = euler(d->xmat + 9 * (address / 6), address % 6);
+      break;
+  }
+  if (channel.transform == Transform::kCos) x = std::cos(x);
+  if (channel.transform == Transform::kSin) x = std::sin(x);
+  // not std::clamp: NaN passes through, and is seen
+  if (x < channel.low) x = channel.low;
+  if (x > channel.high) x = channel.high;
+  return x;
+}
+
+bool finite(const mjtNum* x, mjtSize n) {
+  for (mjtSize i = 0; i < n; ++i) {
+    if (!std::isfinite(x[i])) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::shared_ptr<const Task> Task::load(const void* mjb, std::size_t size, TaskSpec spec) {
+  return std::shared_ptr<const Task>(new Task(load_model(mjb, size), std::move(spec)));
+}
+
+Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)) {
+  try {
+    check();
+  } catch (...) {
+    mj_deleteModel(model_);
+    throw;
+  }
+  observes_state_ = spec_.state == spec_.observation;
+
+  // what refresh must compute
+  std::set<int> bodies;
+  reads_kinematics_ = reads_sensors_ = false;
+  const auto needs = [this, &bodies](const Channel& channel) {
+    if (channel.source == Source::kSubtreeCom || channel.source == Source::kSubtreeLinvel) {
+      bodies.insert(channel.address / 3);
+    } else {
+      reads_kinematics_ |= channel.source >= Source::kBodyPos;
+      reads_sensors_ |= channel.source == Source::kSensor;
+    }
+  };
+  for (const Channel& channel : spec_.state) needs(channel);
+  for (const Channel& channel : spec_.observation) needs(channel);
+  for (const ChannelBound& bound : spec_.healthy) needs(bound.channel);
+  subtrees_ = std::make_unique<SubtreeMotion>(model_, std::vector<int>(bodies.begin(), bodies.end()));
+  reads_subtrees_ = !bodies.empty();
+
+  // the line from [-1, 1] to each actuator's range
+  for (mjtSize i = 0; i < model_->nu; ++i) {
+    const mjtNum low = model_->actuator_ctrlrange[2 * i], high = model_->actuator_ctrlrange[2 * i + 1];
+    if (model_->actuator_ctrllimited[i]) {
+      control_.emplace_back((low + high) / 2, (high - low) / 2);
+    } else {
+      control_.emplace_back(0, 1);
+    }
+  }
+}
+
+Task::~Task() { mj_deleteModel(model_); }
+
+void Task::check() const {
+  if (model_->nu < 1) throw_invalid("model must be one with actuators, got none");
+  if (spec_.physics_steps < 1) throw_invalid("physics_steps must be at least 1, got ", spec_.physics_steps);
+  check_channels(model_, spec_.state, "state");
+  check_channels(model_, spec_.observation, "observation");
+  check_terms(spec_.reward, nstate(), "reward");
+  check_terms(spec_.cost, nstate(), "cost");
+  if (spec_.path) check_path(*spec_.path, nstate());
+  check_bounds(spec_.alive, nstate(), "alive");
+  for (std::size_t i = 0; i < spec_.healthy.size(); ++i) {
+    const ChannelBound& bound = spec_.healthy[i];
+    check_channel(model_, bound.channel, item("healthy", i));
+    if (!(bound.bounds.low <= bound.bounds.high)) {
+      throw_invalid(item("healthy", i), ".bounds must be an interval with low <= high, got low ",
+                    bound.bounds.low, " and high ", bound.bounds.high);
+    }
+  }
+  check_start(spec_.start_qpos, model_->nq, "start_qpos");
+  check_start(spec_.start_qvel, model_->nv, "start_qvel");
+  if (!spec_.safe_action.empty() && spec_.safe_action.size() != static_cast<std::size_t>(model_->nu)) {
+    throw_invalid("safe_action must be ", model_->nu, " numbers for this model, got ",
+                  spec_.safe_action.size());
+  }
+  for (const double a : spec_.safe_action) {
+    if (!(a >= -1 && a <= 1)) throw_invalid("safe_action must be in [-1, 1], got ", a);
+  }
+  for (std::size_t i = 0; i < 3; ++i) check_reset(spec_.reset[i], model_->nq, item("reset", i));
+}
+
+void Task::to_control(const double* action, mjtNum* ctrl) const {
+  for (std::size_t i = 0; i < control_.size(); ++i)
+    ctrl[i] = control_[i].first + control_[i].second * action[i];
+}
+
+void Task::read(const std::vector<Channel>& channels, const mjData* d, double* out) const {
+  for (const Channel& channel : channels) *out++ = read_channel(channel, d);
+}
+
+void Task::start(mjData* d, ResetKind kind, Draws draws) const {
+  const Reset& reset = spec_.reset[static_cast<int>(kind)];
+  for (mjtSize i = 0; i < model_->nq; ++i) d->qpos[i] = spec_.start_qpos[i] + draw(reset.qpos, &draws);
+  for (mjtSize i = 0; i < model_->nv; ++i) d->qvel[i] = spec_.start_qvel[i] + draw(reset.qvel, &draws);
+  for (const Reset::Set& set : reset.set_qpos) {
+    d->qpos[set.index] = set.low + (set.high - set.low) * draws.uniform();
+  }
+  mj_normalizeQuat(model_, d->qpos);
+}
+
+bool Task::healthy(const mjData* d) const {
+  if (!finite(d->qpos, model_->nq) || !finite(d->qvel, model_->nv)) return false;
+  for (const ChannelBound& bound : spec_.healthy) {
+    if (!bound.bounds.contains(read_channel(bound.channel, d))) return false;
+  }
+  return true;
+}
+
+void Task::refresh(mjData* d) const {
+  if (reads_sensors_) {
+    // all that the sensors of the position and velocity stages may read
+    mj_fwdPosition(model_, d);
+    mj_sensorPos(model_, d);
+    mj_fwdVelocity(model_, d);
+    mj_sensorVel(model_, d);
+  } else if (reads_kinematics_) {
+    mj_kinematics(model_, d);
+  }
+  if (reads_subtrees_) subtrees_->compute(d);
+}
+
+void Task::cost(const float* states, const float* actions, int k, int horizon, const PathStart& start,
+                double* cost) const {
+  check_path_start(start);
+  const std::size_t ns = static_cast<std::size_t>(nstate()), na = static_cast<std::size_t>(naction());
+  std::vector<double> state(ns), action(na);
+  for (int i = 0; i < k; ++i) {
+    const float* s = states + static_cast<std::size_t>(i) * (static_cast<std::size_t>(horizon) + 1) * ns;
+    const float* a = actions + static_cast<std::size_t>(i) * static_cast<std::size_t>(horizon) * na;
+    double sum = 0;
+    CostWalk walk(spec_, start);
+    for (int t = 0; t <= horizon; ++t) {
+      std::copy_n(s + static_cast<std::size_t>(t) * ns, ns, state.begin());
+      std::copy_n(a + static_cast<std::size_t>(std::min(t, horizon - 1)) * na, na, action.begin());
+      if (!walk.add(state.data(), action.data(), naction(), &sum)) break;  // dead for good
+    }
+    cost[i] = sum;
+  }
+}
+
+}  // namespace mbmf

@@ -1,0 +1,1 @@
+"""Networks in training: parameters, minibatches, passes over many inputs."""

@@ -1,0 +1,1 @@
+"""Planning: what is searched, and how."""

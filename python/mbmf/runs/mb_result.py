@@ -1,0 +1,94 @@
+"""What imitation takes from a finished run of ``mbmf mb``: the model that drove the robot, and rollouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mbmf.dynamics.model import DynamicsModel
+from mbmf.errors import DataError
+from mbmf.rollouts.episodes import Episodes
+from mbmf.runs.run import Record, Run, first_difference
+from mbmf.tasks.learning import ModelBasedConfig
+from mbmf.tasks.record import comparable_task
+from mbmf.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class ModelBasedResult:
+    """The outcome of model-based learning.
+
+    Attributes:
+        model: of the last iteration.
+        settings: of the run: the planner's, and how long a rollout lasts.
+        rollouts: the saved ones, at least one.
+        steps: control steps that the model was trained on.
+        seed: of the run.
+    """
+
+    model: DynamicsModel
+    settings: ModelBasedConfig
+    rollouts: Episodes
+    steps: int
+    seed: int
+
+    @classmethod
+    def load(cls, run: Run, task: Task) -> ModelBasedResult:
+        """From the run's directory; ``task`` may have other learning sections than the run's.
+
+        Raises DataError, which names the file, if it is no finished run of that task with saved rollouts.
+        """
+        config = run.config()
+        where = run.path / "config.yaml"
+        if config.get("algorithm") != "model_based":
+            raise DataError(f"{where}: run must be one of mbmf mb, got one of {config.get('algorithm')}")
+        recorded = config.get("task")
+        if not isinstance(recorded, dict):
+            raise DataError(f"{where}: task must be a mapping, got {recorded!r}")
+        wanted = comparable_task(task.config.model_dump(exclude_none=True))
+        difference = first_difference(comparable_task(recorded), wanted, "task")
+        if difference is not None:
+            key, found, want = difference
+            raise DataError(f"{where}: {key} must be {want!r}, as of task {task.name}, got {found!r}")
+        try:
+            settings = ModelBasedConfig.model_validate(recorded.get("model_based"))
+            seed = int(config["seed"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{where}: seed and task.model_based must be a run's, got {error}") from None
+
+        summary = run.summary()
+        records = run.metrics()
+        if summary is None or not records:
+            raise DataError(
+                f"{run.path}: the model-based stage must be finished, got {len(records)} of "
+                f"{settings.iterations} iterations and no summary: go on with it by mbmf mb --resume"
+            )
+        _check_saved(run, summary)
+        path = run.latest_model()
+        if path is None:
+            raise DataError(f"{run.path / 'models'}: a dynamics model must exist, got none")
+        rollouts = run.rollouts("saved")
+        if not rollouts.is_file():
+            raise DataError(f"{rollouts}: saved rollouts must exist, got none")
+        return cls(
+            DynamicsModel.load(path, task),
+            settings,
+            Episodes.load(rollouts, task=task),
+            int(records[-1]["steps_total"]),
+            seed,
+        )
+
+
+def _check_saved(run: Run, summary: Record) -> None:
+    """Raises DataError, with the rule that left them out, if no rollout was saved."""
+    if summary["rollouts_saved"] > 0:
+        return
+    where = f"{run.path}: saved rollouts must be at least one to imitate, got none"
+    if summary["rollouts_wanted"] == 0:
+        raise DataError(
+            f"{where}: none was asked for (--num_rollouts_save_for_mf, or model_based.rollouts_to_save)"
+        )
+    low = summary["attempts"] - summary["diverged"]
+    raise DataError(
+        f"{where}: of {summary['attempts']} rollouts {low} had a return not above model_based.min_return = "
+        f"{summary['min_return']:g} and {summary['diverged']} diverged"
+    )
