@@ -43,7 +43,8 @@ def strict(text: str) -> str:
         return "\n".join(lines) + "\n"
 
     text = re.sub(r"(?m)^class (?P<name>\w+)\(enum\.IntEnum\):\n(?:(?: .*)?\n)+", members, text)
-    return re.sub(r"-> dict:", "-> dict[str, typing.Any]:", text)
+    bare = {"dict": "dict[str, typing.Any]", "list": "list[typing.Any]", "tuple": "tuple[typing.Any, ...]"}
+    return re.sub(r"(-> |: |\[|, )(dict|list|tuple)(?=[],:)])", lambda m: m[1] + bare[m[2]], text)
 
 
 def main() -> None:

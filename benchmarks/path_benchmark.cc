@@ -61,18 +61,17 @@ void beside_plain(benchmark::State& state, std::size_t index, int nthread) {
   const PathPreset preset = presets()[index];
   const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, {500}, 0.05);
   const PlannerOptions options{preset.horizon, preset.candidates, 0, nthread};
-  RandomShooting following(fixture::make_task(preset.nstate, preset.naction, preset.terms, {}, preset.path),
-                           dynamics, options);
-  RandomShooting plain(fixture::make_task(preset.nstate, preset.naction, preset.terms), dynamics, options);
+  const auto following = make_planner(
+      fixture::make_task(preset.nstate, preset.naction, preset.terms, {}, preset.path), dynamics, options);
+  const auto plain =
+      make_planner(fixture::make_task(preset.nstate, preset.naction, preset.terms), dynamics, options);
   std::vector<double> start(static_cast<std::size_t>(preset.nstate), 0.0);
   start[static_cast<std::size_t>(preset.path.x)] = 2.8;  // near a corner: some move on, some do not
   const PathStart at{2, {0, 0}};
 
-  std::vector<double> costs(static_cast<std::size_t>(preset.candidates)), others(costs.size());
-  following.costs(start.data(), 0, 0, at, costs.data());
-  plain.costs(start.data(), 0, 0, others.data());
-  Plan plan;
-  following.plan(start.data(), 0, 0, at, &plan);
+  const std::vector<double> costs = following->costs(fixture::query_at(start, 0, 0, at));
+  const std::vector<double> others = plain->costs(fixture::query_at(start, 0, 0));
+  Plan plan = fixture::plan_at(*following, start, 0, 0, at);
   if (plan.cost != *std::min_element(costs.begin(), costs.end()) || costs == others) {
     state.SkipWithError("the plan is not the best candidate, or the path costs nothing");
     return;
@@ -87,11 +86,11 @@ void beside_plain(benchmark::State& state, std::size_t index, int nthread) {
   for (auto _ : state) {
     ++step;
     auto begin = Clock::now();
-    following.plan(start.data(), 0, step, at, &plan);
+    following->plan(fixture::query_at(start, 0, step, at), nullptr, &plan);
     with.push_back(seconds(begin));
     state.SetIterationTime(with.back());
     begin = Clock::now();
-    plain.plan(start.data(), 0, step, &plan);
+    plain->plan(fixture::query_at(start, 0, step), nullptr, &plan);
     without.push_back(seconds(begin));
   }
   const auto median = [](std::vector<double>& times) {

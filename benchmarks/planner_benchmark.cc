@@ -22,7 +22,7 @@ void plan_preset(benchmark::State& state, int preset_index, int nthread, bool dy
   const double peak = multiply_add_peak(nthread, 0.3);  // measured anew each time: the machine's speed drifts
   Plan plan;
   std::uint64_t step = 0;
-  for (auto _ : state) plan_case.planner.plan(plan_case.start.data(), 0, ++step, &plan);
+  for (auto _ : state) plan_case.plan(++step, &plan);
   plan_case.count(state, peak);
 }
 
@@ -61,7 +61,7 @@ void beside_eigen(benchmark::State& state, int preset_index, int nthread, bool d
   std::uint64_t step = 0;
   for (auto _ : state) {
     auto begin = Clock::now();
-    plan_case.planner.plan(plan_case.start.data(), 0, ++step, &plan);
+    plan_case.plan(++step, &plan);
     ours.push_back(seconds(begin));
     state.SetIterationTime(ours.back());
     begin = Clock::now();

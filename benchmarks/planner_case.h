@@ -21,7 +21,7 @@ struct PlannerCase {
   std::vector<StateBound> alive;
   std::shared_ptr<const Dynamics> dynamics;
   PlannerOptions options;
-  RandomShooting planner;
+  std::unique_ptr<Planner> planner;
   std::vector<double> start;
 
   // dying: with the preset's bounds and a model that drives candidates out of them; without, everybody lives
@@ -31,7 +31,8 @@ struct PlannerCase {
         alive(dying ? preset.alive : std::vector<StateBound>{}),
         dynamics(fixture::make_dynamics(preset.nstate, preset.naction, {hidden}, dying ? 0.05 : 0.01)),
         options{preset.horizon, preset.candidates, 0, nthread},
-        planner(fixture::make_task(preset.nstate, preset.naction, preset.cost, alive), dynamics, options),
+        planner(make_planner(fixture::make_task(preset.nstate, preset.naction, preset.cost, alive), dynamics,
+                             options)),
         start(static_cast<std::size_t>(preset.nstate), 0.0) {
     for (const StateBound& bound : preset.alive) {
       start[static_cast<std::size_t>(bound.index)] =
@@ -45,19 +46,17 @@ struct PlannerCase {
            static_cast<double>(dynamics->mlp().flops());
   }
 
-  std::vector<double> costs() {
-    std::vector<double> out(static_cast<std::size_t>(options.candidates));
-    planner.costs(start.data(), 0, 0, out.data());
-    return out;
-  }
+  std::vector<double> costs() { return planner->costs(fixture::query_at(start, 0, 0)); }
+
+  void plan(std::uint64_t step, Plan* out) { planner->plan(fixture::query_at(start, 0, step), nullptr, out); }
 
   // Whether the plan at step 0 is the best of all candidates; says so in `state` if not.
   bool verified(benchmark::State& state) {
-    Plan plan;
-    planner.plan(start.data(), 0, 0, &plan);
+    Plan best_plan;
+    plan(0, &best_plan);
     const std::vector<double> all = costs();
     const auto best = std::min_element(all.begin(), all.end());
-    if (best - all.begin() == plan.candidate && *best == plan.cost) return true;
+    if (best - all.begin() == best_plan.candidate && *best == best_plan.cost) return true;
     state.SkipWithError("the plan is not the best candidate");
     return false;
   }
@@ -67,7 +66,7 @@ struct PlannerCase {
     const auto rate = benchmark::Counter::kIsIterationInvariantRate;
     state.counters["GFLOP/s"] = benchmark::Counter(flops() * 1e-9, rate);
     state.counters["peak_share"] = benchmark::Counter(flops() * 1e-9 / peak, rate);
-    state.counters["KiB_per_thread"] = static_cast<double>(planner.scratch_bytes()) / 1024;
+    state.counters["KiB_per_thread"] = static_cast<double>(planner->scratch_bytes()) / 1024;
     state.SetLabel(selected_isa());
   }
 };

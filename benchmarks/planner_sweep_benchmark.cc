@@ -23,7 +23,7 @@ void plan_sizes(benchmark::State& state, const Sizes& sizes) {
   const double peak = multiply_add_peak(sizes.nthread, 0.1);
   Plan plan;
   std::uint64_t step = 0;
-  for (auto _ : state) plan_case.planner.plan(plan_case.start.data(), 0, ++step, &plan);
+  for (auto _ : state) plan_case.plan(++step, &plan);
   plan_case.count(state, peak);
 }
 

@@ -1,5 +1,7 @@
 // Exported folders.
 
+#include <pybind11/stl.h>
+
 #include <memory>
 #include <string>
 
@@ -19,6 +21,8 @@ void register_bundle(py::module_& module) {
                              [](const Bundle& self) { return std::const_pointer_cast<Task>(self.task); })
       .def_property_readonly(
           "dynamics", [](const Bundle& self) { return std::const_pointer_cast<Dynamics>(self.dynamics); })
+      .def_property_readonly("search", [](const Bundle& self) { return self.planner.search; })
+      .def_property_readonly("settings", [](const Bundle& self) { return self.planner.settings; })
       .def_property_readonly("horizon", [](const Bundle& self) { return self.planner.horizon; })
       .def_property_readonly("candidates", [](const Bundle& self) { return self.planner.candidates; })
       .def_property_readonly("seed", [](const Bundle& self) { return self.planner.seed; })

@@ -60,7 +60,6 @@ void register_structures(py::module_& module) {
       .def_readwrite("share", &ControllerOptions::share)
       .def_readwrite("margin", &ControllerOptions::margin)
       .def_readwrite("phase", &ControllerOptions::phase)
-      .def_readwrite("warm_start", &ControllerOptions::warm_start)
       .def_readwrite("compensate", &ControllerOptions::compensate)
       .def_readwrite("actuation_delay", &ControllerOptions::actuation_delay)
       .def_readwrite("hold_steps", &ControllerOptions::hold_steps)
@@ -159,14 +158,16 @@ void register_controller(py::module_& module) {
   py::class_<Controller, std::shared_ptr<Controller>>(module, "Controller",
                                                       "A real-time control loop in a thread of its own.")
       .def(py::init([](const std::shared_ptr<Task>& task, const std::shared_ptr<Dynamics>& dynamics,
-                       int horizon, std::int64_t candidates, std::uint64_t seed, int nthread,
+                       const std::string& search, int horizon, std::int64_t candidates, std::uint64_t seed,
+                       int nthread, const std::map<std::string, double>& settings,
                        const ControllerOptions& options) {
-             const PlannerOptions planner{horizon, candidates, seed, nthread};
+             const PlannerOptions planner{horizon, candidates, seed, nthread, search, settings};
              const py::gil_scoped_release release;
              return std::make_shared<Controller>(task, dynamics, planner, options);
            }),
-           py::arg("task").none(false), py::arg("dynamics").none(false), py::arg("horizon"),
-           py::arg("candidates"), py::arg("seed"), py::arg("nthread"), py::arg("options"))
+           py::arg("task").none(false), py::arg("dynamics").none(false), py::arg("search"),
+           py::arg("horizon"), py::arg("candidates"), py::arg("seed"), py::arg("nthread"),
+           py::arg("settings"), py::arg("options"))
       .def_property_readonly("options", &Controller::options)
       .def_property_readonly("shortest_period", &Controller::shortest_period)
       .def_property_readonly("running", &Controller::running)
@@ -230,8 +231,7 @@ void register_controller(py::module_& module) {
       "How late a loop wakes that does nothing but wait: int64 (count,) nanoseconds, and what was refused.");
   module.def(
       "measure_deadlines",
-      [](RandomShooting& planner, const py::array& state, const py::array& seconds,
-         const ThreadSettings& settings) {
+      [](Planner& planner, const py::array& state, const py::array& seconds, const ThreadSettings& settings) {
         const double* s = input<double>(state, "state", {planner.start_size()});
         const std::vector<double> budgets = input_vector<double>(seconds, "seconds");
         DeadlineTimes times;

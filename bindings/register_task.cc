@@ -3,7 +3,9 @@
 #include <pybind11/native_enum.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <limits>
 #include <memory>
 #include <string>
@@ -17,6 +19,21 @@ namespace mbmf::bindings {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+py::list term_dicts() {
+  py::list table;
+  for (const TermInfo& info : term_table()) {
+    py::dict entry;
+    entry["name"] = info.name;
+    entry["meaning"] = info.meaning;
+    entry["states"] = info.states;
+    entry["targets"] = info.targets;
+    entry["bounds"] = info.bounds;
+    entry["default_weight"] = info.default_weight;
+    table.append(entry);
+  }
+  return table;
+}
 
 void register_enums(py::module_& module) {
   py::native_enum<Source>(module, "Source", "enum.IntEnum", "Where a number comes from in mjData.")
@@ -37,15 +54,15 @@ void register_enums(py::module_& module) {
       .value("COS", Transform::kCos)
       .value("SIN", Transform::kSin)
       .finalize();
-  py::native_enum<TermKind>(module, "TermKind", "enum.IntEnum", "The kinds of reward and cost terms.")
-      .value("CONSTANT", TermKind::kConstant)
-      .value("LINEAR", TermKind::kLinear)
-      .value("QUADRATIC", TermKind::kQuadratic)
-      .value("ABSOLUTE", TermKind::kAbsolute)
-      .value("DISTANCE", TermKind::kDistance)
-      .value("OUTSIDE", TermKind::kOutside)
-      .value("ACTION", TermKind::kAction)
-      .finalize();
+  py::native_enum<TermKind> kinds(module, "TermKind", "enum.IntEnum", "The kinds of reward and cost terms.");
+  for (const TermInfo& info : term_table()) {
+    std::string name = info.name;
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    kinds.value(name.c_str(), info.kind);
+  }
+  kinds.finalize();
+  module.def("term_kinds", &term_dicts, "The kinds of terms and what each may have, as dictionaries.");
   py::native_enum<NoiseKind>(module, "NoiseKind", "enum.IntEnum", "The kinds of noise on a start state.")
       .value("NONE", NoiseKind::kNone)
       .value("NORMAL", NoiseKind::kNormal)

@@ -48,8 +48,10 @@ int main(int argc, char** argv) try {
   const double seconds = argc > 2 ? std::atof(argv[2]) : 10;
   mbmf::ControllerOptions options;
   options.phase = 0.05 * bundle.period;  // the state is there a little after the tick
-  options.compensate = options.warm_start = true;
-  mbmf::Controller controller(bundle.task, bundle.dynamics, bundle.planner, options);
+  options.compensate = true;
+  mbmf::PlannerOptions planner = bundle.planner;
+  if (planner.search == "random_shooting") planner.settings["warm_start"] = 1;
+  mbmf::Controller controller(bundle.task, bundle.dynamics, planner, options);
 
   const Clock::time_point first = Clock::now() + std::chrono::milliseconds(50);
   controller.start(first);

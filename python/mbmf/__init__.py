@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from mbmf.dynamics.model import FitResult as FitResult
     from mbmf.errors import CoreError as CoreError
     from mbmf.errors import MbmfError as MbmfError
+    from mbmf.planning.cem import CEM as CEM
+    from mbmf.planning.icem import ICEM as ICEM
+    from mbmf.planning.make import make_planner as make_planner
+    from mbmf.planning.own import Search as Search
     from mbmf.planning.planner import Plan as Plan
-    from mbmf.planning.planner import RandomShooting as RandomShooting
+    from mbmf.planning.planner import PlanMemory as PlanMemory
+    from mbmf.planning.planner import Planner as Planner
     from mbmf.planning.planner import SimulatorModel as SimulatorModel
+    from mbmf.planning.random_shooting import RandomShooting as RandomShooting
     from mbmf.policies.batch import PolicyBatch as PolicyBatch
     from mbmf.policies.policy import GaussianPolicy as GaussianPolicy
     from mbmf.rollouts.collect import collect_mpc as collect_mpc
@@ -34,16 +40,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "CEM": "planning.cem",
     "Controller": "control.controller",
     "CoreError": "errors",
     "DynamicsModel": "dynamics.model",
     "Episodes": "rollouts.episodes",
     "FitResult": "dynamics.model",
     "GaussianPolicy": "policies.policy",
+    "ICEM": "planning.icem",
     "MbmfError": "errors",
     "Plan": "planning.planner",
+    "PlanMemory": "planning.planner",
+    "Planner": "planning.planner",
     "PolicyBatch": "policies.batch",
-    "RandomShooting": "planning.planner",
+    "RandomShooting": "planning.random_shooting",
+    "Search": "planning.own",
     "Simulator": "simulation.simulator",
     "SimulatorModel": "planning.planner",
     "Task": "tasks.task",
@@ -53,9 +64,12 @@ _MODULE_OF = {
     "collect_random": "rollouts.collect",
     "load_task": "tasks.task",
     "load_trained": "runs.trained",
+    "make_planner": "planning.make",
 }
 
 __all__ = [
+    "CEM",
+    "ICEM",
     "Controller",
     "CoreError",
     "DynamicsModel",
@@ -64,8 +78,11 @@ __all__ = [
     "GaussianPolicy",
     "MbmfError",
     "Plan",
+    "PlanMemory",
+    "Planner",
     "PolicyBatch",
     "RandomShooting",
+    "Search",
     "Simulator",
     "SimulatorModel",
     "Task",
@@ -76,6 +93,7 @@ __all__ = [
     "collect_random",
     "load_task",
     "load_trained",
+    "make_planner",
 ]
 
 # the release whose headers and library the extension is built with (pyproject.toml pins the same one)

@@ -24,16 +24,15 @@ __all__: list[str] = [
     "Noise",
     "NoiseKind",
     "PathCost",
+    "PlanMemory",
     "PlanMode",
     "Planner",
     "Quantiles",
-    "RandomShooting",
     "RealtimeSimulation",
     "Reset",
     "ResetKind",
     "ResetSet",
     "Simulator",
-    "SimulatorShooting",
     "Source",
     "StateBound",
     "StepKind",
@@ -57,6 +56,8 @@ __all__: list[str] = [
     "mujoco_version_loaded",
     "multiply_add_peak",
     "philox",
+    "search_kinds",
+    "term_kinds",
 ]
 
 class Error(RuntimeError):
@@ -270,7 +271,7 @@ class Reset:
 
 class PathCost:
     """
-    A path of waypoints to follow, and its cost (mbmf/path.h).
+    A path of waypoints to follow, and its cost (mbmf/task/path.h).
     """
 
     relative: bool
@@ -524,10 +525,99 @@ class Dynamics:
     @property
     def nstate(self) -> int: ...
 
+class PlanMemory:
+    """
+    What one plan leaves for the next of its episode; an empty one begins an episode. May be copied, stored and given again.
+    """
+
+    task: str
+    def __copy__(self) -> PlanMemory: ...
+    def __deepcopy__(self, arg0: dict[str, typing.Any]) -> PlanMemory: ...
+    def __init__(self) -> None: ...
+    @property
+    def deviation(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        float32 (H, naction)
+        """
+    @deviation.setter
+    def deviation(self, arg1: numpy.ndarray) -> None: ...
+    @property
+    def executed(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        the action, float32 (naction,)
+        """
+    @executed.setter
+    def executed(self, arg1: numpy.ndarray) -> None: ...
+    @property
+    def filled(self) -> bool:
+        """
+        Whether a plan wrote it.
+        """
+    @filled.setter
+    def filled(self, arg0: bool) -> None: ...
+    @property
+    def horizon(self) -> int: ...
+    @horizon.setter
+    def horizon(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def kept(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        sequences, float32 (any, H, naction)
+        """
+    @kept.setter
+    def kept(self, arg1: numpy.ndarray) -> None: ...
+    @property
+    def mean(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        float32 (H, naction)
+        """
+    @mean.setter
+    def mean(self, arg1: numpy.ndarray) -> None: ...
+    @property
+    def naction(self) -> int: ...
+    @naction.setter
+    def naction(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def search(self) -> str:
+        """
+        Of the planner that wrote it.
+        """
+    @search.setter
+    def search(self, arg0: str) -> None: ...
+    @property
+    def segment(self) -> int:
+        """
+        On a path, where the next plan begins.
+        """
+    @segment.setter
+    def segment(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def step(self) -> int:
+        """
+        Of that plan.
+        """
+    @step.setter
+    def step(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
 class Planner:
     """
-    A search over random candidates; a plan is a pure function of (model, task, start, seed, episode, step).
+    A search over action sequences; a plan is a pure function of (model, task, seed, start, episode, step, memory).
     """
+    def __init__(
+        self,
+        task: Task,
+        dynamics: Dynamics | None,
+        search: typing.Any,
+        horizon: typing.SupportsInt | typing.SupportsIndex,
+        candidates: typing.SupportsInt | typing.SupportsIndex,
+        seed: typing.SupportsInt | typing.SupportsIndex = 0,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+        settings: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex] = {},
+        cost: typing.Any = None,
+    ) -> None:
+        """
+        dynamics None: through the simulator. search: a name, or an object as mbmf.planning.own makes it. cost: a function (states float32 (n, H + 1, nstate), actions float32 (n, H, naction)) -> float64 (n,).
+        """
     def costs(
         self,
         state: numpy.ndarray,
@@ -539,7 +629,11 @@ class Planner:
         ] = [0.0, 0.0],
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
-        The costs of all candidates: float64 (K,).
+        The costs of the first round's candidates of an episode's first plan: float64 (K,).
+        """
+    def make_memory(self) -> PlanMemory:
+        """
+        An empty memory.
         """
     def plan(
         self,
@@ -550,11 +644,13 @@ class Planner:
         origin: typing.Annotated[
             collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
         ] = [0.0, 0.0],
-    ) -> tuple[
-        int, float, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], bool, int
-    ]:
+        deadline: typing.SupportsInt | typing.SupportsIndex | None = None,
+        candidates: typing.SupportsInt | typing.SupportsIndex = 0,
+        predict: bool = True,
+        memory: PlanMemory | None = None,
+    ) -> tuple[typing.Any, ...]:
         """
-        state float64 (start_size,) -> (candidate, cost, actions float32 (H, naction), states float32 (H + 1, nstate), moved, segment of the next plan).
+        state float64 (start_size,), deadline in nanoseconds of the monotonic clock, candidates at most in all (0: all), memory read and written -> (candidate, cost, actions float32 (H, naction), states float32 (H + 1, nstate) or none, candidates done, moved, segment of the next plan, rounds done).
         """
     def plan_batch(
         self,
@@ -563,28 +659,26 @@ class Planner:
         steps: numpy.ndarray,
         segments: typing.Any = None,
         origins: typing.Any = None,
-    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float64]]:
+        memories: collections.abc.Sequence[PlanMemory] | None = None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.int32],
+    ]:
         """
-        states float64 (n, start_size), episodes and steps uint64 (n,), segments int32 (n,) and origins float64 (n, 2) or None -> first actions float32 (n, naction) and costs float64 (n,).
+        states float64 (n, start_size), episodes and steps uint64 (n,), segments int32 (n,) and origins float64 (n, 2) or None, memories (n) or None -> first actions float32 (n, naction), costs float64 (n,), segments of the next plans int32 (n,).
         """
-    def plan_within(
+    def roll(
         self,
         state: numpy.ndarray,
-        episode: typing.SupportsInt | typing.SupportsIndex,
-        step: typing.SupportsInt | typing.SupportsIndex,
-        deadline: typing.SupportsInt | typing.SupportsIndex | None = None,
-        candidates: typing.SupportsInt | typing.SupportsIndex = 0,
-        warm: numpy.ndarray | None = None,
-        predict: bool = True,
+        sequences: numpy.ndarray,
         segment: typing.SupportsInt | typing.SupportsIndex = 0,
         origin: typing.Annotated[
             collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
         ] = [0.0, 0.0],
-    ) -> tuple[
-        int, float, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], int, bool, int
-    ]:
+    ) -> numpy.typing.NDArray[numpy.float64]:
         """
-        plan within limits: deadline in nanoseconds of the monotonic clock, candidates at most (0: all), warm float32 (H, naction) in the place of candidate 0. -> (candidate, cost, actions, states or none, candidates done, moved, segment of the next plan).
+        The costs of action sequences float32 (n, H, naction) from a state: float64 (n,).
         """
     def sample(
         self,
@@ -594,50 +688,48 @@ class Planner:
         count: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.typing.NDArray[numpy.float32]:
         """
-        The actions of some candidates: float32 (count, H, naction).
+        The actions of some candidates of an episode's first plan: float32 (count, H, naction).
         """
     def set_task(self, task: Task) -> None:
         """
         Goes on with another task of the same robot and state.
         """
-    @property
-    def start_size(self) -> int: ...
-
-class RandomShooting(Planner):
-    """
-    Rolls candidates through a learned model; a start is a state (nstate,).
-    """
-    def __init__(
-        self,
-        task: Task,
-        dynamics: Dynamics,
-        horizon: typing.SupportsInt | typing.SupportsIndex,
-        candidates: typing.SupportsInt | typing.SupportsIndex,
-        seed: typing.SupportsInt | typing.SupportsIndex = 0,
-        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
-    ) -> None: ...
     def shortest_plan(self, state: numpy.ndarray) -> float:
         """
         Seconds that a plan with a deadline takes at least, measured.
+        """
+    def trace(
+        self,
+        state: numpy.ndarray,
+        episode: typing.SupportsInt | typing.SupportsIndex,
+        step: typing.SupportsInt | typing.SupportsIndex,
+        segment: typing.SupportsInt | typing.SupportsIndex = 0,
+        origin: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
+        ] = [0.0, 0.0],
+        candidates: typing.SupportsInt | typing.SupportsIndex = 0,
+        memory: PlanMemory | None = None,
+    ) -> tuple[tuple[typing.Any, ...], list[typing.Any]]:
+        """
+        A plan and its rounds: (plan, [(sequences float32 (n, H, naction), costs float64 (n,), mean and deviation after the round float32 (H, naction) or none)]).
+        """
+    @property
+    def most_candidates(self) -> int:
+        """
+        Of a plan, over all rounds.
         """
     @property
     def scratch_bytes(self) -> int:
         """
         Bytes of working memory of a thread, with all that the threads share.
         """
-
-class SimulatorShooting(Planner):
-    """
-    Rolls candidates through MuJoCo itself; a start is an integration-state row (state_size,).
-    """
-    def __init__(
-        self,
-        task: Task,
-        horizon: typing.SupportsInt | typing.SupportsIndex,
-        candidates: typing.SupportsInt | typing.SupportsIndex,
-        seed: typing.SupportsInt | typing.SupportsIndex = 0,
-        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
-    ) -> None: ...
+    @property
+    def start_size(self) -> int: ...
+    @property
+    def times(self) -> typing.Annotated[list[int], "FixedSize(4)"]:
+        """
+        Of the last plan, nanoseconds: in all; drawing and rolling candidates; of that drawing, summed over the threads; predicting the plan's states.
+        """
 
 class PlanMode(enum.IntEnum):
     """How many candidates a plan searches."""
@@ -681,13 +773,12 @@ class ThreadSettings:
 
 class ControllerOptions:
     """
-    Settings of a control loop (mbmf/controller.h).
+    Settings of a control loop (mbmf/control/controller.h).
     """
 
     compensate: bool
     mode: PlanMode
     thread: ThreadSettings
-    warm_start: bool
     def __init__(self) -> None: ...
     @property
     def actuation_delay(self) -> float: ...
@@ -823,10 +914,12 @@ class Controller:
         self,
         task: Task,
         dynamics: Dynamics,
+        search: str,
         horizon: typing.SupportsInt | typing.SupportsIndex,
         candidates: typing.SupportsInt | typing.SupportsIndex,
         seed: typing.SupportsInt | typing.SupportsIndex,
         nthread: typing.SupportsInt | typing.SupportsIndex,
+        settings: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex],
         options: ControllerOptions,
     ) -> None: ...
     def get_action(self) -> tuple[numpy.typing.NDArray[numpy.float64], int, int, StepKind, Fault, bool]:
@@ -919,7 +1012,11 @@ class Bundle:
     @property
     def period(self) -> float: ...
     @property
+    def search(self) -> str: ...
+    @property
     def seed(self) -> int: ...
+    @property
+    def settings(self) -> dict[str, float]: ...
     @property
     def source(self) -> str: ...
     @property
@@ -1023,7 +1120,7 @@ def isa() -> str:
     """
 
 def measure_deadlines(
-    planner: RandomShooting, state: numpy.ndarray, seconds: numpy.ndarray, settings: ThreadSettings
+    planner: Planner, state: numpy.ndarray, seconds: numpy.ndarray, settings: ThreadSettings
 ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], list[str]]:
     """
     How long after their deadlines plans return: int64 (n,) nanoseconds, below 0 for before them, int64 (n,) candidates, and what was refused.
@@ -1067,4 +1164,14 @@ def philox(
 ) -> typing.Annotated[list[int], "FixedSize(4)"]:
     """
     One Philox4x32-10 block of 32-bit words.
+    """
+
+def search_kinds() -> list[typing.Any]:
+    """
+    The searches, their options and defaults, as dictionaries.
+    """
+
+def term_kinds() -> list[typing.Any]:
+    """
+    The kinds of terms and what each may have, as dictionaries.
     """

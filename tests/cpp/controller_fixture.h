@@ -1,4 +1,4 @@
-// A small robot with a model, and what tests of the control loop do with it.
+// What tests of the control loop do with a small robot.
 
 #ifndef MBMF_TESTS_CONTROLLER_FIXTURE_H_
 #define MBMF_TESTS_CONTROLLER_FIXTURE_H_
@@ -21,18 +21,6 @@ inline constexpr double kPeriod = 0.02;  // everything takes longer
 #else
 inline constexpr double kPeriod = 0.005;
 #endif
-
-struct Robot {
-  std::shared_ptr<const Task> task;
-  std::shared_ptr<const Dynamics> dynamics;
-  std::vector<double> state;
-};
-
-inline Robot make_robot(int nstate = 6, int naction = 2) {
-  const Term ahead{TermKind::kLinear, -1.0, {0}, {}, {}, {0, 0}};
-  return {make_task(nstate, naction, {ahead}), make_dynamics(nstate, naction, {32}, 0.02),
-          std::vector<double>(static_cast<std::size_t>(nstate), 0.1)};
-}
 
 inline PlannerOptions planner_options(int nthread = 1) { return {8, 200, 3, nthread}; }
 

@@ -33,10 +33,10 @@ PathCost path_to(double x, double y) {
 std::shared_ptr<const Task> task_on(const PathCost& path) { return fixture::make_task(6, 2, {}, {}, path); }
 
 // what a planner of its own does for a task with that path, where the record says that the loop was on it
-std::vector<double> planned(RandomShooting* planner, const std::vector<double>& state, std::int64_t step,
+std::vector<double> planned(Planner& planner, const std::vector<double>& state, std::int64_t step,
                             int segment) {
-  Plan plan;
-  planner->plan(state.data(), 0, static_cast<std::uint64_t>(step), {segment, {state[0], state[1]}}, &plan);
+  const Plan plan =
+      fixture::plan_at(planner, state, 0, static_cast<std::uint64_t>(step), {segment, {state[0], state[1]}});
   return {plan.actions[0], plan.actions[1]};
 }
 
@@ -67,15 +67,15 @@ TEST(ControllerPath, SwitchesWhileItRuns) {
 
   std::map<std::int64_t, int> segment;  // by the tick from which the action acts
   for (const StepRecord& record : controller.records()) segment[record.step + 1] = record.segment;
-  RandomShooting first(task_on(paths[0]), dynamics, planner_options(1));
-  RandomShooting second(task_on(paths[1]), dynamics, planner_options(1));
+  const auto first = make_planner(task_on(paths[0]), dynamics, planner_options(1));
+  const auto second = make_planner(task_on(paths[1]), dynamics, planner_options(1));
   int on_first = 0, on_second = 0;
   std::vector<int> order;
   for (const ActionMessage& message : sent) {
     if (message.kind != StepKind::kPlanned) continue;
     const int at = segment.at(message.step);
-    const bool is_first = message.action == planned(&first, state, message.step, at);
-    const bool is_second = message.action == planned(&second, state, message.step, at);
+    const bool is_first = message.action == planned(*first, state, message.step, at);
+    const bool is_second = message.action == planned(*second, state, message.step, at);
     EXPECT_TRUE(is_first || is_second) << message.step;
     on_first += static_cast<int>(is_first && !is_second);
     on_second += static_cast<int>(is_second && !is_first);
@@ -97,7 +97,7 @@ TEST(ControllerPath, SwitchesWhileItRuns) {
   }));
   controller.stop();
   const std::int64_t step = controller.records().front().step + 1;
-  EXPECT_EQ(sent.front().action, planned(&second, state, step, controller.records().front().segment));
+  EXPECT_EQ(sent.front().action, planned(*second, state, step, controller.records().front().segment));
 }
 
 TEST(ControllerPath, RefusesWhatTheTaskCannotFollow) {
@@ -118,14 +118,14 @@ TEST(ControllerPath, RefusesWhatTheTaskCannotFollow) {
   EXPECT_EQ(refused(&controller, path_to(1, 0)), "");
 
   // and a planner by itself refuses what was made for another task
-  RandomShooting planner(task_on(path_to(5, 0)), dynamics, planner_options());
+  const auto planner = make_planner(task_on(path_to(5, 0)), dynamics, planner_options());
   const std::vector<double> state(6, 0.1);
   Plan plan;
-  PlanLimits limits;
-  limits.path = make_planner_path(*task_on(other), other);
-  EXPECT_THROW(planner.plan(state.data(), 0, 0, limits, &plan), std::invalid_argument);
-  limits.path = make_planner_path(planner.task(), path_to(1, 0));
-  EXPECT_NO_THROW(planner.plan(state.data(), 0, 0, limits, &plan));
+  PlanQuery query = fixture::query_at(state, 0, 0);
+  query.path = make_planner_path(*task_on(other), other);
+  EXPECT_THROW(planner->plan(query, nullptr, &plan), std::invalid_argument);
+  query.path = make_planner_path(planner->task(), path_to(1, 0));
+  EXPECT_NO_THROW(planner->plan(query, nullptr, &plan));
 
   Controller pathless(fixture::make_robot().task, dynamics, planner_options(), loop_options());
   EXPECT_NE(refused(&pathless, path_to(1, 0)).find("task must be one that follows a path"),

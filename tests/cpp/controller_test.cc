@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <functional>
+#include <map>
 #include <string>
 #include <thread>
 
@@ -25,6 +26,7 @@ using fixture::Feeder;
 using fixture::kPeriod;
 using fixture::loop_options;
 using fixture::make_robot;
+using fixture::plan_at;
 using fixture::planner_options;
 using fixture::Robot;
 
@@ -47,12 +49,11 @@ TEST(Controller, SendsThePlannersActions) {
     EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 10; }));
   }
   controller.stop();
-  RandomShooting planner(robot.task, robot.dynamics, planner_options(1));
+  const auto planner = make_planner(robot.task, robot.dynamics, planner_options(1));
   int compared = 0;
   for (const ActionMessage& message : sent) {
     if (message.kind != StepKind::kPlanned) continue;
-    Plan plan;
-    planner.plan(robot.state.data(), 0, static_cast<std::uint64_t>(message.step), &plan);
+    const Plan plan = plan_at(*planner, robot.state, 0, static_cast<std::uint64_t>(message.step));
     for (int i = 0; i < robot.task->naction(); ++i) {
       EXPECT_EQ(message.action[static_cast<std::size_t>(i)],
                 static_cast<double>(plan.actions[static_cast<std::size_t>(i)]));
@@ -76,8 +77,10 @@ TEST(Controller, SendsThePlannersActions) {
 TEST(Controller, StatisticsAddUpAndTicksAreKept) {
   const Robot robot = make_robot();
   ControllerOptions options = loop_options();
-  options.warm_start = options.compensate = true;
-  Controller controller(robot.task, robot.dynamics, planner_options(2), options);
+  options.compensate = true;
+  PlannerOptions warm = planner_options(2);
+  warm.settings["warm_start"] = 1;
+  Controller controller(robot.task, robot.dynamics, warm, options);
   Feeder feeder(&controller, robot.state);
   controller.start();
   EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 50; }));
@@ -139,7 +142,7 @@ TEST(Controller, CompensatesForTheDelay) {
   controller.start(start);
   EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 100; }));
   controller.stop();
-  RandomShooting planner(robot.task, robot.dynamics, planner_options(1));
+  const auto planner = make_planner(robot.task, robot.dynamics, planner_options(1));
   int compared = 0;
   for (std::size_t k = 1; k < sent.size(); ++k) {
     // planned one period ahead of a state that was measured as the action before it began to act
@@ -147,23 +150,76 @@ TEST(Controller, CompensatesForTheDelay) {
     if (sent[k].kind != StepKind::kPlanned || from[k] != tick - 1 || sent[k - 1].step != tick - 1) continue;
     const std::vector<float> action(sent[k - 1].action.begin(), sent[k - 1].action.end());
     std::vector<double> expected(robot.state.size());
-    planner.roll_forward(robot.state.data(), action.data(), 1, expected.data());
+    planner->roll_forward(robot.state.data(), action.data(), 1, expected.data());
     EXPECT_NE(expected, robot.state);
-    Plan plan;
-    planner.plan(expected.data(), 0, static_cast<std::uint64_t>(tick), &plan);
+    const Plan plan = plan_at(*planner, expected, 0, static_cast<std::uint64_t>(tick));
     EXPECT_EQ(sent[k].action[0], static_cast<double>(plan.actions[0]));
     ++compared;
   }
   EXPECT_GE(compared, 10);
 }
 
-TEST(Controller, NeitherAllocatesNorLocks) {
+class ControllerWith : public testing::TestWithParam<fixture::SearchCase> {};
+
+INSTANTIATE_TEST_SUITE_P(Searches, ControllerWith, testing::ValuesIn(fixture::search_cases()),
+                         [](const auto& param_info) { return std::string(param_info.param.name); });
+
+// what was sent, planned again by a planner of one's own with the memory of the plan before
+TEST_P(ControllerWith, ReplaysEqualThePlannersPlans) {
+  const Robot robot = make_robot();
+  for (const PlanMode mode : {PlanMode::kFixed, PlanMode::kAnytime, PlanMode::kFitted}) {
+    ControllerOptions options = loop_options();
+    options.mode = mode;
+    std::vector<ActionMessage> sent;
+    sent.reserve(10'000);
+    options.send = [&](const ActionMessage& message) { sent.push_back(message); };
+    Controller controller(robot.task, robot.dynamics, fixture::search_options(GetParam(), 2), options);
+    {
+      Feeder feeder(&controller, robot.state);
+      controller.start();
+      EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 20; }));
+      feeder.stall = true;  // long enough for the last plan to say nothing any more
+      const std::int64_t safe = controller.statistics().safe;
+      EXPECT_TRUE(eventually([&] { return controller.statistics().safe >= safe + 10; }));
+      feeder.stall = false;
+      const std::int64_t planned = controller.statistics().planned;
+      EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= planned + 20; }));
+      controller.stop();
+    }
+    std::map<std::int64_t, std::int64_t> candidates;  // by the tick from which the action acts
+    for (const StepRecord& record : controller.records()) candidates[record.step + 1] = record.candidates;
+
+    const PlannerOptions alone = fixture::search_options(GetParam(), 1);
+    const auto planner = make_planner(robot.task, robot.dynamics, alone);
+    PlanMemory memory = planner->make_memory();
+    std::int64_t last = -1, compared = 0, remembered = 0;
+    for (const ActionMessage& message : sent) {
+      if (message.kind != StepKind::kPlanned) continue;
+      memory.filled = last >= 0 && message.step - last < alone.horizon;
+      remembered += memory.filled;
+      PlanQuery query = fixture::query_at(robot.state, 0, static_cast<std::uint64_t>(message.step));
+      query.candidates = candidates.at(message.step);
+      Plan plan;
+      planner->plan(query, &memory, &plan);
+      ASSERT_EQ(plan.candidates_done, query.candidates);
+      const std::vector<double> first(plan.actions.begin(), plan.actions.begin() + robot.task->naction());
+      ASSERT_EQ(message.action, first) << "step " << message.step << ", the last one " << last;
+      last = message.step;
+      ++compared;
+    }
+    EXPECT_GE(compared, 40);
+    EXPECT_GT(remembered, 20);
+    EXPECT_LT(remembered, compared - 1);
+  }
+}
+
+TEST_P(ControllerWith, NeitherAllocatesNorLocks) {
   const Robot robot = make_robot();
   ControllerOptions options = loop_options();
   options.period = 0.0002;
   options.margin = 0.00004;
   options.phase = 0.0;
-  options.warm_start = options.compensate = true;
+  options.compensate = true;
   options.stale_after = 10;
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
   options.period = 0.02;
@@ -171,7 +227,7 @@ TEST(Controller, NeitherAllocatesNorLocks) {
 #else
   constexpr std::int64_t kSteps = 10'000;
 #endif
-  PlannerOptions few = planner_options(2);
+  PlannerOptions few = fixture::search_options(GetParam(), 2);
   few.horizon = 4;
   Controller controller(robot.task, robot.dynamics, few, options);
   ActionMessage message;

@@ -87,14 +87,14 @@ TEST(Controller, HoldsTheLastPlan) {
   controller.start();
   EXPECT_TRUE(eventually([&] { return controller.statistics().safe >= 2; }));
   controller.stop();
-  RandomShooting planner(robot.task, robot.dynamics, planner_options(1));
+  const auto planner = make_planner(robot.task, robot.dynamics, planner_options(1));
   Plan plan;
   std::int64_t from = -1;
   int held = 0;
   for (const ActionMessage& message : sent) {
     if (message.kind == StepKind::kPlanned) {
       from = message.step;
-      planner.plan(robot.state.data(), 0, static_cast<std::uint64_t>(from), &plan);
+      plan = fixture::plan_at(*planner, robot.state, 0, static_cast<std::uint64_t>(from));
     } else if (message.kind == StepKind::kHeld) {
       const std::int64_t ahead = message.step - from;
       ASSERT_LE(ahead, 4);

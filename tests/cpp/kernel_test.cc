@@ -111,23 +111,6 @@ TEST_P(Kernels, BaseIsTheLayersFirstPart) {
   EXPECT_EQ(base, out);
 }
 
-TEST_P(Kernels, SampleIsPhilox) {
-  const PhiloxKey key = derive_key(9, Stream::kPlan, 4);
-  const std::uint32_t step[2] = {77, 1};
-  for (const int naction : {1, 2, 3, 6, 8, 33}) {
-    const int horizon = 7, n = table().tile - 1;
-    std::vector<float> out(static_cast<std::size_t>(n * horizon * naction));
-    table().sample(key.data(), step, 1000, n, horizon, naction, out.data());
-    for (int i = 0; i < n; ++i) {
-      Draws draws(key, (1ull << 32) + 77, static_cast<std::uint32_t>(1000 + i));
-      for (int k = 0; k < horizon * naction; ++k) {
-        ASSERT_EQ(out[static_cast<std::size_t>(i * horizon * naction + k)], draws.symmetric())
-            << i << " " << k;
-      }
-    }
-  }
-}
-
 // the bound that tanh_vec states, over the range where it is not yet 1 and beyond, both signs
 TEST_P(Kernels, TanhWithinItsBound) {
   std::vector<float> values = {0.0f,  -0.0f, 1e-30f, 0.625f,  std::nextafter(0.625f, 0.0f),

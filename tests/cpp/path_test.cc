@@ -15,6 +15,9 @@
 namespace mbmf {
 namespace {
 
+using fixture::plan_at;
+using fixture::query_at;
+
 constexpr double kPi = 3.14159265358979323846;
 
 PathCost corner() {
@@ -238,12 +241,13 @@ TEST_P(PathPlannerOn, CostsEqualTheTasks) {
   int moved_in_all = 0, stayed_in_all = 0;
   for (const Case& c : cases()) {
     const auto task = task_of(c);
-    RandomShooting planner(task, dynamics, {kHorizon, kCandidates, 3, 2});
-    std::vector<double> got(kCandidates), want(kCandidates);
-    planner.costs(c.start.data(), 1, 2, c.at, got.data());
+    const auto planner = make_planner(task, dynamics, {kHorizon, kCandidates, 3, 2});
+    const std::vector<double> got = planner->costs(query_at(c.start, 1, 2, c.at));
+    ASSERT_EQ(got.size(), std::size_t{kCandidates});
+    std::vector<double> want(kCandidates);
 
     std::vector<float> actions(kCandidates * kHorizon * kActions), starts;
-    planner.sample(1, 2, 0, kCandidates, actions.data());
+    planner->sample(1, 2, 0, kCandidates, actions.data());
     for (int k = 0; k < kCandidates; ++k) starts.insert(starts.end(), c.start.begin(), c.start.end());
     std::vector<float> states(kCandidates * (kHorizon + 1) * kStates);
     dynamics->open_loop(starts.data(), actions.data(), kCandidates, kHorizon, states.data(), 1);
@@ -254,8 +258,7 @@ TEST_P(PathPlannerOn, CostsEqualTheTasks) {
     for (const double w : want) scale = std::max(scale, std::fabs(w));
     for (std::size_t k = 0; k < kCandidates; ++k) off += std::fabs(got[k] - want[k]) > 1e-4 * scale;
     EXPECT_LE(off, 2);  // where rounding decides who moves on, costs jump
-    Plan plan;
-    planner.plan(c.start.data(), 1, 2, c.at, &plan);
+    const Plan plan = plan_at(*planner, c.start, 1, 2, c.at);
     EXPECT_EQ(plan.cost, *std::min_element(got.begin(), got.end()));
 
     // whether the best one moves on, and where the next plan begins
@@ -279,12 +282,13 @@ TEST_P(PathPlannerOn, SameBitsAtAnyThreadCountAndNumberOfCandidates) {
   const auto dynamics = fixture::make_dynamics(kStates, kActions, {40}, 0.25);
   for (const Case& c : cases()) {
     const auto task = task_of(c);
-    std::vector<double> first(kCandidates), costs(kCandidates);
-    Plan first_plan, plan;
+    std::vector<double> first;
+    Plan first_plan;
     for (const int nthread : {1, 2, 3, 7}) {
-      RandomShooting planner(task, dynamics, {kHorizon, kCandidates, 3, nthread});
-      planner.costs(c.start.data(), 1, 2, c.at, costs.data());
-      planner.plan(c.start.data(), 1, 2, c.at, &plan);
+      const auto planner = make_planner(task, dynamics, {kHorizon, kCandidates, 3, nthread});
+      const std::vector<double> costs = planner->costs(query_at(c.start, 1, 2, c.at));
+      const Plan plan = plan_at(*planner, c.start, 1, 2, c.at);
+      ASSERT_EQ(costs.size(), std::size_t{kCandidates});
       if (nthread == 1) {
         first = costs;
         first_plan = plan;
@@ -294,8 +298,9 @@ TEST_P(PathPlannerOn, SameBitsAtAnyThreadCountAndNumberOfCandidates) {
       EXPECT_EQ(plan.moved, first_plan.moved);
     }
     for (const int count : {1, 5, 31, 33, 129}) {
-      std::vector<double> some(static_cast<std::size_t>(count));
-      RandomShooting(task, dynamics, {kHorizon, count, 3, 2}).costs(c.start.data(), 1, 2, c.at, some.data());
+      const std::vector<double> some =
+          make_planner(task, dynamics, {kHorizon, count, 3, 2})->costs(query_at(c.start, 1, 2, c.at));
+      ASSERT_EQ(some.size(), static_cast<std::size_t>(count));
       EXPECT_TRUE(std::equal(some.begin(), some.end(), first.begin())) << count;
     }
   }
@@ -304,32 +309,34 @@ TEST_P(PathPlannerOn, SameBitsAtAnyThreadCountAndNumberOfCandidates) {
 TEST_P(PathPlannerOn, BatchesAndLimitsKnowThePath) {
   const auto dynamics = fixture::make_dynamics(kStates, kActions, {40}, 0.25);
   for (const Case& c : cases()) {
-    RandomShooting planner(task_of(c), dynamics, {kHorizon, kCandidates, 3, 2});
+    const auto planner = make_planner(task_of(c), dynamics, {kHorizon, kCandidates, 3, 2});
     constexpr int kCount = 40;  // more than are searched at once
-    std::vector<double> starts, costs(kCount);
-    std::vector<std::uint64_t> episodes(kCount), steps(kCount);
-    std::vector<PathStart> at(kCount, c.at);
-    std::vector<float> actions(kCount * kActions);
-    std::vector<std::int32_t> segments(kCount);
+    std::vector<PlanQuery> queries;
+    std::vector<Plan> plans(kCount);
     for (std::size_t i = 0; i < kCount; ++i) {
-      starts.insert(starts.end(), c.start.begin(), c.start.end());
-      steps[i] = i;
-      at[i].segment = static_cast<int>(i % 4);
-      at[i].origin[0] += 0.01 * static_cast<double>(i);
+      PathStart at = c.at;
+      at.segment = static_cast<int>(i % 4);
+      at.origin[0] += 0.01 * static_cast<double>(i);
+      queries.push_back(query_at(c.start, 0, i, at));
     }
-    planner.plan_batch(starts.data(), episodes.data(), steps.data(), at.data(), kCount, actions.data(),
-                       costs.data(), segments.data());
+    planner->plan_batch(queries.data(), kCount, nullptr, plans.data());
     for (std::size_t i = 0; i < kCount; i += 7) {
-      Plan plan, limited;
-      planner.plan(c.start.data(), 0, i, at[i], &plan);
-      EXPECT_EQ(plan.cost, costs[i]);
-      EXPECT_EQ(plan.segment, segments[i]);
-      PlanLimits limits;
-      limits.at = at[i];
-      planner.plan(c.start.data(), 0, i, limits, &limited);
+      const Plan plan = plan_at(*planner, c.start, 0, i, queries[i].at);
+      EXPECT_EQ(plan.cost, plans[i].cost);
+      EXPECT_EQ(plan.actions, plans[i].actions);
+      EXPECT_EQ(plan.moved, plans[i].moved);
+      EXPECT_EQ(plan.segment, plans[i].segment);
+      // with a deadline that is far away
+      PlanQuery query = queries[i];
+      fixture::set_deadline(&query, std::chrono::hours(1));
+      PlanMemory memory = planner->make_memory();
+      Plan limited;
+      planner->plan(query, &memory, &limited);
+      EXPECT_EQ(limited.candidates_done, kCandidates);
       EXPECT_EQ(limited.cost, plan.cost);
       EXPECT_EQ(limited.moved, plan.moved);
       EXPECT_EQ(limited.segment, plan.segment);
+      EXPECT_EQ(memory.segment, plan.segment);
     }
   }
 }
@@ -338,19 +345,19 @@ TEST_P(PathPlannerOn, BatchesAndLimitsKnowThePath) {
 TEST_P(PathPlannerOn, SwitchesPaths) {
   const auto dynamics = fixture::make_dynamics(kStates, kActions, {40}, 0.25);
   const std::vector<Case> all = cases();
-  RandomShooting planner(task_of(all[0]), dynamics, {kHorizon, kCandidates, 3, 2});
-  std::vector<double> costs(kCandidates), want(kCandidates), before(kCandidates);
-  planner.costs(all[0].start.data(), 0, 0, all[0].at, before.data());
+  const auto planner = make_planner(task_of(all[0]), dynamics, {kHorizon, kCandidates, 3, 2});
+  const std::vector<double> before = planner->costs(query_at(all[0].start, 0, 0, all[0].at));
+  std::vector<double> costs;
   for (const Case& c : all) {
     const auto task = task_of(c);
-    planner.set_task(task);
-    planner.costs(c.start.data(), 0, 0, c.at, costs.data());
-    RandomShooting(task, dynamics, {kHorizon, kCandidates, 3, 1})
-        .costs(c.start.data(), 0, 0, c.at, want.data());
-    EXPECT_EQ(costs, want);
+    planner->set_task(task);
+    costs = planner->costs(query_at(c.start, 0, 0, c.at));
+    EXPECT_EQ(
+        costs,
+        make_planner(task, dynamics, {kHorizon, kCandidates, 3, 1})->costs(query_at(c.start, 0, 0, c.at)));
   }
   EXPECT_NE(costs, before);
-  EXPECT_THROW(planner.set_task(fixture::make_task(kStates + 1, kActions, {})), std::invalid_argument);
+  EXPECT_THROW(planner->set_task(fixture::make_task(kStates + 1, kActions, {})), std::invalid_argument);
 }
 
 }  // namespace

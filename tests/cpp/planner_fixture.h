@@ -3,15 +3,19 @@
 #ifndef MBMF_TESTS_PLANNER_FIXTURE_H_
 #define MBMF_TESTS_PLANNER_FIXTURE_H_
 
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "mbmf/model/dynamics.h"
+#include "mbmf/planning/planner.h"
 #include "mbmf/task/task.h"
 #include "task_fixture.h"
 
@@ -94,6 +98,64 @@ inline std::vector<Preset> presets() {
        {{1, {-0.3, 0.3, true, true}}, {0, {0.7, kInfinity, true, false}}}},
       {"ant", 41, 8, 5, 15000, {linear(38), constant(-0.5), action(0.005 / 22500)}, {{31, {0.3, 1.0}}}},
   };
+}
+
+// A small robot with a model, and a state that it is in.
+struct Robot {
+  std::shared_ptr<const Task> task;
+  std::shared_ptr<const Dynamics> dynamics;
+  std::vector<double> state;
+};
+
+inline Robot make_robot(int nstate = 6, int naction = 2) {
+  const Term ahead{TermKind::kLinear, -1.0, {0}, {}, {}, {0, 0}};
+  return {make_task(nstate, naction, {ahead}), make_dynamics(nstate, naction, {32}, 0.02),
+          std::vector<double>(static_cast<std::size_t>(nstate), 0.1)};
+}
+
+// Every search, with settings that use all that it can do, for a small robot.
+struct SearchCase {
+  const char* name;
+  const char* search;
+  std::int64_t candidates;
+  std::map<std::string, double> settings;
+};
+
+inline std::vector<SearchCase> search_cases() {
+  return {{"random_shooting", "random_shooting", 200, {}},
+          {"warm_start", "random_shooting", 200, {{"warm_start", 1}}},
+          {"cem", "cem", 60, {{"elites", 12}}},
+          {"icem", "icem", 40, {}},
+          {"mppi", "mppi", 150, {{"rounds", 2}, {"smoothing", 0.9}, {"colour", 1}}}};
+}
+
+inline void PrintTo(const SearchCase& search, std::ostream* out) { *out << search.name; }
+
+inline PlannerOptions search_options(const SearchCase& search, int nthread) {
+  return {8, search.candidates, 3, nthread, search.search, search.settings};
+}
+
+// What a plan from a start at a step of an episode is asked; it points at the start.
+inline PlanQuery query_at(const std::vector<double>& start, std::uint64_t episode, std::uint64_t step,
+                          const PathStart& at = {}) {
+  PlanQuery query;
+  query.start = start.data();
+  query.episode = episode;
+  query.step = step;
+  query.at = at;
+  return query;
+}
+
+// That plan, without a memory.
+inline Plan plan_at(Planner& planner, const std::vector<double>& start, std::uint64_t episode,
+                    std::uint64_t step, const PathStart& at = {}) {
+  Plan plan;
+  planner.plan(query_at(start, episode, step, at), nullptr, &plan);
+  return plan;
+}
+
+inline void set_deadline(PlanQuery* query, std::chrono::nanoseconds from_now) {
+  query->deadline = std::chrono::steady_clock::now() + from_now;
 }
 
 }  // namespace mbmf::fixture

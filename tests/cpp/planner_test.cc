@@ -16,8 +16,11 @@
 namespace mbmf {
 namespace {
 
+using fixture::plan_at;
+using fixture::query_at;
+
 // all costs of a plan by plain float64 loops over the sampled actions
-std::vector<double> oracle_costs(const RandomShooting& planner, const Dynamics& dynamics,
+std::vector<double> oracle_costs(Planner& planner, const Dynamics& dynamics,
                                  const std::vector<double>& start) {
   const Task& task = planner.task();
   const int horizon = planner.options().horizon, ns = task.nstate(), na = task.naction();
@@ -98,10 +101,10 @@ TEST_P(PlannerOn, CostsEqualPlainLoops) {
     preset.candidates = std::min<std::int64_t>(preset.candidates, 150);
     const auto task = fixture::make_task(preset.nstate, preset.naction, preset.cost, preset.alive);
     const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, {60}, 0.15);
-    RandomShooting planner(task, dynamics, {preset.horizon, preset.candidates, 11, 1});
-    const std::vector<double> start = middle(preset), want = oracle_costs(planner, *dynamics, start);
-    std::vector<double> got(want.size());
-    planner.costs(start.data(), 2, 3, got.data());
+    const auto planner = make_planner(task, dynamics, {preset.horizon, preset.candidates, 11, 1});
+    const std::vector<double> start = middle(preset), want = oracle_costs(*planner, *dynamics, start);
+    const std::vector<double> got = planner->costs(query_at(start, 2, 3));
+    ASSERT_EQ(got.size(), want.size());
     int off = 0;
     double scale = 0;
     for (const double w : want) scale = std::max(scale, std::fabs(w));
@@ -110,8 +113,7 @@ TEST_P(PlannerOn, CostsEqualPlainLoops) {
       if (std::fabs(got[k] - want[k]) > 1e-4 * std::fmax(std::fabs(want[k]), 0.1 * scale)) ++off;
     }
     EXPECT_LE(off, preset.alive.empty() ? 0 : 1) << preset.name;
-    Plan plan;
-    planner.plan(start.data(), 2, 3, &plan);
+    const Plan plan = plan_at(*planner, start, 2, 3);
     EXPECT_EQ(plan.candidate, std::min_element(want.begin(), want.end()) - want.begin()) << preset.name;
     EXPECT_EQ(plan.cost, got[static_cast<std::size_t>(plan.candidate)]);
   }
@@ -124,9 +126,12 @@ TEST_P(PlannerOn, SomeCandidatesDie) {
   const auto immortal = fixture::make_task(preset.nstate, preset.naction, preset.cost);
   const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, {60}, 0.03);
   const std::vector<double> start = middle(preset);
-  std::vector<double> mortal_costs(500), immortal_costs(500);
-  RandomShooting(task, dynamics, {40, 500, 11, 1}).costs(start.data(), 2, 3, mortal_costs.data());
-  RandomShooting(immortal, dynamics, {40, 500, 11, 1}).costs(start.data(), 2, 3, immortal_costs.data());
+  const PlannerOptions options{40, 500, 11, 1};
+  const std::vector<double> mortal_costs =
+      make_planner(task, dynamics, options)->costs(query_at(start, 2, 3));
+  const std::vector<double> immortal_costs =
+      make_planner(immortal, dynamics, options)->costs(query_at(start, 2, 3));
+  ASSERT_EQ(mortal_costs.size(), 500U);
   int same = 0;
   for (std::size_t k = 0; k < 500; ++k) same += mortal_costs[k] == immortal_costs[k];
   EXPECT_GT(same, 0);
@@ -140,10 +145,9 @@ TEST_P(PlannerOn, SameBitsAtAnyThreadCount) {
     const std::vector<double> start = middle(preset);
     Plan first;
     for (const int nthread : {1, 2, 3, 7}) {
-      RandomShooting planner(task, dynamics, {preset.horizon, 1003, 5, nthread});
+      const auto planner = make_planner(task, dynamics, {preset.horizon, 1003, 5, nthread});
       for (int step = 0; step < 3; ++step) {
-        Plan plan;
-        planner.plan(start.data(), 1, 7, &plan);
+        const Plan plan = plan_at(*planner, start, 1, 7);
         if (nthread == 1 && step == 0) first = plan;
         EXPECT_EQ(plan.candidate, first.candidate);
         EXPECT_EQ(plan.cost, first.cost);
@@ -152,13 +156,11 @@ TEST_P(PlannerOn, SameBitsAtAnyThreadCount) {
       }
     }
     // and other numbers elsewhere
-    Plan other;
-    RandomShooting(task, dynamics, {preset.horizon, 1003, 6, 1}).plan(start.data(), 1, 7, &other);
-    EXPECT_NE(other.actions, first.actions);
-    RandomShooting(task, dynamics, {preset.horizon, 1003, 5, 1}).plan(start.data(), 1, 8, &other);
-    EXPECT_NE(other.actions, first.actions);
-    RandomShooting(task, dynamics, {preset.horizon, 1003, 5, 1}).plan(start.data(), 2, 7, &other);
-    EXPECT_NE(other.actions, first.actions);
+    const auto other = make_planner(task, dynamics, {preset.horizon, 1003, 6, 1});
+    EXPECT_NE(plan_at(*other, start, 1, 7).actions, first.actions);
+    const auto same = make_planner(task, dynamics, {preset.horizon, 1003, 5, 1});
+    EXPECT_NE(plan_at(*same, start, 1, 8).actions, first.actions);
+    EXPECT_NE(plan_at(*same, start, 2, 7).actions, first.actions);
   }
 }
 
@@ -168,11 +170,13 @@ TEST_P(PlannerOn, CostsDoNotDependOnTheNumberOfCandidates) {
     const auto task = fixture::make_task(preset.nstate, preset.naction, preset.cost, preset.alive);
     const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, {64}, 0.15);
     const std::vector<double> start = middle(preset);
-    std::vector<double> all(300);
-    RandomShooting(task, dynamics, {preset.horizon, 300, 5, 1}).costs(start.data(), 0, 0, all.data());
+    const auto costs_of = [&](std::int64_t count, int nthread) {
+      return make_planner(task, dynamics, {preset.horizon, count, 5, nthread})->costs(query_at(start, 0, 0));
+    };
+    const std::vector<double> all = costs_of(300, 1);
     for (const int count : {1, 5, 31, 33, 129, 299}) {
-      std::vector<double> some(static_cast<std::size_t>(count));
-      RandomShooting(task, dynamics, {preset.horizon, count, 5, 2}).costs(start.data(), 0, 0, some.data());
+      const std::vector<double> some = costs_of(count, 2);
+      ASSERT_EQ(some.size(), static_cast<std::size_t>(count));
       EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin())) << count;
     }
   }
@@ -182,25 +186,25 @@ TEST_P(PlannerOn, BatchEqualsOneByOne) {
   const fixture::Preset preset = fixture::presets()[0];
   const auto task = fixture::make_task(preset.nstate, preset.naction, preset.cost);
   const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, {64}, 0.1);
-  RandomShooting planner(task, dynamics, {10, 100, 5, 3});
+  const auto planner = make_planner(task, dynamics, {10, 100, 5, 3});
   constexpr int kCount = 70;
   std::vector<double> states(static_cast<std::size_t>(kCount * preset.nstate));
   for (std::size_t i = 0; i < states.size(); ++i) states[i] = std::cos(static_cast<double>(i));
-  std::vector<std::uint64_t> episodes(kCount), steps(kCount);
+  std::vector<PlanQuery> queries(kCount);
   for (std::size_t i = 0; i < kCount; ++i) {
-    episodes[i] = i / 7;
-    steps[i] = i;
+    queries[i].start = states.data() + i * preset.nstate;
+    queries[i].episode = i / 7;
+    queries[i].step = i;
   }
-  std::vector<float> actions(static_cast<std::size_t>(kCount * preset.naction));
-  std::vector<double> costs(kCount);
-  planner.plan_batch(states.data(), episodes.data(), steps.data(), kCount, actions.data(), costs.data());
+  std::vector<Plan> plans(kCount);
+  planner->plan_batch(queries.data(), kCount, nullptr, plans.data());
   for (std::size_t i = 0; i < kCount; ++i) {
     Plan plan;
-    planner.plan(states.data() + i * preset.nstate, episodes[i], steps[i], &plan);
-    EXPECT_EQ(plan.cost, costs[i]);
-    for (int k = 0; k < preset.naction; ++k) {
-      EXPECT_EQ(plan.actions[static_cast<std::size_t>(k)], actions[i * preset.naction + k]);
-    }
+    planner->plan(queries[i], nullptr, &plan);
+    EXPECT_EQ(plan.cost, plans[i].cost);
+    EXPECT_EQ(plan.actions, plans[i].actions);
+    EXPECT_EQ(plan.states, plans[i].states);
+    EXPECT_EQ(plan.candidate, plans[i].candidate);
   }
 }
 
@@ -211,10 +215,9 @@ TEST_P(PlannerOn, PredictedStatesAreTheModels) {
   for (const std::vector<int>& hidden : {std::vector<int>{}, {64}, {500}, {9, 530}}) {
     for (const Activation activation : {Activation::kRelu, Activation::kTanh}) {
       const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, hidden, 0.1, 1, activation);
-      RandomShooting planner(task, dynamics, {10, 100, 5, 1});
+      const auto planner = make_planner(task, dynamics, {10, 100, 5, 1});
       const std::vector<double> start = middle(preset);
-      Plan plan;
-      planner.plan(start.data(), 0, 0, &plan);
+      const Plan plan = plan_at(*planner, start, 0, 0);
       const std::vector<float> first(start.begin(), start.end());
       std::vector<float> want(plan.states.size());
       dynamics->open_loop(first.data(), plan.actions.data(), 1, 10, want.data(), 1);
@@ -231,7 +234,7 @@ TEST(Planner, ScratchIsSmallAtAnyHorizonAndCandidates) {
     const auto task = fixture::make_task(preset.nstate, preset.naction, preset.cost, preset.alive);
     const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, {500}, 0.01);
     const std::size_t before = allocated_bytes();
-    RandomShooting planner(task, dynamics, {horizon, candidates, 0, 1});
+    const auto planner = make_planner(task, dynamics, {horizon, candidates, 0, 1});
     EXPECT_LT(allocated_bytes() - before, std::size_t{1} << 20);
   }
 }
@@ -240,12 +243,12 @@ TEST(Planner, PlansWithoutAllocatingOrLocking) {
   const fixture::Preset preset = fixture::presets()[0];
   const auto task = fixture::make_task(preset.nstate, preset.naction, preset.cost);
   const auto dynamics = fixture::make_dynamics(preset.nstate, preset.naction, {500}, 0.01);
-  RandomShooting planner(task, dynamics, {preset.horizon, preset.candidates, 0, 2});
+  const auto planner = make_planner(task, dynamics, {preset.horizon, preset.candidates, 0, 2});
   const std::vector<double> start = middle(preset);
   Plan plan;
-  planner.plan(start.data(), 0, 0, &plan);
+  planner->plan(query_at(start, 0, 0), nullptr, &plan);
   const std::size_t before = allocation_count(), locks_before = lock_count();
-  for (std::uint64_t step = 1; step < 20; ++step) planner.plan(start.data(), 0, step, &plan);
+  for (std::uint64_t step = 1; step < 20; ++step) planner->plan(query_at(start, 0, step), nullptr, &plan);
   EXPECT_EQ(allocation_count(), before);
   EXPECT_EQ(lock_count(), locks_before);
   auto* probe = new int(1);  // the counter counts
@@ -265,39 +268,40 @@ TEST(Planner, NonFiniteCandidatesNeverWin) {
   layers[1].weight = {3e38f, 0};
   const Normalization two{{0, 0}, {1, 1}}, one{{0}, {1}};
   const auto dynamics = std::make_shared<Dynamics>(2, 1, layers, Activation::kRelu, two, one, two);
-  RandomShooting planner(task, dynamics, {4, 200, 0, 2});
+  const auto planner = make_planner(task, dynamics, {4, 200, 0, 2});
   const std::vector<double> start = {0, 0};
-  std::vector<double> costs(200);
-  planner.costs(start.data(), 0, 0, costs.data());
+  const std::vector<double> costs = planner->costs(query_at(start, 0, 0));
+  ASSERT_EQ(costs.size(), 200U);
   const auto bad = std::count_if(costs.begin(), costs.end(), [](double c) { return !std::isfinite(c); });
   ASSERT_GT(bad, 0);
   ASSERT_LT(bad, 200);
-  Plan plan;
-  planner.plan(start.data(), 0, 0, &plan);
+  Plan plan = plan_at(*planner, start, 0, 0);
   EXPECT_TRUE(std::isfinite(plan.cost));
 
   // nothing finite is left when the start is huge
   const std::vector<double> huge = {3e38, 3e38};
-  EXPECT_THROW(planner.plan(huge.data(), 0, 0, &plan), Error);
-  planner.plan(start.data(), 0, 0, &plan);  // and the planner is usable afterwards
+  EXPECT_THROW(planner->plan(query_at(huge, 0, 0), nullptr, &plan), Error);
+  EXPECT_FALSE(planner->try_plan(query_at(huge, 0, 0), nullptr, &plan));
+  planner->plan(query_at(start, 0, 0), nullptr, &plan);  // and the planner is usable afterwards
 }
 
 TEST(Planner, RefusesBadInput) {
   const auto task = fixture::make_task(3, 1, {{TermKind::kConstant, 1, {}, {}, {}, {0, 0}}});
   const auto dynamics = fixture::make_dynamics(3, 1, {4});
   auto make = [&](int horizon, std::int64_t candidates) {
-    RandomShooting(task, dynamics, {horizon, candidates, 0, 1});
+    make_planner(task, dynamics, {horizon, candidates, 0, 1});
   };
   EXPECT_THROW(make(0, 10), std::invalid_argument);
   EXPECT_THROW(make(10001, 10), std::invalid_argument);
   EXPECT_THROW(make(1, 0), std::invalid_argument);
   EXPECT_THROW(make(1, std::int64_t{1} << 40), std::invalid_argument);
-  EXPECT_THROW(RandomShooting(task, fixture::make_dynamics(4, 1, {4}), {}), std::invalid_argument);
-  RandomShooting planner(task, dynamics, {2, 10, 0, 1});
+  EXPECT_THROW(make_planner(task, fixture::make_dynamics(4, 1, {4}), PlannerOptions{}),
+               std::invalid_argument);
+  const auto planner = make_planner(task, dynamics, {2, 10, 0, 1});
   Plan plan;
   for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity(), 1e300}) {
     const std::vector<double> state = {0, bad, 0};
-    EXPECT_THROW(planner.plan(state.data(), 0, 0, &plan), std::invalid_argument);
+    EXPECT_THROW(planner->plan(query_at(state, 0, 0), nullptr, &plan), std::invalid_argument);
   }
 }
 

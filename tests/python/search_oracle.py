@@ -254,18 +254,22 @@ class Search:
     def nobody(self) -> Floats:
         return np.zeros((0, self.horizon, self.naction))
 
+    def best_round(self, rounds: list[Round]) -> Round:
+        """The round with the cheapest candidate of all, the first of equals."""
+        return min((r for r in rounds if len(r.elites)), key=lambda r: float(r.elite_costs[0]))
+
     def finish(
         self, costs: Costs, step: int, execute: str, mean: Floats, variance: Floats, rounds: list[Round]
     ) -> Plan:
-        """The best of the last pool, which is the first of its elites, or the mean, rolled once more."""
+        """The best candidate, which is the first of its round's elites, or the mean, rolled once more."""
         if execute not in ("best", "mean"):
             raise ValueError("execute is best or mean")
         if rounds and not len(rounds[-1].elites):
             raise ValueError("no candidate has a finite cost")
         if execute == "best" and rounds:
-            last = rounds[-1]
-            actions, cost = last.elites[0], float(last.elite_costs[0])
-            candidate = int(last.elite_positions[0])
+            best = self.best_round(rounds)
+            actions, cost = best.elites[0], float(best.elite_costs[0])
+            candidate = int(best.elite_positions[0]) if best is rounds[-1] else KEPT
         else:
             actions, cost, candidate = mean, float(costs(mean[None])[0]), KEPT
         memory = Memory(step, mean, self.nobody(), actions[0])
@@ -374,6 +378,10 @@ class ICEM(Search):
 
     def __post_init__(self) -> None:
         self.nkeep = math.floor(self.keep * self.elites + 1e-9)
+
+    def best_round(self, rounds: list[Round]) -> Round:
+        """The last one, whose pool has what was kept of the others."""
+        return rounds[-1]
 
     def sizes(self) -> list[int]:
         """Fresh candidates of each round."""

@@ -19,6 +19,7 @@ from mbmf import _core
 from mbmf.cli import main as cli
 from mbmf.control.bundle import SUMS, load_bundle, save_bundle
 from mbmf.errors import DataError
+from mbmf.tasks.searches import search_kinds
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward", "swimmer_trajfollow"]
 
@@ -48,21 +49,27 @@ def seal(folder: Path) -> None:
     (folder / SUMS).write_text("".join(sums))
 
 
+@pytest.mark.parametrize("search", list(search_kinds()))
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_same_plans_bit_for_bit(name: str, tmp_path: Path) -> None:
+def test_the_same_plans_bit_for_bit(name: str, search: str, tmp_path: Path) -> None:
     task = mbmf.load_task(name)
     model = trained(task, (20, 10), "tanh" if name == "ant_forward" else "relu")
-    save_bundle(tmp_path / "out", task, model, horizon=6, candidates=200, seed=11)
+    settings = {} if search == "random_shooting" else {"std": 0.4, "execute": "best"}
+    size: dict[str, Any] = {"search": search, "horizon": 6, "candidates": 200, "settings": settings}
+    save_bundle(tmp_path / "out", task, model, seed=11, **size)
     bundle = load_bundle(tmp_path / "out")
-    assert (bundle.horizon, bundle.candidates, bundle.seed) == (6, 200, 11)
+    assert (bundle.search, bundle.horizon, bundle.candidates, bundle.seed) == (search, 6, 200, 11)
     assert bundle.period == task.dt
     assert bundle.task.name == name
-    ours = mbmf.RandomShooting(task, model, horizon=6, candidates=200, seed=11)
-    theirs = _core.RandomShooting(bundle.task, bundle.dynamics, 6, 200, 11, 1)
+    ours = mbmf.make_planner(task, model, seed=11, **size)
+    theirs = _core.Planner(
+        bundle.task, bundle.dynamics, bundle.search, 6, 200, bundle.seed, 1, bundle.settings
+    )
+    memories = ours.make_memory(), theirs.make_memory()
     states = mbmf.Simulator(task, nsim=8, nthread=1, seed=3).states
     for step, state in enumerate(states):
-        want = ours.plan(state, 0, step, segment=step)
-        got = theirs.plan_within(state, 0, step, segment=step)
+        want = ours.plan(state, 0, step, segment=step, memory=memories[0])
+        got = theirs.plan(state, 0, step, segment=step, memory=memories[1])
         assert got[:2] == (want.candidate, want.cost)
         assert got[2].tobytes() == want.actions.tobytes()
         assert got[3].tobytes() == want.states.tobytes()
@@ -192,7 +199,7 @@ WRONG = [
     (lambda folder: (folder / SUMS).write_text(f"{'0' * 64}  ../../x\n"), "in line 1"),
     (lambda folder: (folder / SUMS).write_text(""), "must list bundle.json, got none"),
     (edit("format", "other"), 'bundle.json.format must be "mbmf-export", got "other"'),
-    (edit("format_version", 2), "bundle.json.format_version must be a whole number from 1 to 1, got 2"),
+    (edit("format_version", 1), "format_version must be 2 .export the run again with this release"),
     (edit("versions.mujoco", "3.9.9"), 'mujoco must be 4.0.0 as loaded here .* got "3.9.9"'),
     (edit("planner.candidates", 0), "candidates must be a whole number from 1 to 100000000, got 0"),
     (edit("planner.seed", -1), "seed must be a whole number of 64 bits, got -1"),
@@ -232,8 +239,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     args = ["export", f"--runs_dir={tmp_path / 'runs'}", "--run_num=3"]
     for _ in range(2):  # the second replaces the first
         assert cli.main([*args, f"--out={tmp_path / 'out'}"]) == 0
-    assert "swimmer_forward of run_3, iteration 2, 5000 candidates of 20 steps every 0.15 s" in (
-        capsys.readouterr().out
+    assert (
+        "swimmer_forward of run_3, iteration 2, random_shooting with 5000 candidates of 20 steps every 0.15 s"
+        in (capsys.readouterr().out)
     )
     assert load_bundle(tmp_path / "out").seed == 4
     (tmp_path / "mine").mkdir()

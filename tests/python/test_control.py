@@ -124,7 +124,7 @@ def test_observations_come_along() -> None:
         (["--run_num=7"], "run_7/config.yaml: run must exist, got none"),
         (["--run_num=-1"], "--run_num must be at least 0, got -1"),
         (["--iteration=9"], "the model of iteration 9 must exist, got none"),
-        (["--candidates=0"], "candidates must be at least 1, got 0"),
+        (["--candidates=0"], "--candidates must be an integer from 1 to 100000000, got 0"),
         (["--priority=100"], "priority must be from 0 to 99, got 100"),
         (["--mode=fitted", "--share=2"], "share must be between 0 and 1, got 2"),
         (["--phase=1"], "phase must be at least 0 and below the period"),

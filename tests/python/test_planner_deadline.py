@@ -105,24 +105,23 @@ def test_states_may_be_left_out() -> None:
 def test_bad_limits() -> None:
     task = mbmf.load_task("swimmer_forward")
     planner = mbmf.RandomShooting(task, make_model(task), horizon=6, candidates=40)
-    simulated = mbmf.RandomShooting(task, mbmf.SimulatorModel(task), horizon=2, candidates=2, nthread=1)
-    state, row = start_state(task), mbmf.Simulator(task).get_state()[0]
-    warm = np.zeros((6, 2), np.float32)
+    state = start_state(task)
     table: list[tuple[Any, str]] = [
         (lambda: planner.plan(state, deadline=-1), "deadline must be from 0 to 1e[+]06, got -1"),
         (lambda: planner.plan(state, deadline=float("nan")), "deadline must be from 0 to 1e[+]06, got nan"),
         (lambda: planner.plan(state, deadline="soon"), "deadline must be a number, got 'soon'"),  # type: ignore[arg-type]
         (lambda: planner.plan(state, candidates=41), "candidates must be from 1 to 40, got 41"),
         (lambda: planner.plan(state, candidates=0), "candidates must be from 1 to 40, got 0"),
-        (lambda: simulated.plan(row, deadline=1), "deadline and candidates must be None with a planner"),
-        (
-            lambda: mbmf.RandomShooting(task, mbmf.SimulatorModel(task), warm_start=True),
-            "warm_start must be False with a planner through the simulator",
-        ),
-        (lambda: planner.core.plan_within(state, 0, 0, warm=warm[:5]), r"warm must be .* shape \(6, 2\)"),
-        (lambda: planner.core.plan_within(state, 0, 0, warm=warm + 2), r"warm must be actions in \[-1, 1\]"),
-        (lambda: simulated.core.plan_within(row, 0, 0), "limits must not be given to a planner through"),
     ]
     for call, message in table:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_a_deadline_through_the_simulator() -> None:
+    task = mbmf.load_task("swimmer_forward")
+    planner = mbmf.RandomShooting(task, mbmf.SimulatorModel(task), horizon=3, candidates=4000, nthread=2)
+    row = mbmf.Simulator(task).get_state()[0]
+    plan = planner.plan(row, 0, 0, deadline=0.05)
+    assert 0 < plan.candidates_done < 4000
+    assert same(plan, planner.plan(row, 0, 0, candidates=plan.candidates_done))

@@ -1,6 +1,7 @@
 #include "mbmf/base/thread_pool.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include "base/pause.h"
 #include "mbmf/base/error.h"
@@ -29,12 +30,17 @@ int resolve_nthread(int nthread) {
 }
 
 ThreadPool::ThreadPool(int nthread)
-    : nthread_(resolve_nthread(nthread)), slots_(static_cast<std::size_t>(nthread_)) {
+    : nthread_(resolve_nthread(nthread)), slots_(static_cast<std::size_t>(nthread_)), process_(getpid()) {
   workers_.reserve(static_cast<std::size_t>(nthread_ - 1));
   for (int i = 1; i < nthread_; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
 ThreadPool::~ThreadPool() {
+  if (getpid() != process_) {
+    // in a forked child the workers do not exist: what is left of them is neither joined nor freed
+    static_cast<void>(new std::vector<std::thread>(std::move(workers_)));
+    return;
+  }
   stop_.store(true, std::memory_order_relaxed);
   state_.fetch_add(1u << kSlotBits);
   state_.notify_all();
@@ -79,6 +85,8 @@ void ThreadPool::wait(int slot) const {
 
 void ThreadPool::run(std::int64_t count, Function function, const void* context) {
   if (count <= 0) return;
+  if (getpid() != process_)
+    throw Error("threads must be used in the process that made them, got a call after a fork");
   if (workers_.empty() || count == 1) {
     for (std::int64_t item = 0; item < count; ++item) function(context, item, 0);
     return;

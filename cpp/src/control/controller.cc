@@ -33,7 +33,7 @@ struct StateMessage {
 struct Controller::Impl {
   std::shared_ptr<const Task> task;
   ControllerOptions options;
-  RandomShooting planner;
+  std::unique_ptr<Planner> planner;
   const int naction, nstate, horizon;
   const nanoseconds period;
   double shortest = 0;  // seconds
@@ -48,9 +48,10 @@ struct Controller::Impl {
   std::vector<double> from;      // what is planned from
   std::vector<float> under_way;  // (kMaxInFlight, naction)
   Plan plan;
-  std::vector<float> last, warm;  // (horizon, naction) of the last plan that was sent
-  std::int64_t last_tick = -1;    // from which it acts; -1: there is none
-  std::vector<float> sent;        // (2 * kMaxInFlight, naction) by tick
+  PlanMemory memory, kept;      // of the plan that is made, of the last one that was sent
+  std::vector<float> last;      // (horizon, naction) of the last plan that was sent
+  std::int64_t last_tick = -1;  // from which it acts; -1: there is none
+  std::vector<float> sent;      // (2 * kMaxInFlight, naction) by tick
   std::vector<std::int64_t> sent_tick;
   std::int64_t newest_tick = -1;
   LatestValue<std::shared_ptr<const PlannerPath>> paths{nullptr};
@@ -71,7 +72,7 @@ struct Controller::Impl {
        const PlannerOptions& planner_options, ControllerOptions options_in)
       : task(std::move(task_in)),
         options(resolve_options(std::move(options_in), *task)),
-        planner(task, std::move(dynamics), planner_options),
+        planner(make_planner(task, dynamics, planner_options)),
         naction(task->naction()),
         nstate(task->nstate()),
         horizon(planner_options.horizon),
@@ -81,13 +82,14 @@ struct Controller::Impl {
         measured{std::vector<double>(static_cast<std::size_t>(nstate)), {}},
         from(static_cast<std::size_t>(nstate)),
         under_way(static_cast<std::size_t>(kMaxInFlight * naction)),
+        memory(planner->make_memory()),
+        kept(planner->make_memory()),
         last(static_cast<std::size_t>(horizon * naction)),
-        warm(last.size()),
         sent(static_cast<std::size_t>(2 * kMaxInFlight * naction)),
         sent_tick(2 * kMaxInFlight, -1) {
     plan.actions.reserve(last.size());
     const std::vector<double> state = nominal_state(*task);
-    shortest = options.phase + options.margin + planner.shortest_plan(state.data());
+    shortest = options.phase + options.margin + planner->shortest_plan(state.data());
     if (shortest > options.period) {
       throw_invalid("period must be at least ", shortest, " s on this machine (phase ", options.phase,
                     ", margin ", options.margin, ", and what the fewest candidates take), got ",
@@ -95,17 +97,20 @@ struct Controller::Impl {
     }
     log = std::make_unique<StepLog>(options.history);
     if (options.mode == PlanMode::kFitted) {
-      PlanLimits limits;
-      limits.candidates = std::min<std::int64_t>(planner.options().candidates, 256);
-      limits.predict = false;
-      for (int i = 0; i < 3; ++i) timed_plan(state.data(), 0, limits);
+      PlanQuery query;
+      query.candidates = std::min<std::int64_t>(planner->most_candidates(), 256);
+      query.predict = false;
+      for (int i = 0; i < 3; ++i) timed_plan(state.data(), query);
     }
   }
 
   // plans, and keeps the rate; false if no candidate has a finite cost
-  bool timed_plan(const double* state, std::uint64_t step, const PlanLimits& limits) {
+  bool timed_plan(const double* state, PlanQuery query) {
     const TimePoint begin = steady_clock::now();
-    if (!planner.try_plan(state, options.episode, step, limits, &plan)) return false;
+    query.start = state;
+    query.episode = options.episode;
+    memory = kept;  // same sizes: no allocation
+    if (!planner->try_plan(query, &memory, &plan)) return false;
     const double seconds = std::chrono::duration<double>(steady_clock::now() - begin).count();
     const double now = static_cast<double>(plan.candidates_done) / std::max(seconds, 1e-9);
     rate = rate == 0 ? now : rate + (now - rate) / 8;
@@ -149,7 +154,7 @@ struct Controller::Impl {
       const std::int64_t at = tick_at(measured.when + i * dt + dt / 2 - to_ns(options.actuation_delay));
       sent_at(at, under_way.data() + i * naction);
     }
-    if (count > 0) planner.roll_forward(from.data(), under_way.data(), static_cast<int>(count), from.data());
+    if (count > 0) planner->roll_forward(from.data(), under_way.data(), static_cast<int>(count), from.data());
   }
 
   // the action that acts at a tick: the last one sent for it or before it
@@ -179,24 +184,20 @@ struct Controller::Impl {
     on_path = true;
   }
 
-  PlanLimits limits_at(std::int64_t tick) {
-    PlanLimits limits;
-    limits.predict = false;
-    limits.at = path_start;
-    limits.path = path;
-    if (options.mode == PlanMode::kAnytime) limits.deadline = tick_time(tick) - to_ns(options.margin);
+  PlanQuery query_at(std::int64_t tick) {
+    PlanQuery query;
+    query.step = static_cast<std::uint64_t>(tick);
+    query.predict = false;
+    query.at = path_start;
+    query.path = path;
+    if (options.mode == PlanMode::kAnytime) query.deadline = tick_time(tick) - to_ns(options.margin);
     if (options.mode == PlanMode::kFitted) {
-      limits.candidates = std::clamp(static_cast<std::int64_t>(options.share * options.period * rate),
-                                     std::int64_t{1}, planner.options().candidates);
+      query.candidates = std::clamp(static_cast<std::int64_t>(options.share * options.period * rate),
+                                    std::int64_t{1}, planner->most_candidates());
     }
-    if (options.warm_start && last_tick >= 0 && tick > last_tick && tick - last_tick < horizon) {
-      shift_plan(last.data(), horizon, naction, warm.data());
-      for (std::int64_t t = last_tick + 1; t < tick; ++t) {
-        shift_plan(warm.data(), horizon, naction, warm.data());
-      }
-      limits.warm = warm.data();
-    }
-    return limits;
+    // what is older than a plan is long says nothing
+    kept.filled = last_tick >= 0 && tick > last_tick && tick - last_tick < horizon;
+    return query;
   }
 
   void send(std::int64_t tick, StepKind kind, Fault fault, const float* action) {
@@ -232,8 +233,7 @@ struct Controller::Impl {
       record.segment = path_start.segment;
       roll_forward(tick + 1);
       // rolled forward a state may end beyond float32
-      if (usable(from) &&
-          timed_plan(from.data(), static_cast<std::uint64_t>(tick + 1), limits_at(tick + 1))) {
+      if (usable(from) && timed_plan(from.data(), query_at(tick + 1))) {
         record.candidates = plan.candidates_done;
       } else {
         record.fault = Fault::kNoPlan;
@@ -245,6 +245,7 @@ struct Controller::Impl {
     if (record.fault == Fault::kNone) {
       std::copy(plan.actions.begin(), plan.actions.end(), last.begin());
       last_tick = tick + 1;
+      std::swap(kept, memory);
       path_start.segment = plan.segment;
       record.kind = StepKind::kPlanned;
       send(tick + 1, record.kind, record.fault, last.data());
@@ -283,7 +284,7 @@ Controller::~Controller() { stop(); }
 
 const Task& Controller::task() const { return *impl_->task; }
 const ControllerOptions& Controller::options() const { return impl_->options; }
-const PlannerOptions& Controller::planner_options() const { return impl_->planner.options(); }
+const PlannerOptions& Controller::planner_options() const { return impl_->planner->options(); }
 double Controller::shortest_period() const { return impl_->shortest; }
 bool Controller::running() const { return impl_->active.load(); }
 const std::vector<std::string>& Controller::notes() const { return impl_->refused; }
@@ -300,7 +301,7 @@ void Controller::start(TimePoint first) {
   m.settled.store(0);
   m.thread = std::thread([&m] { m.loop(); });
   m.active.store(true);
-  std::vector<std::thread::native_handle_type> threads = m.planner.thread_handles();
+  std::vector<std::thread::native_handle_type> threads = m.planner->thread_handles();
   threads.push_back(m.thread.native_handle());
   m.refused = apply_settings(m.options.thread, threads);
   m.settled.store(1);

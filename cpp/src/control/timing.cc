@@ -46,8 +46,8 @@ std::vector<std::string> measure_wakes(std::int64_t count, double period, double
   return refused;
 }
 
-DeadlineTimes measure_deadlines(RandomShooting& planner, const double* state,
-                                const std::vector<double>& seconds, const ThreadSettings& settings) {
+DeadlineTimes measure_deadlines(Planner& planner, const double* state, const std::vector<double>& seconds,
+                                const ThreadSettings& settings) {
   for (std::size_t i = 0; i < seconds.size(); ++i) {
     if (!(seconds[i] >= 0 && seconds[i] <= 3600)) {
       throw_invalid("seconds must be in [0, 3600], got ", seconds[i], " at entry ", i);
@@ -61,14 +61,17 @@ DeadlineTimes measure_deadlines(RandomShooting& planner, const double* state,
   std::atomic<int> settled{0};
   std::thread thread([&] {
     settled.wait(0);
-    PlanLimits limits;
-    limits.predict = false;
+    PlanQuery query;
+    query.start = state;
+    query.predict = false;
+    PlanMemory memory = planner.make_memory();
     Plan plan;
     try {
       for (std::size_t i = 0; i < seconds.size(); ++i) {
-        limits.deadline = steady_clock::now() + to_ns(seconds[i]);
-        planner.plan(state, 0, i, limits, &plan);
-        times.late_ns.push_back((steady_clock::now() - limits.deadline).count());
+        query.step = i;
+        query.deadline = steady_clock::now() + to_ns(seconds[i]);
+        planner.plan(query, &memory, &plan);
+        times.late_ns.push_back((steady_clock::now() - query.deadline).count());
         times.candidates.push_back(plan.candidates_done);
         // a control loop waits too; Linux stops real-time threads that never do for 50 ms a second
         std::this_thread::sleep_for(to_ns(0.1 * seconds[i]));

@@ -130,7 +130,9 @@ Bundle read_bundle(const std::map<std::string, std::string>& files) {
   field.only(
       {"format", "format_version", "versions", "source", "files", "task", "dynamics", "planner", "control"});
   if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");
-  field["format_version"].integer(1, 1);
+  if (field["format_version"].integer(0, 1'000'000) != 2) {
+    field["format_version"].fail("2 (export the run again with this release: mbmf export)");
+  }
 
   Bundle bundle;
   field["versions"].only({"mbmf", "mujoco"});
@@ -157,7 +159,11 @@ Bundle read_bundle(const std::map<std::string, std::string>& files) {
   bundle.dynamics = load_dynamics(field["dynamics"], TensorReader(files.at(kDynamics), kDynamics),
                                   bundle.task->nstate(), bundle.task->naction());
   const JsonField planner = field["planner"], control = field["control"];
-  planner.only({"horizon", "candidates", "seed"});
+  planner.only({"search", "horizon", "candidates", "seed", "settings"});
+  bundle.planner.search = planner["search"].text();
+  for (const auto& [name, value] : planner["settings"].members()) {
+    bundle.planner.settings[name] = value.number();
+  }
   bundle.planner.horizon = static_cast<int>(planner["horizon"].integer(1, 10'000));
   bundle.planner.candidates = planner["candidates"].integer(1, 100'000'000);
   bundle.planner.seed = planner["seed"].natural();

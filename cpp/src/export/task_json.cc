@@ -41,7 +41,9 @@ std::vector<Term> terms(const JsonField& field) {
     item.only({"kind", "weight", "index", "target", "target_index", "bounds"});
     Term term;
     term.kind = static_cast<TermKind>(item["kind"].one_of(
-        {"constant", "linear", "quadratic", "absolute", "distance", "outside", "action"}));
+#define MBMF_TERM_NAME(kind) term_kinds::kind::kName,
+        {MBMF_TERM_KINDS(MBMF_TERM_NAME)}));
+#undef MBMF_TERM_NAME
     term.weight = item["weight"].number();
     term.index = item["index"].indices();
     term.target = item["target"].numbers();

@@ -14,6 +14,8 @@
 
 #include <cstdint>
 
+#include "mbmf/planning/proposal.h"
+
 namespace mbmf::kernel {
 
 // Groups that `rows` rows are cut into, at most `block` each, sizes differing by at most one.
@@ -29,6 +31,16 @@ struct PackedLayer {
   const float* bias;    // (rows)
 };
 
+// A layer for a few inputs at a time, where the vectors run along the rows: weights [column][row], rows
+// padded with zeros to a multiple of kRowPad; 64-byte aligned.
+inline constexpr int kRowPad = 16;
+struct RowLayer {
+  int rows;  // padded
+  int cols;
+  const float* weight;
+  const float* bias;  // (rows)
+};
+
 struct Net {
   int nlayer;                // at least 1; the last is linear
   const PackedLayer* layer;  // (nlayer)
@@ -36,6 +48,7 @@ struct Net {
   const int* last_row;       // (last->rows) which state each of them is
   int tanh;                  // activation: 0 ReLU, 1 tanh
   int widest;                // rows of the widest hidden layer
+  const RowLayer* row;       // (nlayer) the same layers for a few candidates, or null
 };
 
 struct Term {
@@ -81,23 +94,11 @@ struct Rollout {
   const float* state;  // (nstate) where all candidates start
   const float*
       first_base;  // (rows of layer 0) its bias plus the state's part: the same for all candidates at t = 0
-  std::uint32_t key[2];
-  std::uint32_t step[2];
-  std::uint32_t first;  // candidates first .. first + count - 1
-  int count;            // at most `group` of the table
-  const float* warm;    // (horizon, naction) the actions of candidate 0 in place of random ones, or null
-  float* cost;          // (count) out
-  std::int32_t* moved;  // (count) out, or null: whether a candidate has moved on from its segment
-};
-
-// A layer for one input at a time, where the vectors run along the rows: weights [column][row], rows padded
-// with zeros to a multiple of kRowPad; 64-byte aligned.
-inline constexpr int kRowPad = 16;
-struct RowLayer {
-  int rows;  // padded
-  int cols;
-  const float* weight;
-  const float* bias;  // (rows)
+  const float* actions;  // (horizon * naction) rows of `stride` floats, a candidate in each column
+  int stride;            // a multiple of `tile`; columns up to a multiple of half a tile hold numbers
+  int count;             // candidates, at most `group` of the table
+  float* cost;           // (count) out
+  std::int32_t* moved;   // (count) out, or null: whether a candidate has moved on from its segment
 };
 
 struct Table {
@@ -116,9 +117,10 @@ struct Table {
                     int horizon, float* out, float* scratch);
   // plain MLP: n <= tile inputs (n, ninput) -> out (n, noutput)
   void (*forward)(const Net* net, const float* in, int n, float* out, float* scratch);
-  // actions of candidates first .. first + n - 1 (n <= tile): out (n, horizon, naction)
-  void (*sample)(const std::uint32_t* key, const std::uint32_t* step, std::uint32_t first, int n, int horizon,
-                 int naction, float* out);
+  // actions of candidates first .. first + n - 1 (n <= group; of proposal->positions where there are some),
+  // as Rollout reads them; scratch: horizon * tile
+  void (*propose)(const Proposal* proposal, std::int64_t first, int n, float* actions, int stride,
+                  float* scratch);
   // one input through layers with tanh between them: out[i] (rows of layer i, 64-byte aligned) gets what
   // layer i gives, the last one without tanh
   void (*policy)(const RowLayer* layer, int nlayer, const float* in, float* const* out);

@@ -4,6 +4,7 @@
 #define MBMF_KERNEL_BODY_H_
 
 #include "kernel/kernel_policy.h"
+#include "kernel/kernel_proposal.h"
 #include "kernel/kernel_rollout.h"
 
 namespace {
@@ -32,13 +33,13 @@ void rollout(const Rollout* work, float* scratch) {
   Scratch s;
   lay_out(work->net, work->nstate + work->naction, scratch, &s);
   if (work->nalive > 0) {
-    roll(*work, work->first, work->count, s);
+    roll(*work, 0, work->count, s);
     return;
   }
   // nobody leaves: tile by tile, whose state then stays in L1
   for (int done = 0; done < work->count; done += kTile) {
     const int count = work->count - done < kTile ? work->count - done : kTile;
-    roll(*work, work->first + static_cast<std::uint32_t>(done), count, s);
+    roll(*work, done, count, s);
   }
 }
 
@@ -84,25 +85,6 @@ void forward(const Net* net, const float* in, int n, float* out, float* scratch)
   }
 }
 
-void sample(const std::uint32_t* key, const std::uint32_t* step, std::uint32_t first, int n, int horizon,
-            int naction, float* out) {
-  alignas(64) std::uint32_t id[kTile];
-  for (int lane = 0; lane < kTile; ++lane) id[lane] = first + static_cast<std::uint32_t>(lane);
-  constexpr int kActions = 16;  // action dimensions drawn at a time
-  alignas(64) float rows[kActions * kTile];
-  const int draws = horizon * naction;
-  // (time, action) is one running index, so a long one is drawn in pieces as if each draw were a time of its
-  // own
-  for (int begin = 0; begin < draws; begin += kActions) {
-    const int count = draws - begin < kActions ? draws - begin : kActions;
-    for (int i = 0; i < count; ++i) sample_tile(key, step, id, n, begin + i, 1, rows + i * kTile);
-    for (int lane = 0; lane < n; ++lane) {
-      for (int i = 0; i < count; ++i)
-        out[static_cast<std::int64_t>(lane) * draws + begin + i] = rows[i * kTile + lane];
-    }
-  }
-}
-
 void tanh_rows(float* x, int n) {
   for (int i = 0; i < n; i += kLanes) store(x + i, tanh_vec(load(x + i)));
 }
@@ -125,7 +107,7 @@ double peak(std::int64_t iterations) {
 }
 
 constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,   kRowBlock, kGroup, scratch_size, layer_base, rollout,
-                          open_loop,        forward, sample,    policy, follow,       tanh_rows,  peak};
+                          open_loop,        forward, propose,   policy, follow,       tanh_rows,  peak};
 
 }  // namespace
 

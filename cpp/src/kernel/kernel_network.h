@@ -1,12 +1,13 @@
 // A tile of inputs through a network: candidates in the lanes, accumulators in registers.
 //
-// Where at most one vector of candidates is left, the kernels run on the first vector alone (V = 1). A lane's
-// arithmetic is the same whatever the tile, so a candidate's cost never depends on its neighbours.
+// Where at most one vector of candidates is left, the kernels run on the first vector alone (V = 1); a few
+// that fill less than half a vector go through the network one layer's rows at a time (kernel_few.h). A
+// lane's arithmetic is the same whatever the way, so a candidate's cost never depends on its neighbours.
 
 #ifndef MBMF_KERNEL_NETWORK_H_
 #define MBMF_KERNEL_NETWORK_H_
 
-#include "kernel/kernel_math.h"
+#include "kernel/kernel_few.h"
 
 namespace {
 
@@ -137,6 +138,7 @@ struct Scratch {
   float* output;       // (noutput) rows
   float* block;        // kHiddenRows rows of the last hidden layer
   float* full[2];      // (widest) rows each, for nets of several hidden layers
+  float* few[2];       // (kFew, few_width) each
   float* cost;         // (kGroup)
   std::uint32_t* id;   // (kGroup)
   std::int32_t* gone;  // (kGroup)
@@ -160,6 +162,9 @@ std::int64_t lay_out(const Net* net, int ninput, float* base, Scratch* s) {
   s->block = take(static_cast<std::int64_t>(kHiddenRows) * kTile);
   s->full[0] = take(full);
   s->full[1] = take(full);
+  const std::int64_t few = net != nullptr && net->row != nullptr ? std::int64_t{kFew} * few_width(*net) : 0;
+  s->few[0] = take(few);
+  s->few[1] = take(few);
   s->cost = take(kGroup);
   s->id = reinterpret_cast<std::uint32_t*>(take(kGroup));
   s->gone = reinterpret_cast<std::int32_t*>(take(kGroup));
@@ -208,16 +213,43 @@ void evaluate_as(const Net& net, const PackedLayer& last, const float* x, const 
   }
 }
 
+// what few_forward gives for lanes [first, first + n) of a tile, into the rows of s.output
+void evaluate_few(const Net& net, const PackedLayer& last, const float* x, int first, int n,
+                  const Scratch& s) {
+  const int width = few_width(net), ninput = net.layer[0].cols;
+  for (int done = 0; done < n; done += kFew) {
+    const int lanes = n - done < kFew ? n - done : kFew;
+    for (int lane = 0; lane < kFew; ++lane) {
+      const float* from = x + first + done + (lane < lanes ? lane : 0);
+      for (int i = 0; i < ninput; ++i) s.few[0][lane * width + i] = from[i * kTile];
+    }
+    const float* out = few_forward(net, lanes, width, s.few[0], s.few[1]);
+    for (int row = 0; row < last.rows; ++row) {
+      const int from = &last == net.last ? net.last_row[row] : row;
+      for (int lane = 0; lane < lanes; ++lane) {
+        s.output[row * kTile + first + done + lane] = out[lane * width + from];
+      }
+    }
+  }
+}
+
 // `lanes` candidates of a tile through the net
 void evaluate(const Net& net, const PackedLayer& last, const float* x, int lanes, const float* base, int skip,
               const Scratch& s) {
   if (net.nlayer == 1) base = nullptr;
   if (base == nullptr) skip = 0;
+  int vectors = (lanes + kLanes - 1) / kLanes;
+  const int rest = lanes - (vectors - 1) * kLanes;
+  if (net.row != nullptr && 2 * rest <= kLanes) {
+    --vectors;
+    evaluate_few(net, last, x, vectors * kLanes, rest, s);
+    if (vectors == 0) return;
+  }
   if (net.tanh) {
-    if (lanes > kLanes) return evaluate_as<2, true>(net, last, x, base, skip, s);
+    if (vectors == 2) return evaluate_as<2, true>(net, last, x, base, skip, s);
     return evaluate_as<1, true>(net, last, x, base, skip, s);
   }
-  if (lanes > kLanes) return evaluate_as<2, false>(net, last, x, base, skip, s);
+  if (vectors == 2) return evaluate_as<2, false>(net, last, x, base, skip, s);
   return evaluate_as<1, false>(net, last, x, base, skip, s);
 }
 

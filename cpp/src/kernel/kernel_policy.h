@@ -9,13 +9,9 @@
 #ifndef MBMF_KERNEL_POLICY_H_
 #define MBMF_KERNEL_POLICY_H_
 
-#include "kernel/kernel_math.h"
+#include "kernel/kernel_few.h"
 
 namespace {
-
-using mbmf::kernel::RowLayer;
-
-enum class Activate { kNone, kRelu, kTanh };
 
 // V vectors of rows from `row` on, C columns at a time
 template <int V, int C, Activate kActivate>

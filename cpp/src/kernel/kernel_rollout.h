@@ -1,9 +1,10 @@
-// Candidates from their random actions to their costs: Philox, the points' costs, and the rollouts of tiles.
+// Candidates from their actions to their costs: the points' costs, and the rollouts of tiles.
 
 #ifndef MBMF_KERNEL_ROLLOUT_H_
 #define MBMF_KERNEL_ROLLOUT_H_
 
 #include "kernel/kernel_path.h"
+#include "mbmf/task/term_kinds.h"
 
 namespace {
 
@@ -11,101 +12,42 @@ using mbmf::kernel::Bound;
 using mbmf::kernel::Rollout;
 using mbmf::kernel::Term;
 
-// one Philox4x32-10 block per lane, in place (random.cc says it in scalars)
-inline void philox(const std::uint32_t* key, Word (&c)[4]) {
-  std::uint32_t k0 = key[0], k1 = key[1];
-  for (int round = 0; round < 10; ++round) {
-    Word high0, low0, high1, low1;
-    multiply_wide(0xD2511F53u, c[0], &high0, &low0);
-    multiply_wide(0xCD9E8D57u, c[2], &high1, &low1);
-    c[0] = high1 ^ c[1] ^ k0;
-    c[1] = low1;
-    c[2] = high0 ^ c[3] ^ k1;
-    c[3] = low0;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-}
-
-// the actions at `time` of the candidates in id (kTile), uniform in [-1, 1): rows of naction
-void sample_tile(const std::uint32_t* key, const std::uint32_t* step, const std::uint32_t* id, int lanes,
-                 int time, int naction, float* actions) {
-  for (int v = 0; v * kLanes < lanes; ++v) {
-    Word c[4];
-    std::uint32_t current = ~0u;
-    for (int i = 0; i < naction; ++i) {
-      const std::uint32_t draw = static_cast<std::uint32_t>(time) * static_cast<std::uint32_t>(naction) +
-                                 static_cast<std::uint32_t>(i);
-      if (draw / 4 != current) {
-        current = draw / 4;
-        c[0] = Word{} + current;
-        c[1] = load_words(id + v * kLanes);
-        c[2] = Word{} + step[0];
-        c[3] = Word{} + step[1];
-        philox(key, c);
-      }
-      const Mask bits = (Mask)(c[draw % 4] >> 8);
-      store(actions + i * kTile + v * kLanes, __builtin_convertvector(bits, Vec) * 0x1p-23f - 1.0f);
-    }
-  }
-}
-
-// candidate 0's given actions at `time`, where a lane of the tile has it
-void set_warm(const Rollout& work, const std::uint32_t* id, int lanes, int time, float* actions) {
-  for (int lane = 0; lane < lanes; ++lane) {
-    if (id[lane] != 0) continue;
-    for (int i = 0; i < work.naction; ++i) {
-      actions[i * kTile + lane] = work.warm[static_cast<std::int64_t>(time) * work.naction + i];
-    }
-  }
-}
-
 inline Mask outside(Vec x, float low, float high, int low_open, int high_open) {
   const Mask in = (low_open ? x > low : x >= low) & (high_open ? x < high : x <= high);
   return ~in;
 }
 
-// one vector of candidates: x points at its first row
+// The arithmetic of a term on one vector of candidates, whose first row x points at.
+struct TermOps {
+  using Value = Vec;
+  const Rollout& work;
+  const Term& term;
+  const float* x;
+
+  Vec number(float value) const { return broadcast(value); }
+  int n() const { return term.n; }
+  Vec state(int i) const { return load(x + term.index[i] * kTile); }
+  Vec difference(int i) const {
+    if (term.target_index != nullptr) return state(i) - load(x + term.target_index[i] * kTile);
+    return term.target != nullptr ? state(i) - term.target[i] : state(i);
+  }
+  Vec outside(int i) const {
+    return ::outside(state(i), term.low, term.high, term.low_open, term.high_open) ? broadcast(1.0f) : Vec{};
+  }
+  int naction() const { return work.naction; }
+  Vec action(int i) const { return load(x + (work.nstate + i) * kTile); }
+  Vec add_square(Vec value, Vec sum) const { return fma(value, value, sum); }
+  Vec magnitude(Vec value) const { return value < 0.0f ? -value : value; }
+  Vec square_root(Vec value) const { return ::square_root(value); }
+};
+
+// one vector of candidates
 Vec point_cost(const Rollout& work, const float* x) {
   Vec cost{};
   for (int i = 0; i < work.nterm; ++i) {
     const Term& term = work.term[i];
-    if (term.kind == 0) {  // constant
-      cost = cost + term.weight;
-      continue;
-    }
-    Vec sum{};
-    if (term.kind == 6) {  // action
-      const float* a = x + work.nstate * kTile;
-      for (int k = 0; k < work.naction; ++k) {
-        const Vec u = load(a + k * kTile);
-        sum = fma(u, u, sum);
-      }
-    } else if (term.kind == 5) {  // outside
-      for (int k = 0; k < term.n; ++k) {
-        const Vec s = load(x + term.index[k] * kTile);
-        const Mask out = outside(s, term.low, term.high, term.low_open, term.high_open);
-        sum = sum + (out ? broadcast(1.0f) : Vec{});
-      }
-    } else {
-      for (int k = 0; k < term.n; ++k) {
-        Vec d = load(x + term.index[k] * kTile);
-        if (term.target_index != nullptr) {
-          d = d - load(x + term.target_index[k] * kTile);
-        } else if (term.target != nullptr) {
-          d = d - term.target[k];
-        }
-        if (term.kind == 1) {
-          sum = sum + d;
-        } else if (term.kind == 3) {
-          sum = sum + (d < 0.0f ? -d : d);
-        } else {
-          sum = fma(d, d, sum);
-        }
-      }
-      if (term.kind == 4) sum = square_root(sum);
-    }
-    cost = fma(broadcast(term.weight), sum, cost);
+    const Vec value = mbmf::term_value(term.kind, TermOps{work, term, x}, broadcast(__builtin_nanf("")));
+    cost = fma(broadcast(term.weight), value, cost);
   }
   return cost;
 }
@@ -136,21 +78,36 @@ void add_point(const Rollout& work, const float* x, int first, int lanes, const 
   }
 }
 
-// candidates first .. first + count - 1, count <= kGroup
-void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s) {
+// the actions at `time` of the candidates in a tile's lanes; they are in order until the first one leaves
+void set_actions(const Rollout& work, int time, int first, int lanes, bool in_order, const std::uint32_t* id,
+                 float* actions) {
+  for (int i = 0; i < work.naction; ++i) {
+    const float* row =
+        work.actions + (static_cast<std::int64_t>(time) * work.naction + i) * work.stride + first;
+    if (in_order) {
+      for (int v = 0; v * kLanes < lanes; ++v)
+        store(actions + i * kTile + v * kLanes, load(row + v * kLanes));
+    } else {
+      for (int lane = 0; lane < lanes; ++lane) actions[i * kTile + lane] = row[id[lane]];
+    }
+  }
+}
+
+// columns first .. first + count - 1 of the actions, count <= kGroup
+void roll(const Rollout& work, int first, int count, const Scratch& s) {
   const Net& net = *work.net;
   const int ninput = work.nstate + work.naction;
   const std::int64_t stride = static_cast<std::int64_t>(ninput) * kTile;
   const PackedLayer& output = net.layer[net.nlayer - 1];
-  const auto finish = [&work, &s](int lane) {
-    const std::uint32_t i = s.id[lane] - work.first;
+  const auto finish = [&work, &s, first](int lane) {
+    const std::uint32_t i = static_cast<std::uint32_t>(first) + s.id[lane];
     work.cost[i] = s.cost[lane];
     if (work.moved != nullptr) work.moved[i] = s.moved[lane];
   };
 
-  // all at the start state; lanes past the last candidate repeat it
+  // all at the start state
   for (int lane = 0; lane < (count + kTile - 1) / kTile * kTile; ++lane) {
-    s.id[lane] = first + static_cast<std::uint32_t>(lane < count ? lane : count - 1);
+    s.id[lane] = static_cast<std::uint32_t>(lane);
     s.cost[lane] = 0;
     s.moved[lane] = 0;
     if (work.path == nullptr) continue;
@@ -165,16 +122,14 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
   }
 
   int live = count;
+  bool in_order = true;
   for (int time = 0; time <= work.horizon; ++time) {
     for (int tile = 0; tile * kTile < live; ++tile) {
       float* x = s.input + tile * stride;
       const int lanes = live - tile * kTile < kTile ? live - tile * kTile : kTile;
       if (time < work.horizon) {
-        sample_tile(work.key, work.step, s.id + tile * kTile, lanes, time, work.naction,
+        set_actions(work, time, in_order ? first + tile * kTile : first, lanes, in_order, s.id + tile * kTile,
                     x + work.nstate * kTile);
-        if (work.warm != nullptr && first == 0) {
-          set_warm(work, s.id + tile * kTile, lanes, time, x + work.nstate * kTile);
-        }
       }
       add_point(work, x, tile * kTile, lanes, s);
     }
@@ -189,6 +144,7 @@ void roll(const Rollout& work, std::uint32_t first, int count, const Scratch& s)
           continue;
         }
         finish(lane);
+        in_order = false;
         --live;
         s.id[lane] = s.id[live];
         s.cost[lane] = s.cost[live];

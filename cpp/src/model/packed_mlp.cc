@@ -69,8 +69,10 @@ PackedMlp::PackedMlp(const Mlp& mlp, const kernel::Table& table, std::vector<int
     last_ = pack(some);
   }
   net_ = {static_cast<int>(layers_.size()),      layers_.data(), &last_, last_rows_.data(),
-          mlp.activation() == Activation::kTanh, widest};
+          mlp.activation() == Activation::kTanh, widest,         nullptr};
 }
+
+void PackedMlp::use_rows(const RowMlp& rows) { net_.row = rows.layers().data(); }
 
 RowMlp::RowMlp(const Mlp& mlp) {
   for (const Layer& layer : mlp.layers()) {

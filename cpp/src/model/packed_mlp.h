@@ -30,28 +30,7 @@ class AlignedFloats {
   std::size_t size_ = 0;
 };
 
-class PackedMlp {
- public:
-  // last_rows: the output rows that a cost reads, for Net::last; all if empty.
-  PackedMlp(const Mlp& mlp, const kernel::Table& table, std::vector<int> last_rows = {});
-  PackedMlp(const PackedMlp&) = delete;
-  PackedMlp& operator=(const PackedMlp&) = delete;
-
-  const kernel::Net& net() const { return net_; }
-  const kernel::Table& table() const { return table_; }
-
- private:
-  kernel::PackedLayer pack(const Layer& layer);
-
-  const kernel::Table& table_;
-  std::vector<AlignedFloats> storage_;
-  std::vector<kernel::PackedLayer> layers_;
-  kernel::PackedLayer last_{};
-  std::vector<int> last_rows_;
-  kernel::Net net_{};
-};
-
-// An Mlp packed for one input at a time, the vectors running along the rows. Immutable, shared by threads;
+// An Mlp packed for a few inputs at a time, the vectors running along the rows. Immutable, shared by threads;
 // each needs a RowValues of its own.
 class RowMlp {
  public:
@@ -63,6 +42,29 @@ class RowMlp {
  private:
   std::vector<AlignedFloats> storage_;
   std::vector<kernel::RowLayer> layers_;
+};
+
+class PackedMlp {
+ public:
+  // last_rows: the output rows that a cost reads, for Net::last; all if empty.
+  PackedMlp(const Mlp& mlp, const kernel::Table& table, std::vector<int> last_rows = {});
+  PackedMlp(const PackedMlp&) = delete;
+  PackedMlp& operator=(const PackedMlp&) = delete;
+
+  const kernel::Net& net() const { return net_; }
+  // The same network packed by rows, for a few candidates at a time; it must outlive this.
+  void use_rows(const RowMlp& rows);
+  const kernel::Table& table() const { return table_; }
+
+ private:
+  kernel::PackedLayer pack(const Layer& layer);
+
+  const kernel::Table& table_;
+  std::vector<AlignedFloats> storage_;
+  std::vector<kernel::PackedLayer> layers_;
+  kernel::PackedLayer last_{};
+  std::vector<int> last_rows_;
+  kernel::Net net_{};
 };
 
 // What the layers of a RowMlp give for an input.

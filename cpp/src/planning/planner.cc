@@ -1,415 +1,605 @@
 #include "mbmf/planning/planner.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "base/cpu.h"
 #include "mbmf/base/error.h"
+#include "mbmf/base/random.h"
+#include "mbmf/base/thread_pool.h"
 #include "model/packed_mlp.h"
-#include "planning/anytime_search.h"
-#include "planning/best_candidate.h"
-#include "planning/planner_cost.h"
+#include "planning/anytime.h"
+#include "planning/k_best.h"
+#include "planning/roller.h"
 
 namespace mbmf {
 
 namespace {
 
-constexpr std::int64_t kMaxItems = 1024;  // pieces of one plan, at most: bounds the memory for their results
-constexpr int kMaxStates = 32;            // states searched at once
+constexpr std::int64_t kMaxJobs = 32;  // plans made at once
+constexpr int kMaxSequences = 64;      // of one call of Round::sequences
 
-}  // namespace
+// Candidates' actions as the kernels make them, in a row for each candidate.
+class Maker {
+ public:
+  Maker(const PlanShape& shape, const kernel::Table& table)
+      : table_(table),
+        rows_(static_cast<std::size_t>(shape.horizon) * shape.naction * table.tile),
+        colour_(static_cast<std::size_t>(shape.horizon) * table.tile) {}
 
-struct RandomShooting::Impl {
-  std::shared_ptr<const Task> task;
-  std::shared_ptr<const Dynamics> dynamics;
-  PlannerOptions options;
-  const kernel::Table& table;
-  PlannerCost cost;
-  PackedMlp packed;
-  RowMlp rows;  // the same network, for the best candidate alone
-  RowValues row_values;
-  AlignedFloats row_input;
-  ThreadPool pool;
-
-  int chunk;                                       // candidates of one kernel call
-  std::int64_t per_item;                           // kernel calls of one item of work
-  std::int64_t items;                              // items of one plan
-  int first_rows;                                  // rows of the first layer
-  std::vector<AlignedFloats> scratch, chunk_cost;  // per thread
-  std::vector<float> start;                        // (kMaxStates, nstate)
-  std::vector<float> base;                         // (kMaxStates, first_rows)
-  std::vector<PhiloxKey> key;                      // (kMaxStates)
-  std::vector<kernel::Path> path;                  // (kMaxStates), where the task has one
-  std::vector<BestCandidate> item_best;            // (kMaxStates, items)
-
-  // what a search within limits reads, for each slot of the pool: a thread left behind may still read it when
-  // the next search begins
-  struct Search {
-    std::vector<float> start, base, warm;
-    std::shared_ptr<const PlannerPath> on;  // keeps what `path` points at
-    kernel::Path path;
-    kernel::Rollout work;
-  };
-  std::vector<Search> searches;
-  AnytimeSearch anytime;
-  std::vector<float> rolled;     // (max(horizon, 64) + 1, nstate)
-  CostEstimate finish, predict;  // choosing and making the best candidate's actions; predicting its states
-
-  Impl(std::shared_ptr<const Task> task_in, std::shared_ptr<const Dynamics> dynamics_in,
-       const PlannerOptions& o)
-      : task(std::move(task_in)),
-        dynamics(std::move(dynamics_in)),
-        options(o),
-        table(select_kernels()),
-        cost(task->spec().cost, task->spec().alive, task->spec().path),
-        packed(dynamics->mlp(), table, cost.rows()),
-        rows(dynamics->mlp()),
-        row_values(rows),
-        row_input(static_cast<std::size_t>(task->nstate() + task->naction())),
-        pool(options.nthread),
-        // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
-        chunk(cost.alive().empty() ? table.tile : table.group),
-        anytime(&pool, options.candidates, chunk, table.tile) {
-    const std::int64_t chunks = (options.candidates + chunk - 1) / chunk;
-    per_item = (chunks + kMaxItems - 1) / kMaxItems;
-    items = (chunks + per_item - 1) / per_item;
-    first_rows = dynamics->mlp().layers().front().rows;
-    const auto size = static_cast<std::size_t>(table.scratch(&packed.net(), task->nstate(), task->naction()));
-    for (int i = 0; i < pool.nthread(); ++i) {
-      scratch.emplace_back(size);
-      chunk_cost.emplace_back(static_cast<std::size_t>(table.group));
-    }
-    start.resize(static_cast<std::size_t>(kMaxStates) * task->nstate());
-    base.resize(static_cast<std::size_t>(kMaxStates) * first_rows);
-    key.resize(kMaxStates);
-    if (cost.path()) path.resize(kMaxStates);
-    item_best.resize(static_cast<std::size_t>(kMaxStates * items));
-    rolled.resize(static_cast<std::size_t>(std::max(options.horizon, 64) + 1) * task->nstate());
-    searches.resize(static_cast<std::size_t>(pool.nslot()));
-    for (Search& search : searches) {
-      search.start.resize(static_cast<std::size_t>(task->nstate()));
-      search.base.resize(static_cast<std::size_t>(first_rows));
-      search.warm.resize(static_cast<std::size_t>(options.horizon) * task->naction());
-    }
-  }
-
-  ~Impl() {
-    for (int slot = 0; slot < pool.nslot(); ++slot) pool.wait(slot);
-  }
-
-  // a float32 start state and its first-layer base
-  void prepare_state(const double* state, float* row, float* row_base) const {
-    const int nstate = task->nstate();
-    for (int k = 0; k < nstate; ++k) {
-      row[k] = static_cast<float>(state[k]);
-      if (!std::isfinite(row[k])) {
-        throw_invalid("state must be finite in float32, got ", state[k], " at entry ", k);
+  void make(const Proposal& proposal, std::int64_t first, std::int64_t n, float* out) const {
+    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(proposal.horizon) * proposal.naction;
+    float* rows = const_cast<float*>(rows_.data());
+    for (std::int64_t done = 0; done < n; done += table_.tile) {
+      const int count = static_cast<int>(std::min<std::int64_t>(table_.tile, n - done));
+      table_.propose(&proposal, first + done, count, rows, table_.tile, const_cast<float*>(colour_.data()));
+      for (int lane = 0; lane < count; ++lane) {
+        float* to = out + (done + lane) * size;
+        for (std::ptrdiff_t i = 0; i < size; ++i) to[i] = rows[i * table_.tile + lane];
       }
     }
-    table.base(packed.net().layer, row, nstate, row_base);
   }
 
-  // float32 start states, sequence keys, first-layer bases and paths of n <= kMaxStates states
-  void prepare(const double* states, const std::uint64_t* episodes, const PathStart* at, int n) {
-    const int nstate = task->nstate();
-    for (int i = 0; i < n; ++i) {
-      if (at != nullptr) check_path_start(at[i]);
-      if (!path.empty()) {
-        path[static_cast<std::size_t>(i)] = cost.path()->from(at == nullptr ? PathStart{} : at[i]);
+ private:
+  const kernel::Table& table_;
+  AlignedFloats rows_, colour_;
+};
+
+class RolledRound : public Round {
+ public:
+  const Maker* maker = nullptr;
+  const Proposal* proposal = nullptr;
+
+  void sequences(std::int64_t first, int n, float* out) const override {
+    if (first < 0 || n < 0 || n > kMaxSequences || first > done - n) {
+      throw_invalid("first and n must name at most ", kMaxSequences, " of the ", done,
+                    " rolled candidates, got ", first, " and ", n);
+    }
+    maker->make(*proposal, first, n, out);
+  }
+
+  void sequences(const Scored* chosen, std::int64_t n, float* out) const override {
+    std::array<std::uint32_t, kMaxSequences> positions;
+    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(proposal->horizon) * proposal->naction;
+    Proposal some = *proposal;
+    some.positions = positions.data();
+    for (std::int64_t begin = 0; begin < n; begin += kMaxSequences) {
+      const std::int64_t count = std::min<std::int64_t>(kMaxSequences, n - begin);
+      for (std::int64_t i = 0; i < count; ++i) {
+        positions[static_cast<std::size_t>(i)] = static_cast<std::uint32_t>(chosen[begin + i].position);
       }
-      prepare_state(states + static_cast<std::ptrdiff_t>(i) * nstate,
-                    start.data() + static_cast<std::ptrdiff_t>(i) * nstate,
-                    base.data() + static_cast<std::ptrdiff_t>(i) * first_rows);
-      key[static_cast<std::size_t>(i)] = derive_key(options.seed, Stream::kPlan, episodes[i]);
+      maker->make(some, 0, count, out + begin * size);
     }
-  }
-
-  // what the kernel needs to roll from prepared state i; candidates and cost are still to be set
-  kernel::Rollout rollout(int i, std::uint64_t step) const {
-    return rollout(start.data() + static_cast<std::ptrdiff_t>(i) * task->nstate(),
-                   base.data() + static_cast<std::ptrdiff_t>(i) * first_rows,
-                   key[static_cast<std::size_t>(i)], step, path.empty() ? nullptr : path.data() + i);
-  }
-
-  kernel::Rollout rollout(const float* state, const float* first_base, const PhiloxKey& sequence,
-                          std::uint64_t step, const kernel::Path* on_path) const {
-    kernel::Rollout work{};
-    work.net = &packed.net();
-    work.nstate = task->nstate();
-    work.naction = task->naction();
-    work.horizon = options.horizon;
-    work.term = cost.terms().data();
-    work.nterm = static_cast<int>(cost.terms().size());
-    work.alive = cost.alive().data();
-    work.nalive = static_cast<int>(cost.alive().size());
-    work.path = on_path;
-    work.state = state;
-    work.first_base = first_base;
-    work.key[0] = sequence[0];
-    work.key[1] = sequence[1];
-    work.step[0] = static_cast<std::uint32_t>(step);
-    work.step[1] = static_cast<std::uint32_t>(step >> 32);
-    return work;
-  }
-
-  // calls use(candidate, cost) for the candidates of one item, in order
-  template <typename Use>
-  void roll_item(kernel::Rollout work, std::int64_t item, int thread, const Use& use) {
-    float* out = chunk_cost[static_cast<std::size_t>(thread)].data();
-    const std::int64_t end = std::min((item + 1) * per_item * chunk, options.candidates);
-    for (std::int64_t first = item * per_item * chunk; first < end; first += chunk) {
-      work.first = static_cast<std::uint32_t>(first);
-      work.count = static_cast<int>(std::min<std::int64_t>(chunk, end - first));
-      work.cost = out;
-      table.rollout(&work, scratch[static_cast<std::size_t>(thread)].data());
-      for (int i = 0; i < work.count; ++i) use(work.first + static_cast<std::uint32_t>(i), out[i]);
-    }
-  }
-
-  // the best candidates from n <= kMaxStates states, into the first item_best of each
-  void search(const double* states, const std::uint64_t* episodes, const std::uint64_t* steps,
-              const PathStart* at, int n) {
-    prepare(states, episodes, at, n);
-    pool.parallel_for(n * items, [&](std::int64_t index, int thread) {
-      const int i = static_cast<int>(index / items);
-      BestCandidate best;
-      roll_item(rollout(i, steps[i]), index % items, thread,
-                [&](std::uint32_t candidate, float value) { best.take(value, candidate); });
-      item_best[static_cast<std::size_t>(index)] = best;
-    });
-    for (int i = 0; i < n; ++i) {
-      BestCandidate* best = item_best.data() + i * items;
-      for (std::int64_t k = 1; k < items; ++k) best->take(best[k].cost, best[k].candidate);
-      best->require_found(episodes[i], steps[i], "the model's predictions or the cost overflow");
-    }
-  }
-
-  // the best of the candidates that the limits leave time for; not finite, and no plan, if none is
-  BestCandidate search_within(const double* state, std::uint64_t episode, std::uint64_t step,
-                              const PlanLimits& limits, Plan* plan) {
-    const std::int64_t candidates = limits.candidates == 0 ? options.candidates : limits.candidates;
-    if (candidates < 1 || candidates > options.candidates) {
-      throw_invalid("limits.candidates must be in [0, ", options.candidates, "], got ", limits.candidates);
-    }
-    const int slot = pool.reserve(), nstate = task->nstate();
-    Search& s = searches[static_cast<std::size_t>(slot)];
-    prepare_state(state, s.start.data(), s.base.data());
-    const PhiloxKey sequence = derive_key(options.seed, Stream::kPlan, episode);
-    check_path_start(limits.at);
-    if (limits.path && (!cost.path() || !same_states(limits.path->cost(), cost.path()->cost()))) {
-      throw_invalid("limits.path must be one made for the task (make_planner_path), got another task's");
-    }
-    s.on = limits.path ? limits.path : cost.path();
-    if (s.on) s.path = s.on->from(limits.at);
-    s.work = rollout(s.start.data(), s.base.data(), sequence, step, s.on ? &s.path : nullptr);
-    if (limits.warm != nullptr) {
-      for (std::size_t i = 0; i < s.warm.size(); ++i) {
-        if (!(limits.warm[i] >= -1 && limits.warm[i] <= 1)) {
-          throw_invalid("limits.warm must be actions in [-1, 1], got ", limits.warm[i], " at entry ", i);
-        }
-        s.warm[i] = limits.warm[i];
-      }
-      s.work.warm = s.warm.data();
-    }
-
-    // time for what follows the search
-    Nanoseconds stop = kNever;
-    if (limits.deadline != std::chrono::steady_clock::time_point::max()) {
-      const double after = finish.bound() + (limits.predict ? predict.bound() : 0);
-      stop =
-          std::chrono::duration_cast<std::chrono::nanoseconds>(limits.deadline.time_since_epoch()).count() -
-          static_cast<Nanoseconds>(after);
-    }
-    const AnytimeSearch::Result found = anytime.run(
-        slot,
-        [](const void* arg, int at, std::int64_t first, int count, int thread, float* out) {
-          const Impl& m = *static_cast<const Impl*>(arg);
-          kernel::Rollout work = m.searches[static_cast<std::size_t>(at)].work;
-          work.first = static_cast<std::uint32_t>(first);
-          work.count = count;
-          work.cost = out;
-          m.table.rollout(&work, const_cast<float*>(m.scratch[static_cast<std::size_t>(thread)].data()));
-        },
-        this, candidates, stop);
-
-    const Nanoseconds searched = monotonic_now();
-    if (!std::isfinite(found.best.cost)) return found.best;
-    plan->candidate = found.best.candidate;
-    plan->cost = found.best.cost;
-    plan->candidates_done = found.done;
-    plan->actions.resize(s.warm.size());
-    if (limits.warm != nullptr && plan->candidate == 0) {
-      std::copy(s.warm.begin(), s.warm.end(), plan->actions.begin());
-    } else {
-      sample(sequence, step, plan->candidate, 1, plan->actions.data());
-    }
-    plan->moved = moves_on(s.work, plan->candidate);
-    plan->segment = s.on ? next_segment(s.on->cost(), limits.at, state, plan->moved) : 0;
-    const Nanoseconds chosen = monotonic_now();
-    finish.add(static_cast<double>(chosen - searched));
-    plan->states.resize(limits.predict ? static_cast<std::size_t>(options.horizon + 1) * nstate : 0);
-    if (!limits.predict) return found.best;
-    follow(s.start.data(), plan);
-    predict.add(static_cast<double>(monotonic_now() - chosen));
-    return found.best;
-  }
-
-  // the predicted states of the plan's actions
-  void follow(const float* state, Plan* plan) {
-    table.follow(rows.layers().data(), rows.nlayer(), packed.net().tanh, task->nstate(), task->naction(),
-                 state, plan->actions.data(), options.horizon, plan->states.data(), row_input.data(),
-                 row_values.of_layers());
-  }
-
-  // whether a candidate moves on along the path: rolls it again, to the same bits
-  bool moves_on(kernel::Rollout work, std::int64_t candidate) {
-    if (work.path == nullptr) return false;
-    float again = 0;
-    std::int32_t moved = 0;
-    work.first = static_cast<std::uint32_t>(candidate);
-    work.count = 1;
-    work.cost = &again;
-    work.moved = &moved;
-    table.rollout(&work, scratch.front().data());
-    return moved != 0;
-  }
-
-  // of a plan from a state
-  int next_segment_of(const PathStart& at, const double* state, bool moved) const {
-    return task->spec().path ? next_segment(*task->spec().path, at, state, moved) : 0;
-  }
-
-  void sample(const PhiloxKey& sequence, std::uint64_t step, std::int64_t first, int n, float* out) const {
-    const std::uint32_t step_words[2] = {static_cast<std::uint32_t>(step),
-                                         static_cast<std::uint32_t>(step >> 32)};
-    table.sample(sequence.data(), step_words, static_cast<std::uint32_t>(first), n, options.horizon,
-                 task->naction(), out);
   }
 };
 
-RandomShooting::RandomShooting(std::shared_ptr<const Task> task, std::shared_ptr<const Dynamics> dynamics,
-                               PlannerOptions options)
-    : Planner(task, options) {
-  if (dynamics->nstate() != task->nstate() || dynamics->naction() != task->naction()) {
-    throw_invalid("the model must have the task's ", task->nstate(), " states and ", task->naction(),
-                  " actions, got ", dynamics->nstate(), " and ", dynamics->naction());
+// What a round's proposal points to, for each slot of the pool: a thread left behind may still read it when
+// the next round begins.
+struct ProposalStore {
+  Proposal proposal;
+  std::vector<float> mean, deviation, before, given;
+
+  void reserve(const PlanShape& shape, std::int64_t most_given) {
+    const auto size = static_cast<std::size_t>(shape.horizon) * static_cast<std::size_t>(shape.naction);
+    mean.resize(size);
+    deviation.resize(size);
+    before.resize(static_cast<std::size_t>(shape.naction));
+    given.resize(size * static_cast<std::size_t>(most_given));
   }
-  impl_ = std::make_unique<Impl>(std::move(task), std::move(dynamics), options);
-}
 
-RandomShooting::~RandomShooting() = default;
-
-void RandomShooting::set_task(std::shared_ptr<const Task> task) {
-  replace_task(task);
-  impl_ = std::make_unique<Impl>(std::move(task), impl_->dynamics, options());
-}
-
-void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint64_t step, const PathStart& at,
-                          Plan* plan) {
-  Impl& m = *impl_;
-  m.search(state, &episode, &step, &at, 1);
-  const BestCandidate& best = m.item_best.front();
-  plan->candidate = best.candidate;
-  plan->cost = best.cost;
-  plan->candidates_done = m.options.candidates;
-  plan->moved = m.moves_on(m.rollout(0, step), best.candidate);
-  plan->segment = m.next_segment_of(at, state, plan->moved);
-
-  // the best candidate is made again rather than kept while searching
-  const auto horizon = static_cast<std::size_t>(m.options.horizon);
-  plan->actions.resize(horizon * static_cast<std::size_t>(m.task->naction()));
-  plan->states.resize((horizon + 1) * static_cast<std::size_t>(m.task->nstate()));
-  m.sample(m.key.front(), step, plan->candidate, 1, plan->actions.data());
-  m.follow(m.start.data(), plan);
-}
-
-void RandomShooting::plan(const double* state, std::uint64_t episode, std::uint64_t step,
-                          const PlanLimits& limits, Plan* plan) {
-  const BestCandidate best = impl_->search_within(state, episode, step, limits, plan);
-  best.require_found(episode, step, "the model's predictions or the cost overflow");
-}
-
-bool RandomShooting::try_plan(const double* state, std::uint64_t episode, std::uint64_t step,
-                              const PlanLimits& limits, Plan* plan) {
-  return std::isfinite(impl_->search_within(state, episode, step, limits, plan).cost);
-}
-
-void RandomShooting::roll_forward(const double* state, const float* actions, int steps, double* predicted) {
-  Impl& m = *impl_;
-  const int nstate = m.task->nstate();
-  if (steps < 1 || static_cast<std::size_t>(steps) >= m.rolled.size() / static_cast<std::size_t>(nstate)) {
-    throw_invalid("steps must be in [1, ", static_cast<int>(m.rolled.size()) / nstate - 1, "], got ", steps);
+  void take(const Proposal& from) {
+    proposal = from;
+    const auto copy = [](const float*& pointer, std::vector<float>& to, std::size_t n) {
+      if (pointer == nullptr) return;
+      std::copy_n(pointer, n, to.begin());
+      pointer = to.data();
+    };
+    copy(proposal.mean, mean, mean.size());
+    copy(proposal.deviation, deviation, deviation.size());
+    copy(proposal.before, before, before.size());
+    if (proposal.ngiven == 0) proposal.given = nullptr;
+    copy(proposal.given, given, mean.size() * static_cast<std::size_t>(proposal.ngiven));
   }
-  for (int k = 0; k < nstate; ++k) m.start[static_cast<std::size_t>(k)] = static_cast<float>(state[k]);
-  m.table.open_loop(&m.packed.net(), nstate, m.task->naction(), m.start.data(), actions, 1, steps,
-                    m.rolled.data(), m.scratch.front().data());
-  const float* end = m.rolled.data() + static_cast<std::ptrdiff_t>(steps) * nstate;
-  std::copy_n(end, nstate, predicted);
+};
+
+}  // namespace
+
+struct Planner::Impl {
+  std::shared_ptr<const Task> task;
+  std::unique_ptr<Roller> roller;
+  std::unique_ptr<Search> search;
+  PlannerOptions options;
+  PlanShape shape;
+  const kernel::Table& table;
+  ThreadPool pool;
+  std::int64_t most, most_keep;  // of a round; most_keep 0: all
+  AnytimeRound anytime;
+  Maker maker;
+
+  // one plan of those that are made at once
+  struct Job {
+    PlanQuery query;
+    PlanMemory* memory = nullptr;
+    Plan* plan = nullptr;
+    std::unique_ptr<Search::Work> work;
+    std::int64_t asked = 0;     // of this round
+    std::int64_t done = 0;      // rolled in all
+    std::int64_t limit = 0;     // on that
+    int rounds = 0, slot = -1;  // begun; that the last one was in
+    bool over = false, found = false;
+  };
+  std::vector<Job> jobs;
+  std::vector<ProposalStore> stores;  // (nslot, jobs)
+  std::vector<std::int64_t> counts;   // (jobs)
+  std::vector<Scored> scored;
+  PlanMemory none, unkept;  // where the caller keeps no memory
+  PlanTimes times;
+  CostEstimate update, choose, predict;  // what follows a round; the search; that
+  std::atomic<bool> busy{false};
+  const pid_t process = getpid();
+
+  Impl(std::shared_ptr<const Task> task_in, std::unique_ptr<Roller> roller_in,
+       std::unique_ptr<Search> search_in, const PlannerOptions& o)
+      : task(std::move(task_in)),
+        roller(std::move(roller_in)),
+        search(std::move(search_in)),
+        options(o),
+        shape{o.horizon, task->naction(), o.candidates},
+        table(select_kernels()),
+        pool(roller->nthread() > 0 ? roller->nthread() : o.nthread),
+        most(most_of(*search)),
+        most_keep(most_keep_of(*search)),
+        anytime(&pool, roller->grain(most), most, most_keep),
+        maker(shape, table) {
+    scored.resize(static_cast<std::size_t>(anytime.room()));
+    unkept = make_memory();
+    reserve(1);
+  }
+
+  ~Impl() { wait(); }
+
+  static std::int64_t most_of(const Search& search) {
+    if (search.rounds() < 1 || search.rounds() >= kMaxRounds) {
+      throw_invalid("rounds must be in [1, ", kMaxRounds - 1, "], got ", search.rounds());
+    }
+    std::int64_t most = 0;
+    for (int i = 0; i < search.rounds(); ++i) most = std::max(most, search.most(i));
+    return most;
+  }
+
+  static std::int64_t most_keep_of(const Search& search) {
+    std::int64_t keep = 0;
+    for (int i = 0; i < search.rounds(); ++i) {
+      if (search.keep(i) == 0) return 0;
+      keep = std::max(keep, search.keep(i));
+    }
+    return keep;
+  }
+
+  void wait() {
+    if (getpid() != process) return;  // in a forked child there is nobody to wait for
+    for (int slot = 0; slot < pool.nslot(); ++slot) pool.wait(slot);
+  }
+
+  void reserve(std::size_t njob) {
+    if (jobs.size() >= njob) return;
+    wait();
+    while (jobs.size() < njob) jobs.emplace_back().work = search->make_work();
+    counts.resize(njob);
+    stores = std::vector<ProposalStore>(njob * static_cast<std::size_t>(pool.nslot()));
+    for (ProposalStore& store : stores) store.reserve(shape, search->most_given());
+    anytime.reserve(static_cast<int>(njob));
+    roller->reserve(pool.nslot(), static_cast<int>(njob), pool.nthread());
+  }
+
+  ProposalStore& store(int slot, std::size_t job) {
+    return stores[static_cast<std::size_t>(slot) * jobs.size() + job];
+  }
+
+  PlanMemory make_memory() const {
+    PlanMemory memory;
+    const auto size = static_cast<std::size_t>(shape.horizon) * static_cast<std::size_t>(shape.naction);
+    memory.search.reserve(64);
+    memory.task.reserve(task->spec().name.size() + 64);
+    memory.mean.reserve(size);
+    memory.deviation.reserve(size);
+    memory.kept.reserve(size * static_cast<std::size_t>(search->most_given()));
+    memory.executed.reserve(static_cast<std::size_t>(shape.naction));
+    return memory;
+  }
+
+  void check(const PlanQuery& query) const {
+    check_path_start(query.at);
+    if (query.candidates < 0) throw_invalid("candidates must be at least 0, got ", query.candidates);
+  }
+
+  // the steps since the plan that filled a memory
+  std::uint64_t shift_of(const PlanMemory& memory, const PlanQuery& query) const {
+    if (!memory.filled) return 0;
+    const auto refuse = [](const char* what, const auto& want, const auto& got) {
+      throw_invalid("memory must be one of this planner's ", what, ", ", want, ", got one of ", got);
+    };
+    if (memory.search != search->name()) refuse("search", search->name(), memory.search);
+    if (memory.task != task->spec().name) refuse("task", task->spec().name, memory.task);
+    if (memory.horizon != shape.horizon) refuse("horizon", shape.horizon, memory.horizon);
+    if (memory.naction != shape.naction) refuse("number of actions", shape.naction, memory.naction);
+    const auto size = static_cast<std::size_t>(shape.horizon) * static_cast<std::size_t>(shape.naction);
+    const auto good = [](const std::vector<float>& values) {
+      return std::all_of(values.begin(), values.end(), [](float x) { return x >= -1 && x <= 1; });
+    };
+    if ((memory.mean.size() != size && !memory.mean.empty()) || memory.kept.size() % size != 0 ||
+        memory.kept.size() > size * static_cast<std::size_t>(search->most_given()) ||
+        memory.executed.size() != static_cast<std::size_t>(shape.naction)) {
+      throw_invalid("memory must have the sizes that the planner gave it, got others");
+    }
+    if (!good(memory.mean) || !good(memory.kept) || !good(memory.executed)) {
+      throw_invalid("memory must hold actions in [-1, 1], got others");
+    }
+    if (query.step < memory.step) {
+      throw_invalid("memory must be of an earlier step than ", query.step, ", got one of step ", memory.step);
+    }
+    return query.step - memory.step;
+  }
+
+  void begin(Job& job, const PlanQuery& query, PlanMemory* memory, Plan* plan) {
+    check(query);
+    job.query = query;
+    job.memory = memory;
+    job.plan = plan;
+    job.asked = job.done = 0;
+    job.limit = query.candidates == 0 ? std::numeric_limits<std::int64_t>::max() : query.candidates;
+    job.rounds = 0;
+    job.slot = -1;
+    job.over = job.found = false;
+    const PlanMemory& before = memory == nullptr ? none : *memory;
+    search->begin(before, shift_of(before, query), job.work.get());
+  }
+
+  // Asks for the next round of a job and copies what it is made of into a slot; its candidates.
+  std::int64_t fill(int number, std::size_t index, int slot) {
+    Job& job = jobs[index];
+    Proposal proposal;
+    proposal.horizon = shape.horizon;
+    proposal.naction = shape.naction;
+    const std::int64_t count = search->propose(number, job.query, job.work.get(), &proposal);
+    if (count > search->most(number) || count < 0 || proposal.ngiven > search->most_given()) {
+      throw_invalid("a round must have at most ", search->most(number), " candidates, ", search->most_given(),
+                    " of them given, got ", count, " and ", proposal.ngiven);
+    }
+    const PhiloxKey key = derive_key(options.seed, Stream::kPlan, job.query.episode);
+    std::copy(key.begin(), key.end(), proposal.key);
+    proposal.step[0] = static_cast<std::uint32_t>(job.query.step);
+    proposal.step[1] = static_cast<std::uint32_t>(job.query.step >> 32);
+    proposal.round = static_cast<std::uint32_t>(number);
+    store(slot, index).take(proposal);
+    return count;
+  }
+
+  // The candidates of a job's next round, ready to be rolled in a slot; 0 if it is over.
+  std::int64_t propose(int number, std::size_t index, int slot) {
+    Job& job = jobs[index];
+    if (job.over) return 0;
+    job.asked = job.done < job.limit ? fill(number, index, slot) : 0;
+    job.over = job.asked == 0;
+    if (job.over) return 0;
+    roller->begin(slot, static_cast<int>(index), job.query);
+    job.slot = slot;
+    return std::min(job.asked, job.limit - job.done);
+  }
+
+  static void roll(const void* context, int slot, int job, std::int64_t first, int count, int thread,
+                   double* costs) {
+    Impl& m = *static_cast<Impl*>(const_cast<void*>(context));
+    m.roller->roll(slot, job, m.store(slot, static_cast<std::size_t>(job)).proposal, first, count, thread,
+                   costs);
+  }
+
+  // shows the search what a round of a job cost
+  void take_costs(int number, std::size_t index, int slot, std::vector<RoundTrace>* traces) {
+    Job& job = jobs[index];
+    const std::int64_t done = anytime.done(slot, static_cast<int>(index));
+    if (done == 0) {
+      job.over = true;
+      return;
+    }
+    RolledRound round;
+    round.number = number;
+    round.asked = job.asked;
+    round.done = done;
+    round.maker = &maker;
+    round.proposal = &store(slot, index).proposal;
+    round.nscored = anytime.scored(slot, static_cast<int>(index), scored.data());
+    const std::int64_t keep = search->keep(number);
+    if (keep > 0) round.nscored = sort_best(scored.data(), round.nscored, keep);
+    round.scored = scored.data();
+    search->update(round, job.work.get());
+    job.done += done;
+    ++job.rounds;
+    job.over = round.cut();
+    if (traces == nullptr) return;
+    RoundTrace& trace = traces->emplace_back();
+    const auto size = static_cast<std::size_t>(shape.horizon) * static_cast<std::size_t>(shape.naction);
+    trace.sequences.resize(static_cast<std::size_t>(done) * size);
+    maker.make(*round.proposal, 0, done, trace.sequences.data());
+    trace.costs.resize(static_cast<std::size_t>(done));
+    roll_all(slot, static_cast<int>(index), *round.proposal, done, trace.costs.data());
+    search->trace(*job.work, &trace);
+  }
+
+  // costs of positions 0 .. n - 1 of a proposal
+  void roll_all(int slot, int job, const Proposal& proposal, std::int64_t n, double* out) {
+    const std::int64_t chunk = roller->grain(most).chunk;
+    const auto piece = [&](std::int64_t item, int thread) {
+      const std::int64_t first = item * chunk;
+      roller->roll(slot, job, proposal, first, static_cast<int>(std::min(chunk, n - first)), thread,
+                   out + first);
+    };
+    const std::int64_t pieces = (n + chunk - 1) / chunk;
+    if (pool.nthread() > 1) return pool.parallel_for(pieces, piece);
+    for (std::int64_t i = 0; i < pieces; ++i) piece(i, 0);  // where a piece may throw
+  }
+
+  // What is executed, what it leads to, and what is remembered.
+  void finish(std::size_t index) {
+    Job& job = jobs[index];
+    Plan& plan = *job.plan;
+    const Nanoseconds searched = monotonic_now();
+    job.found = job.rounds > 0 && search->choose(job.work.get(), &plan);
+    if (!job.found) return;
+    plan.candidates_done = job.done;
+    plan.rounds_done = job.rounds;
+    plan.moved = false;
+    plan.segment = 0;
+    const int number = static_cast<int>(index);
+    if (std::isnan(plan.cost) || task->spec().path) {
+      const Roller::Followed followed = roller->follow(job.slot, number, job.query, plan.actions.data());
+      plan.moved = followed.moved;
+      plan.segment = followed.segment;
+      if (std::isnan(plan.cost)) plan.cost = followed.cost;
+      job.found = std::isfinite(plan.cost);
+      if (!job.found) return;
+    }
+    if (job.memory != nullptr) {
+      PlanMemory& memory = *job.memory;
+      search->remember(*job.work, &memory);
+      memory.search = search->name();
+      memory.task = task->spec().name;
+      memory.horizon = shape.horizon;
+      memory.naction = shape.naction;
+      memory.filled = true;
+      memory.step = job.query.step;
+      memory.executed.assign(plan.actions.begin(), plan.actions.begin() + shape.naction);
+      memory.segment = plan.segment;
+    }
+    const Nanoseconds chosen = monotonic_now();
+    choose.add(static_cast<double>(chosen - searched));
+    plan.states.resize(job.query.predict ? static_cast<std::size_t>(shape.horizon + 1) * task->nstate() : 0);
+    if (!job.query.predict) return;
+    roller->predict(job.slot, number, plan.actions.data(), plan.states.data());
+    const Nanoseconds predicted = monotonic_now() - chosen;
+    times.predicting += predicted;
+    predict.add(static_cast<double>(predicted));
+  }
+
+  // when the rounds of a plan must be over, with time for what follows
+  Nanoseconds stop_of(const PlanQuery& query) const {
+    if (query.deadline == std::chrono::steady_clock::time_point::max()) return kNever;
+    const double after = update.bound() + choose.bound() + (query.predict ? predict.bound() : 0);
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(query.deadline.time_since_epoch()).count() -
+           static_cast<Nanoseconds>(after);
+  }
+
+  // The n first jobs, which have begun, round by round.
+  void run(std::size_t n, std::vector<RoundTrace>* traces) {
+    const Nanoseconds begin = monotonic_now();
+    times = {};
+    times.proposing = -roller->proposing_ns();
+    const Nanoseconds stop = n == 1 ? stop_of(jobs.front().query) : kNever;
+    for (int number = 0; number < search->rounds(); ++number) {
+      const int slot = pool.reserve();
+      bool any = false;
+      for (std::size_t i = 0; i < n; ++i) {
+        counts[i] = propose(number, i, slot);
+        any |= counts[i] > 0;
+      }
+      if (!any) break;
+      const Nanoseconds proposed = monotonic_now();
+      anytime.run(slot, roll, this, counts.data(), static_cast<int>(n), search->keep(number), stop,
+                  number == 0);
+      const Nanoseconds rolled = monotonic_now();
+      times.rounds += rolled - proposed;
+      for (std::size_t i = 0; i < n; ++i) {
+        if (counts[i] > 0) take_costs(number, i, slot, traces);
+      }
+      update.add(static_cast<double>(monotonic_now() - rolled) / static_cast<double>(n));
+    }
+    for (std::size_t i = 0; i < n; ++i) finish(i);
+    times.proposing += roller->proposing_ns();
+    times.total = monotonic_now() - begin;
+  }
+
+  void require_found(const Job& job) const {
+    if (job.found) return;
+    throw Error("no candidate has a finite cost at step " + std::to_string(job.query.step) + " of episode " +
+                std::to_string(job.query.episode) + ": " + roller->cause());
+  }
+
+  // One thread at a time, and none after a fork.
+  class Guard {
+   public:
+    explicit Guard(Impl* impl) : impl_(impl) {
+      if (getpid() != impl->process) {
+        throw Error("a planner must be used in the process that made it, got a call after a fork");
+      }
+      if (impl->busy.exchange(true, std::memory_order_acquire)) {
+        throw Error("a planner must be used by one thread at a time, got a call while another one runs");
+      }
+    }
+    ~Guard() { impl_->busy.store(false, std::memory_order_release); }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+   private:
+    Impl* impl_;
+  };
+};
+
+Planner::Planner(std::shared_ptr<const Task> task, std::unique_ptr<Roller> roller,
+                 std::unique_ptr<Search> search, const PlannerOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(task), std::move(roller), std::move(search), options)) {}
+
+Planner::~Planner() = default;
+
+const PlannerOptions& Planner::options() const { return impl_->options; }
+const Search& Planner::search() const { return *impl_->search; }
+const Task& Planner::task() const { return *impl_->task; }
+const std::shared_ptr<const Task>& Planner::shared_task() const { return impl_->task; }
+bool Planner::starts_from_row() const { return impl_->roller->starts_from_row(); }
+int Planner::start_size() const { return impl_->roller->start_size(); }
+
+std::int64_t Planner::most_candidates() const {
+  std::int64_t sum = 0;
+  for (int i = 0; i < impl_->search->rounds(); ++i) sum += impl_->search->most(i);
+  return sum;
 }
 
-double RandomShooting::shortest_plan(const double* state) {
-  PlanLimits limits;
-  limits.candidates = std::min<std::int64_t>(impl_->anytime.fewest(), options().candidates);
-  limits.predict = false;
+PlanMemory Planner::make_memory() const { return impl_->make_memory(); }
+
+bool Planner::try_plan(const PlanQuery& query, PlanMemory* memory, Plan* plan) {
+  Impl& m = *impl_;
+  const Impl::Guard guard(&m);
+  m.begin(m.jobs.front(), query, memory, plan);
+  m.run(1, nullptr);
+  return m.jobs.front().found;
+}
+
+void Planner::plan(const PlanQuery& query, PlanMemory* memory, Plan* plan) {
+  if (!try_plan(query, memory, plan)) impl_->require_found(impl_->jobs.front());
+}
+
+std::vector<RoundTrace> Planner::trace(const PlanQuery& query, PlanMemory* memory, Plan* plan) {
+  Impl& m = *impl_;
+  const Impl::Guard guard(&m);
+  std::vector<RoundTrace> traces;
+  m.begin(m.jobs.front(), query, memory, plan);
+  m.run(1, &traces);
+  m.require_found(m.jobs.front());
+  return traces;
+}
+
+void Planner::plan_batch(const PlanQuery* queries, std::int64_t n, PlanMemory* const* memories, Plan* plans) {
+  Impl& m = *impl_;
+  const Impl::Guard guard(&m);
+  for (std::int64_t first = 0; first < n; first += kMaxJobs) {
+    const auto count = static_cast<std::size_t>(std::min(kMaxJobs, n - first));
+    m.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::int64_t at = first + static_cast<std::int64_t>(i);
+      if (queries[at].deadline != std::chrono::steady_clock::time_point::max()) {
+        throw_invalid("a batch must be without deadlines, got one");
+      }
+      m.begin(m.jobs[i], queries[at], memories == nullptr ? nullptr : memories[at], plans + at);
+    }
+    m.run(count, nullptr);
+    for (std::size_t i = 0; i < count; ++i) m.require_found(m.jobs[i]);
+  }
+}
+
+void Planner::roll(const PlanQuery& query, const float* sequences, std::int64_t n, double* out) {
+  Impl& m = *impl_;
+  const Impl::Guard guard(&m);
+  const std::int64_t size = std::int64_t{m.shape.horizon} * m.shape.naction;
+  for (std::int64_t i = 0; i < n * size; ++i) {
+    if (!(sequences[i] >= -1 && sequences[i] <= 1)) {
+      throw_invalid("sequences must be actions in [-1, 1], got ", sequences[i], " in sequence ", i / size);
+    }
+  }
+  m.check(query);
+  const int slot = m.pool.reserve();
+  m.roller->begin(slot, 0, query);
+  Proposal proposal;
+  proposal.horizon = m.shape.horizon;
+  proposal.naction = m.shape.naction;
+  proposal.given = sequences;
+  proposal.ngiven = static_cast<int>(n);
+  m.roll_all(slot, 0, proposal, n, out);
+}
+
+std::vector<double> Planner::costs(const PlanQuery& query) {
+  Impl& m = *impl_;
+  const Impl::Guard guard(&m);
+  Plan plan;
+  m.begin(m.jobs.front(), query, nullptr, &plan);
+  const int slot = m.pool.reserve();
+  std::vector<double> out(static_cast<std::size_t>(m.propose(0, 0, slot)));
+  m.roll_all(slot, 0, m.store(slot, 0).proposal, static_cast<std::int64_t>(out.size()), out.data());
+  return out;
+}
+
+void Planner::sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count,
+                     float* out) {
+  Impl& m = *impl_;
+  const Impl::Guard guard(&m);
+  PlanQuery query;
+  query.episode = episode;
+  query.step = step;
+  Plan plan;
+  m.begin(m.jobs.front(), query, nullptr, &plan);
+  const int slot = m.pool.reserve();
+  const std::int64_t n = m.fill(0, 0, slot);
+  if (first < 0 || count < 0 || count > n || first > n - count) {
+    throw_invalid("first and count must name candidates in [0, ", n, "), got ", first, " and ", count);
+  }
+  m.maker.make(m.store(slot, 0).proposal, first, count, out);
+}
+
+void Planner::set_task(std::shared_ptr<const Task> task) {
+  Impl& m = *impl_;
+  const Impl::Guard guard(&m);
+  if (task->nstate() != m.task->nstate() || task->naction() != m.task->naction()) {
+    throw_invalid("task must have ", m.task->nstate(), " states and ", m.task->naction(), " actions, got ",
+                  task->nstate(), " and ", task->naction());
+  }
+  m.wait();
+  m.roller->set_task(task);
+  m.task = std::move(task);
+}
+
+std::int64_t Planner::scratch_bytes() const {
+  const Impl& m = *impl_;
+  const std::size_t shared = m.scored.size() * sizeof(Scored) + m.stores.size() * sizeof(ProposalStore);
+  return m.roller->scratch_bytes() + static_cast<std::int64_t>(shared);
+}
+
+void Planner::roll_forward(const double* state, const float* actions, int steps, double* predicted) {
+  const Impl::Guard guard(impl_.get());
+  impl_->roller->roll_forward(state, actions, steps, predicted);
+}
+
+const PlanTimes& Planner::times() const { return impl_->times; }
+
+double Planner::shortest_plan(const double* start) {
+  PlanQuery query;
+  query.start = start;
+  query.candidates = std::min<std::int64_t>(impl_->anytime.fewest(), impl_->most);
+  query.predict = false;
   Plan plan;
   std::array<Nanoseconds, 9> taken;
   for (Nanoseconds& ns : taken) {
     const Nanoseconds begin = monotonic_now();
-    this->plan(state, 0, 0, limits, &plan);
+    this->plan(query, nullptr, &plan);
     ns = monotonic_now() - begin;
   }
   std::nth_element(taken.begin(), taken.begin() + taken.size() / 2, taken.end());
   return 1e-9 * static_cast<double>(taken[taken.size() / 2]);
 }
 
-std::vector<std::thread::native_handle_type> RandomShooting::thread_handles() {
-  return impl_->pool.handles();
-}
-
-void RandomShooting::plan_batch(const double* states, const std::uint64_t* episodes,
-                                const std::uint64_t* steps, const PathStart* at, std::int64_t n,
-                                float* actions, double* costs, std::int32_t* segments) {
-  Impl& m = *impl_;
-  const int naction = m.task->naction();
-  std::vector<float> sequence(static_cast<std::size_t>(m.options.horizon) * naction);
-  for (std::int64_t first = 0; first < n; first += kMaxStates) {
-    const int count = static_cast<int>(std::min<std::int64_t>(kMaxStates, n - first));
-    const PathStart* const from = at == nullptr ? nullptr : at + first;
-    m.search(states + first * m.task->nstate(), episodes + first, steps + first, from, count);
-    for (int i = 0; i < count; ++i) {
-      const BestCandidate& best = m.item_best[static_cast<std::size_t>(i * m.items)];
-      m.sample(m.key[static_cast<std::size_t>(i)], steps[first + i], best.candidate, 1, sequence.data());
-      std::copy_n(sequence.data(), naction, actions + (first + i) * naction);
-      costs[first + i] = best.cost;
-      if (segments == nullptr) continue;
-      segments[first + i] =
-          m.next_segment_of(from == nullptr ? PathStart{} : from[i], states + (first + i) * m.task->nstate(),
-                            m.moves_on(m.rollout(i, steps[first + i]), best.candidate));
-    }
-  }
-}
-
-void RandomShooting::costs(const double* state, std::uint64_t episode, std::uint64_t step,
-                           const PathStart& at, double* out) {
-  Impl& m = *impl_;
-  m.prepare(state, &episode, &at, 1);
-  const kernel::Rollout work = m.rollout(0, step);
-  m.pool.parallel_for(m.items, [&](std::int64_t item, int thread) {
-    m.roll_item(work, item, thread, [&](std::uint32_t candidate, float value) { out[candidate] = value; });
-  });
-}
-
-std::int64_t RandomShooting::scratch_bytes() const {
-  const Impl& m = *impl_;
-  const std::size_t own = (m.scratch.front().size() + m.chunk_cost.front().size()) * sizeof(float);
-  const std::size_t shared = (m.start.size() + m.base.size()) * sizeof(float) +
-                             m.key.size() * sizeof(PhiloxKey) + m.path.size() * sizeof(kernel::Path) +
-                             m.item_best.size() * sizeof(BestCandidate);
-  return static_cast<std::int64_t>(own + shared);
-}
+std::vector<std::thread::native_handle_type> Planner::thread_handles() { return impl_->pool.handles(); }
 
 }  // namespace mbmf

@@ -89,23 +89,16 @@ void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t 
   record_states(simulator, buffers, live, 0);
   std::vector<PathStart> on_path = path_starts(simulator, buffers);
 
-  std::vector<double> starts, executed, costs(live.size());
+  std::vector<double> starts, executed;
   const std::size_t start_size = static_cast<std::size_t>(planner.start_size());
-  std::vector<float> actions(live.size() * na);
-  std::vector<std::uint64_t> sequences, steps;
-  std::vector<PathStart> at;
-  std::vector<std::int32_t> segments(live.size());
+  std::vector<PlanMemory> memory(live.size(), planner.make_memory());  // of each episode
+  std::vector<PlanMemory*> memories;                                   // of the live ones
+  std::vector<PlanQuery> queries;
+  std::vector<Plan> plans(live.size());
   std::int64_t done = 0;
   auto reported = std::chrono::steady_clock::now();
   for (int t = 0; t < buffers.steps && !live.empty(); ++t) {
     // plan for every live episode
-    sequences.clear();
-    at.clear();
-    for (const int id : live) {
-      sequences.push_back(first_episode + static_cast<std::uint64_t>(id));
-      at.push_back(on_path[static_cast<std::size_t>(id)]);
-    }
-    steps.assign(live.size(), static_cast<std::uint64_t>(t));
     starts.resize(live.size() * start_size);
     if (planner.starts_from_row()) {
       simulator.get_state(live.data(), static_cast<int>(live.size()), starts.data());
@@ -115,15 +108,26 @@ void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t 
                     starts.data() + i * start_size);
       }
     }
-    planner.plan_batch(starts.data(), sequences.data(), steps.data(), at.data(),
-                       static_cast<std::int64_t>(live.size()), actions.data(), costs.data(), segments.data());
+    queries.clear();
+    memories.clear();
+    for (std::size_t i = 0; i < live.size(); ++i) {
+      PlanQuery& query = queries.emplace_back();
+      query.start = starts.data() + i * start_size;
+      query.episode = first_episode + static_cast<std::uint64_t>(live[i]);
+      query.step = static_cast<std::uint64_t>(t);
+      query.at = on_path[static_cast<std::size_t>(live[i])];
+      query.predict = false;
+      memories.push_back(&memory[static_cast<std::size_t>(live[i])]);
+    }
+    planner.plan_batch(queries.data(), static_cast<std::int64_t>(live.size()), memories.data(), plans.data());
 
     // execute with noise, store without
-    executed.assign(actions.begin(), actions.begin() + static_cast<std::ptrdiff_t>(live.size() * na));
-    if (action_noise > 0) {
-      for (std::size_t i = 0; i < live.size(); ++i) {
-        Draws draws(derive_key(seed, Stream::kActionNoise, sequences[i]), steps[i], 0);
-        for (int k = 0; k < na; ++k) executed[i * na + k] += action_noise * draws.normal();
+    executed.clear();
+    for (std::size_t i = 0; i < live.size(); ++i) {
+      Draws draws(derive_key(seed, Stream::kActionNoise, queries[i].episode), queries[i].step, 0);
+      for (int k = 0; k < na; ++k) {
+        const double noise = action_noise > 0 ? action_noise * draws.normal() : 0.0;
+        executed.push_back(static_cast<double>(plans[i].actions[static_cast<std::size_t>(k)]) + noise);
       }
     }
     simulator.step(live.data(), static_cast<int>(live.size()), executed.data());
@@ -137,18 +141,18 @@ void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t 
         continue;
       }
       const std::size_t row = static_cast<std::size_t>(id) * buffers.steps + t;
-      std::copy_n(actions.data() + i * na, na, buffers.actions + row * na);
+      std::copy_n(plans[i].actions.data(), na, buffers.actions + row * na);
       buffers.rewards[row] = simulator.rewards()[id];
       buffers.lengths[id] = t + 1;
       record_states(simulator, buffers, {id}, t + 1);
       buffers.terminated[id] = simulator.terminated()[id];
-      on_path[static_cast<std::size_t>(id)].segment = segments[i];
+      on_path[static_cast<std::size_t>(id)].segment = plans[i].segment;
       if (buffers.segments != nullptr) {
         buffers
             .segments[static_cast<std::size_t>(id) * (static_cast<std::size_t>(buffers.steps) + 1) + t + 1] =
-            segments[i];
+            plans[i].segment;
       }
-      const bool arrived = task.spec().path && segments[i] > task.spec().path->last_segment;
+      const bool arrived = task.spec().path && plans[i].segment > task.spec().path->last_segment;
       if (!simulator.terminated()[id] && !arrived) next.push_back(id);
       ++done;
     }

@@ -10,11 +10,12 @@
 
 namespace mbmf {
 
-// Holds pointers and nothing to destroy; the specification must outlive it.
+// Holds pointers and nothing to destroy; the specification and the path must outlive it.
 class CostWalk {
  public:
-  CostWalk(const TaskSpec& spec, const PathStart& start) : spec_(&spec) {
-    if (spec.path) path_.emplace(*spec.path, start);
+  // path: the specification's or one in its place; null: none
+  CostWalk(const TaskSpec& spec, const PathCost* path, const PathStart& start) : spec_(&spec) {
+    if (path != nullptr) path_.emplace(*path, start);
   }
 
   // Adds the cost of the next point; false if the candidate is out of the alive bounds: dead for good.

@@ -298,7 +298,7 @@ void Task::cost(const float* states, const float* actions, int k, int horizon, c
     const float* s = states + static_cast<std::size_t>(i) * (static_cast<std::size_t>(horizon) + 1) * ns;
     const float* a = actions + static_cast<std::size_t>(i) * static_cast<std::size_t>(horizon) * na;
     double sum = 0;
-    CostWalk walk(spec_, start);
+    CostWalk walk(spec_, spec_.path ? &*spec_.path : nullptr, start);
     for (int t = 0; t <= horizon; ++t) {
       std::copy_n(s + static_cast<std::size_t>(t) * ns, ns, state.begin());
       std::copy_n(a + static_cast<std::size_t>(std::min(t, horizon - 1)) * na, na, action.begin());

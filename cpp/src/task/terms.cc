@@ -22,24 +22,22 @@ void check_interval(const Bounds& bounds, const std::string& where) {
   }
 }
 
-bool takes_indices(TermKind kind) { return kind != TermKind::kConstant && kind != TermKind::kAction; }
-
 void check_term(const Term& term, int nstate, const std::string& where) {
-  if (term.kind < TermKind::kConstant || term.kind > TermKind::kAction) {
-    throw_invalid(where, ".kind must be a term kind, got ", static_cast<int>(term.kind));
+  const int number = static_cast<int>(term.kind);
+  if (number < 0 || number >= static_cast<int>(term_table().size())) {
+    throw_invalid(where, ".kind must be a term kind, got ", number);
   }
+  const TermInfo& info = term_table()[static_cast<std::size_t>(number)];
   if (!std::isfinite(term.weight)) throw_invalid(where, ".weight must be finite, got ", term.weight);
-  if (takes_indices(term.kind) == term.index.empty()) {
+  if (info.states == term.index.empty()) {
     throw_invalid(where, ".index must be ",
                   term.index.empty() ? "one or more state indices" : "empty for this kind", ", got ",
                   term.index.size());
   }
-  const bool compares = term.kind == TermKind::kQuadratic || term.kind == TermKind::kAbsolute ||
-                        term.kind == TermKind::kDistance;
   for (const auto& [name, size] :
        {std::pair{".target", term.target.size()}, std::pair{".target_index", term.target_index.size()}}) {
     if (size == 0) continue;
-    if (!compares) throw_invalid(where, name, " must be empty for this kind, got ", size, " values");
+    if (!info.targets) throw_invalid(where, name, " must be empty for this kind, got ", size, " values");
     if (size != term.index.size()) {
       throw_invalid(where, name, " must be one value per index (", term.index.size(), "), got ", size);
     }
@@ -52,46 +50,48 @@ void check_term(const Term& term, int nstate, const std::string& where) {
   for (double target : term.target) {
     if (!std::isfinite(target)) throw_invalid(where, ".target must be finite, got ", target);
   }
-  if (term.kind == TermKind::kOutside) check_interval(term.bounds, where + ".bounds");
+  if (info.bounds) check_interval(term.bounds, where + ".bounds");
 }
 
-double target(const Term& term, std::size_t i, const double* state) {
-  if (!term.target_index.empty()) return state[term.target_index[i]];
-  return term.target.empty() ? 0.0 : term.target[i];
-}
+// The arithmetic of a term on one state and action, in float64.
+struct Ops {
+  using Value = double;
+  const Term& term;
+  const double* s;
+  const double* a;
+  int actions;
 
-// the term without its weight
-double value(const Term& term, const double* state, const double* action, int naction) {
-  double sum = 0;
-  switch (term.kind) {
-    case TermKind::kConstant:
-      return 1;
-    case TermKind::kLinear:
-      for (int index : term.index) sum += state[index];
-      return sum;
-    case TermKind::kQuadratic:
-    case TermKind::kDistance:
-      for (std::size_t i = 0; i < term.index.size(); ++i) {
-        const double difference = state[term.index[i]] - target(term, i, state);
-        sum += difference * difference;
-      }
-      return term.kind == TermKind::kDistance ? std::sqrt(sum) : sum;
-    case TermKind::kAbsolute:
-      for (std::size_t i = 0; i < term.index.size(); ++i) {
-        sum += std::abs(state[term.index[i]] - target(term, i, state));
-      }
-      return sum;
-    case TermKind::kOutside:
-      for (int index : term.index) sum += term.bounds.contains(state[index]) ? 0 : 1;
-      return sum;
-    case TermKind::kAction:
-      for (int i = 0; i < naction; ++i) sum += action[i] * action[i];
-      return sum;
+  double number(double x) const { return x; }
+  int n() const { return static_cast<int>(term.index.size()); }
+  double state(int i) const { return s[term.index[static_cast<std::size_t>(i)]]; }
+  double difference(int i) const {
+    const auto k = static_cast<std::size_t>(i);
+    if (!term.target_index.empty()) return state(i) - s[term.target_index[k]];
+    return state(i) - (term.target.empty() ? 0.0 : term.target[k]);
   }
-  return sum;
-}
+  double outside(int i) const { return term.bounds.contains(state(i)) ? 0 : 1; }
+  int naction() const { return actions; }
+  double action(int i) const { return a[i]; }
+  double add_square(double x, double sum) const { return sum + x * x; }
+  double magnitude(double x) const { return std::abs(x); }
+  double square_root(double x) const { return std::sqrt(x); }
+};
 
 }  // namespace
+
+const std::vector<TermInfo>& term_table() {
+#define MBMF_TERM_ENTRY(entry)          \
+  TermInfo{TermKind::k##entry,          \
+           term_kinds::entry::kName,    \
+           term_kinds::entry::kMeaning, \
+           term_kinds::entry::kStates,  \
+           term_kinds::entry::kTargets, \
+           term_kinds::entry::kBounds,  \
+           term_kinds::entry::kDefaultWeight},
+  static const std::vector<TermInfo> table = {MBMF_TERM_KINDS(MBMF_TERM_ENTRY)};
+#undef MBMF_TERM_ENTRY
+  return table;
+}
 
 void check_terms(const std::vector<Term>& terms, int nstate, const char* what) {
   for (std::size_t i = 0; i < terms.size(); ++i) {
@@ -109,7 +109,9 @@ void check_bounds(const std::vector<StateBound>& bounds, int nstate, const char*
 
 double evaluate(const std::vector<Term>& terms, const double* state, const double* action, int naction) {
   double sum = 0;
-  for (const Term& term : terms) sum += term.weight * value(term, state, action, naction);
+  for (const Term& term : terms) {
+    sum += term.weight * term_value(static_cast<int>(term.kind), Ops{term, state, action, naction}, NAN);
+  }
   return sum;
 }
 

@@ -22,10 +22,11 @@ from mbmf.algorithms import imitation_checkpoint as checkpoint
 from mbmf.algorithms.cloning import Cloning, Examples
 from mbmf.errors import ConfigError, DataError
 from mbmf.nn.training import torch_threads
-from mbmf.planning.planner import RandomShooting
+from mbmf.planning.make import make_planner
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.collect import collect_policy
 from mbmf.rollouts.episodes import Episodes
+from mbmf.rollouts.label import label_episodes
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
@@ -36,7 +37,6 @@ from mbmf.tasks.task import Task
 _POLICY, _VALIDATION, _BATCHES, _ROLLOUTS, _TESTS, _PLAN = range(20, 26)
 
 # states that are labelled between two looks at the keyboard
-_LABEL_CHUNK = 64
 
 
 class Observer(Protocol):
@@ -308,30 +308,25 @@ class _Learner:
         first = settings.noise_from_iteration
         noise = settings.noise if first is not None and iteration >= first else 0.0
         rollouts = self._drive(_ROLLOUTS, iteration, settings.rollouts_to_label, noise, f"{title}: drive")
-        planner = RandomShooting(
+        planned = self._source.planner
+        planner = make_planner(
             self._task,
             self._source.model,
-            horizon=self._source.settings.horizon,
-            candidates=self._source.settings.candidates,
+            planned.search,
+            planned.horizon,
+            planned.candidates,
             seed=derive_seed(self._seed, _PLAN),
             nthread=self._nthread,
+            settings=planned.settings,
         )
         # what MuJoCo failed in is absurd long before: nothing to learn from
         healthy = rollouts.select(~rollouts.diverged)
         if len(healthy) < len(rollouts):
             lost = len(rollouts) - len(healthy)
             self._observer.note(f"{title}: {lost} of {len(rollouts)} rollouts diverged and are left out")
-        episode, step = np.nonzero(np.arange(healthy.actions.shape[1]) < healthy.lengths[:, None])
-        states = healthy.states[episode, step]
-        numbers = (iteration - 1) * settings.rollouts_to_label + episode
-        labels = np.zeros_like(healthy.actions)
-        with self._observer.stage(f"{title}: ask MPC", len(states)) as progress:
-            for first_row in range(0, len(states), _LABEL_CHUNK):
-                rows = slice(first_row, first_row + _LABEL_CHUNK)
-                labels[episode[rows], step[rows]], _ = planner.plan_batch(
-                    states[rows], numbers[rows], step[rows]
-                )
-                progress(min(rows.stop, len(states)))
+        number = (iteration - 1) * settings.rollouts_to_label
+        with self._observer.stage(f"{title}: ask MPC", healthy.nsteps) as progress:
+            labels = label_episodes(planner, healthy, first_episode=number, progress=progress)
         return dataclasses.replace(healthy, actions=labels)
 
     def _aggregate(self, labelled: Episodes) -> None:

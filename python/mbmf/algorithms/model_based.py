@@ -19,7 +19,7 @@ import yaml
 
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
-from mbmf.planning.planner import RandomShooting
+from mbmf.planning.make import make_planner
 from mbmf.rollouts import tracking
 from mbmf.rollouts.collect import collect_mpc, collect_random
 from mbmf.rollouts.episodes import Episodes
@@ -116,7 +116,7 @@ def open_run(
     }
 
     def resumed(where: Path) -> Run:
-        return Run.resume(where, config, sections=("model_based",))
+        return Run.resume(where, config, sections=("model_based", "planner"))
 
     if not reuses:
         if not overwrite:
@@ -288,17 +288,10 @@ def _control(
     observer: Observer,
     title: str,
 ) -> Episodes:
-    """Episodes of random-shooting MPC. Each has a number of its own in the run, which all its noise derives
-    from."""
+    """Episodes of MPC with the task's search. Each has a number of its own in the run, which all its noise
+    derives from."""
     settings = settings_of(task)
-    planner = RandomShooting(
-        task,
-        model,
-        horizon=settings.horizon,
-        candidates=settings.candidates,
-        seed=_seed(options, _PLAN),
-        nthread=options.nthread,
-    )
+    planner = make_planner(task, model, seed=_seed(options, _PLAN), nthread=options.nthread)
     with observer.stage(title, episodes * settings.steps_per_rollout) as progress:
         return collect_mpc(
             task,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.random_shooting import RandomShooting
     from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 
@@ -46,7 +46,7 @@ class PlanCase:
 
     def planner(self, nthread: int) -> RandomShooting:
         """The planner that is measured."""
-        from mbmf.planning.planner import RandomShooting
+        from mbmf.planning.random_shooting import RandomShooting
 
         return RandomShooting(
             self.task, self.model, horizon=self.horizon, candidates=self.candidates, nthread=nthread

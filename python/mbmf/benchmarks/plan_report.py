@@ -6,19 +6,21 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from mbmf.benchmarks.plan_charts import AXES, plot_sweep
+from mbmf.benchmarks.search_timing import rows_of
 from mbmf.files import atomic_write
 from mbmf.show.plots import save_figure
 
 if TYPE_CHECKING:
     from mbmf.benchmarks.plan_cases import PlanCase
     from mbmf.benchmarks.plan_timing import Latency, PlanTime
+    from mbmf.benchmarks.search_timing import SearchTime
 
 
 def rate_table(times: Sequence[PlanTime]) -> Table:
@@ -60,6 +62,28 @@ def ratio_table(times: Sequence[PlanTime]) -> Table:
         rows.append(row)
     columns = ("task", "mbmf ms", "PyTorch ms", "its best", "ratio", "NumPy ms", "ratio")
     return _table(f"the same plan, sampling and cost included, {most} threads", columns, rows)
+
+
+def search_table(times: Sequence[SearchTime]) -> Table:
+    """Milliseconds, share of the peak, and what searching takes of a plan."""
+    rows = [
+        (
+            time.case,
+            time.search,
+            f"{time.candidates} in {time.rounds} × {time.horizon}",
+            str(time.nthread),
+            f"{1e3 * time.seconds:.2f}",
+            f"{time.peak_share:.0%}",
+            f"{time.searching:.1%}",
+            f"{time.speedup:.2f}",
+        )
+        for time in times
+    ]
+    return _table(
+        "searches: what is not rolling candidates (drawing, colouring, elites, refitting) is searching",
+        ("task", "search", "K × H", "threads", "ms", "share of peak", "searching", "speed-up"),
+        rows,
+    )
 
 
 def memory_table(memory: Sequence[dict[str, Any]]) -> Table:
@@ -105,14 +129,16 @@ def write_results(
     memory: Sequence[dict[str, Any]],
     latencies: Latency,
     sweeps: dict[str, list[PlanTime]],
+    searches: Sequence[SearchTime],
 ) -> list[Path]:
-    """plans.csv, sweep_<axis>.csv, .png and .svg, and results.json with everything. Returns their paths."""
-    contents = {"plans.csv": _csv(times)}
-    contents |= {f"sweep_{axis}.csv": _csv(points) for axis, points in sweeps.items()}
+    """plans.csv, searches.csv, sweep_<axis>.csv, .png and .svg, results.json with everything: their paths."""
+    contents = {"plans.csv": _csv([_row(time) for time in times]), "searches.csv": _csv(rows_of(searches))}
+    contents |= {f"sweep_{axis}.csv": _csv([_row(p) for p in points]) for axis, points in sweeps.items()}
     everything = {
         "machine": machine,
         "plans": [_row(time) for time in times],
         "memory": memory,
+        "searches": rows_of(searches),
         "latency_milliseconds": dataclasses.asdict(latencies),
         "sweeps": {axis: [_row(point) for point in points] for axis, points in sweeps.items()},
     }
@@ -131,8 +157,7 @@ def _row(time: PlanTime) -> dict[str, Any]:
     return {**dataclasses.asdict(time), "peak_share": time.peak_share}
 
 
-def _csv(times: Sequence[PlanTime]) -> str:
-    rows = [_row(time) for time in times]
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -21,7 +21,7 @@ from mbmf.errors import MbmfError
 
 if TYPE_CHECKING:
     from mbmf.benchmarks.plan_cases import PlanCase
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.random_shooting import RandomShooting
 
 LAYOUTS: tuple[Literal["rows", "columns"], ...] = ("rows", "columns")
 SLICE_SECONDS, PEAK_SECONDS = 0.05, 0.05
@@ -216,7 +216,6 @@ def latency(case: PlanCase, nthread: int, count: int) -> Latency:
 
 def scratch_bytes(planner: RandomShooting) -> int:
     """Working memory of a plan, per thread."""
-    assert isinstance(planner.core, _core.RandomShooting)
     return planner.core.scratch_bytes
 
 

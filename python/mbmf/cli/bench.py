@@ -140,12 +140,12 @@ def measure_simulator(task: Task, nthread: int, seconds: float) -> Pair:
 def measure_plan(task: Task, data: Episodes, nthread: int, seconds: float) -> tuple[str, float]:
     """The preset's horizon and candidates in words, and the seconds of one plan."""
     from mbmf.dynamics.model import DynamicsModel
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.make import make_planner
 
     assert task.model_based is not None
     model = DynamicsModel(task, hidden=task.model_based.hidden)
     model.fit(data, epochs=1)
-    planner = RandomShooting(task, model, nthread=nthread)
+    planner = make_planner(task, model, nthread=nthread)
     state = data.states[0, 0]
     return f"{planner.candidates} × {planner.horizon}", median_time(lambda: planner.act(state), seconds)
 

@@ -43,6 +43,9 @@ class Options:
     task: str = "cheetah_forward"
     """Whose sizes and cost: a preset's name or a YAML file. The network is a random one of 500 units."""
 
+    search: str = "random_shooting"
+    """How the plans are searched: random_shooting, cem or icem."""
+
     busy: int = 0
     """Threads that keep CPUs busy beside it."""
 
@@ -128,15 +131,23 @@ def measure_plans(
     """How late each plan returned (ns), its candidates, and its time to plan (s)."""
     from mbmf import _core
     from mbmf.simulation.simulator import Simulator
+    from mbmf.tasks.searches import search_values
     from mbmf.tasks.task import load_task
 
     task = load_task(options.task)
-    if task.model_based is None:
-        raise ConfigError(f"--task must be one with a model_based section, got {options.task}")
-    horizon = task.model_based.horizon
+    planned = task.with_planner(options.search).planner
+    if planned.horizon is None:
+        raise ConfigError(f"--task must be one whose file has a horizon, got {options.task}")
     # more than there is time for, and few enough that the search stays fine-grained
-    planner = _core.RandomShooting(
-        task.core, _network(task.nstate, task.naction, options.seed), horizon, 65_536, 0, options.nthread
+    planner = _core.Planner(
+        task.core,
+        _network(task.nstate, task.naction, options.seed),
+        planned.search,
+        planned.horizon,
+        65_536,
+        0,
+        options.nthread,
+        search_values(planned.search, planned.settings),
     )
     state = Simulator(task, nsim=1, nthread=1).states[0].copy()
     rng = np.random.default_rng(options.seed)

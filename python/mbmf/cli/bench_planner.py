@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mbmf.cli.planner_options import PlannerOptions
 from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
-    """Measure the planner in depth: peak share, ratios to PyTorch and NumPy, latency, memory, sweeps.
+class Options(PlannerOptions):
+    """Measure the planner in depth: searches, peak share, ratios to PyTorch and NumPy, latency, sweeps.
 
-    Takes about four minutes. Results are checked against an oracle before anything is measured.
+    Takes about five minutes; with --search that search alone, in half a minute. Results are checked
+    against an oracle before anything is measured.
     """
 
     nthread: int = 0
@@ -76,6 +78,8 @@ def run(options: Options) -> None:
     from mbmf.benchmarks import plan_report as report
     from mbmf.benchmarks.plan_cases import CaseMaker, has_bounds, never_dying
     from mbmf.benchmarks.plan_timing import latency, measure
+    from mbmf.benchmarks.search_timing import measure_searches
+    from mbmf.tasks.searches import search_kind, search_kinds
 
     if options.nthread < 0:
         raise ConfigError(f"--nthread must be at least 0, got {options.nthread}")
@@ -91,6 +95,23 @@ def run(options: Options) -> None:
     if os.getloadavg()[0] > 0.5:
         console.print("[yellow]other processes are running: figures will be too low[/yellow]")
 
+    if options.search is not None or options.horizon is not None or options.candidates is not None:
+        searches = [search_kind(options.search or "random_shooting").name]
+        with console.status("plans"):
+            found = [
+                time
+                for preset in effort.presets
+                for time in measure_searches(
+                    CaseMaker(preset, nthread=nthread).make(),
+                    searches,
+                    threads,
+                    effort.point_seconds,
+                    options.horizon,
+                    options.candidates,
+                )
+            ]
+        console.print(report.search_table(found))
+        return
     makers = {preset: CaseMaker(preset, nthread=nthread) for preset in effort.presets}
     first = makers[effort.presets[0]].make()
     times: list[PlanTime] = []
@@ -102,6 +123,13 @@ def run(options: Options) -> None:
             times += measure(case, threads, effort.case_seconds, each)
             if has_bounds(case) and times[-1].live_share < 1:
                 times += measure(never_dying(case), threads, effort.case_seconds, each)
+    with console.status("searches"):
+        searched = [
+            time
+            for maker in makers.values()
+            for time in measure_searches(maker.make(), list(search_kinds()), threads, effort.point_seconds)
+        ]
+    console.print(report.search_table(searched))
     for table in (report.rate_table(times), report.ratio_table(times), report.memory_table(memory)):
         console.print(table)
     with console.status(f"latency of {effort.plans} plans"):
@@ -122,7 +150,7 @@ def run(options: Options) -> None:
     for axis, points in sweeps.items():
         console.print(report.sweep_table(axis, points))
     if output is not None:
-        written = report.write_results(output, machine, times, memory, latencies, sweeps)
+        written = report.write_results(output, machine, times, memory, latencies, sweeps, searched)
         console.print("\n".join(str(path) for path in written))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mbmf.cli.planner_options import PlannerOptions
 from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 
     from mbmf.control.controller import Controller
     from mbmf.control.live import Drive
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.planner import Planner
     from mbmf.tasks.task import Task
 
     Watch = Callable[[int, npt.NDArray[np.float64]], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(PlannerOptions):
     """Drive a run's robot in real time, simulated in a thread of its own, and report the loop's timing.
 
     Writes <output>/control.json, a chart, and with --record the episodes.
@@ -53,14 +54,8 @@ class Options:
     share: float = 0.7
     """With --mode=fitted, the share of the period to plan in."""
 
-    candidates: int | None = None
-    """Candidates per plan at most (default: the task's)."""
-
-    horizon: int | None = None
-    """Steps of a candidate (default: the task's)."""
-
     warm_start: bool = False
-    """Candidate 0 is the last plan, one step later."""
+    """With random shooting: candidate 0 is the last plan, one step later. Other searches always remember."""
 
     compensate: bool = True
     """Plan from where the model expects the robot to be when the action acts, one period later."""
@@ -125,7 +120,7 @@ def run(options: Options) -> None:
     from rich.console import Console
 
     from mbmf.control.live import drive_in_real_time, drive_without_clock
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.make import make_planner
     from mbmf.runs.trained import load_trained
 
     console = Console(highlight=False)
@@ -135,14 +130,18 @@ def run(options: Options) -> None:
     if options.desired_traj_type is not None or options.strict_segments:
         rule: Literal["reached"] | None = "reached" if options.strict_segments else None
         task = task.with_path(options.desired_traj_type, rule)
-    planner = RandomShooting(
+    task = options.applied_to(task)
+    if options.warm_start and task.planner.search != "random_shooting":
+        raise ConfigError(
+            "--warm_start must be given with random_shooting only, as other searches always remember, "
+            f"got {task.planner.search}"
+        )
+    planner = make_planner(
         task,
         trained.model,
-        horizon=options.horizon,
-        candidates=options.candidates,
         seed=options.seed,
         nthread=options.nthread,
-        warm_start=options.warm_start,
+        settings={"warm_start": True} if options.warm_start else {},
     )
     steps = max(1, round(options.seconds / task.dt))
     output = options.output or run_path / "control"
@@ -151,7 +150,7 @@ def run(options: Options) -> None:
     console.print(
         f"{task.name}{along}, iteration {trained.iteration}: {steps} control steps of {task.dt:g} s, "
         + (f"{options.mode}, a plan every {controller.period:g} s" if controller else "without a clock")
-        + f", at most {planner.candidates} candidates of {planner.horizon} steps",
+        + f", {planner.search}: at most {planner.core.most_candidates} candidates of {planner.horizon} steps",
         soft_wrap=True,
     )
     # a path begins where the robot is at first: it is followed in one episode
@@ -178,7 +177,7 @@ def _check(options: Options) -> None:
         raise ConfigError(f"--seconds must be above 0 and at most 1e6, got {options.seconds}")
 
 
-def _controller(options: Options, planner: RandomShooting) -> Controller:
+def _controller(options: Options, planner: Planner) -> Controller:
     from mbmf.control.controller import Controller
 
     period = 1 / options.hz if options.hz else planner.task.dt

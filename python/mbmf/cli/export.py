@@ -54,22 +54,12 @@ def export_folder(options: Options, out: Path) -> None:
     if options.run_num is None or options.run_num < 0:
         raise ConfigError(f"--run_num must be a run's number with --out, got {options.run_num}")
     trained = load_trained(options.runs_dir / f"run_{options.run_num}", options.iteration)
-    task, settings = trained.task, trained.task.model_based
-    if settings is None:
-        raise DataError(f"{trained.path}: task {task.name} must have a model_based section, got none")
+    task, planned = trained.task, trained.task.planner
     source = f"run_{options.run_num}, iteration {trained.iteration}"
-    save_bundle(
-        out,
-        task,
-        trained.model,
-        horizon=settings.horizon,
-        candidates=settings.candidates,
-        seed=trained.seed,
-        source=source,
-    )
+    save_bundle(out, task, trained.model, seed=trained.seed, source=source)
     print(
-        f"{out}: {task.name} of {source}, {settings.candidates} candidates of {settings.horizon} steps every "
-        f"{task.dt:g} s"
+        f"{out}: {task.name} of {source}, {planned.search} with {planned.candidates} candidates of "
+        f"{planned.horizon} steps every {task.dt:g} s"
     )
 
 

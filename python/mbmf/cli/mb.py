@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbmf.cli.planner_options import PlannerOptions
 from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(PlannerOptions):
     """Learn the dynamics from random data, and drive the robot with them, better after each iteration."""
 
     yaml_file: str
@@ -90,6 +91,7 @@ def run(options: Options) -> None:
             path=options.desired_traj_type,
             segment_rule="reached" if options.strict_segments else None,
         )
+        task = options.applied_to(task)
     settings = model_based.settings_of(task)
     run_options = model_based.Options(
         seed=options.seed,

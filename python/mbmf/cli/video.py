@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbmf.cli.planner_options import PlannerOptions
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.planner import Planner
     from mbmf.rollouts.episodes import Episodes
     from mbmf.runs.run import Run
     from mbmf.show.video import Overlay
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(PlannerOptions):
     """Write an episode of a run of mbmf mb as a video (MP4), without a display."""
 
     run_num: int
@@ -78,6 +79,7 @@ def run(options: Options) -> None:
         task = open_model_based(path / stage)[1]
     if options.desired_traj_type is not None:
         task = task.with_path(options.desired_traj_type)
+    task = options.applied_to(task)
     # before the minutes that driving may take
     with Renderer(task.model, options.width, options.height):
         pass
@@ -136,19 +138,19 @@ def _check(options: Options) -> None:
         )
 
 
-def _controller(run: Run, task: Task, options: Options) -> tuple[RandomShooting, DynamicsModel]:
+def _controller(run: Run, task: Task, options: Options) -> tuple[Planner, DynamicsModel]:
     """The run's planner, with its latest model."""
     from mbmf.dynamics.model import DynamicsModel
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.make import make_planner
 
     found = run.latest_model()
     if found is None:
         raise DataError(f"{run.path / 'models'}: a dynamics model must exist to plan with, got none")
     model = DynamicsModel.load(found, task)
-    return RandomShooting(task, model, seed=options.seed, nthread=options.nthread), model
+    return make_planner(task, model, seed=options.seed, nthread=options.nthread), model
 
 
-def _drive(task: Task, planner: RandomShooting, options: Options) -> Episodes:
+def _drive(task: Task, planner: Planner, options: Options) -> Episodes:
     """An episode of the controller."""
     from mbmf.rollouts.collect import collect_mpc
 

@@ -1,7 +1,7 @@
 """Exported folders: a learned model with its task and robot, for C++ programs without Python.
 
-The C++ library reads what is written here (cpp/include/mbmf/bundle.h says what is in a folder); `load_bundle`
-is that same reader.
+The C++ library reads what is written here (cpp/include/mbmf/export/bundle.h says what is in a folder);
+`load_bundle` is that same reader.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,13 @@ from mbmf import _core
 from mbmf.dynamics.file import parameter_tensors
 from mbmf.errors import DataError
 from mbmf.files import atomic_folder, atomic_write
+from mbmf.tasks.searches import search_values
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.tasks.task import Task
 
-FORMAT, FORMAT_VERSION = "mbmf-export", 1
+FORMAT, FORMAT_VERSION = "mbmf-export", 2
 SUMS = "SHA256SUMS"
 
 
@@ -46,8 +47,10 @@ def save_bundle(
     task: Task,
     model: DynamicsModel,
     *,
-    horizon: int,
-    candidates: int,
+    search: str | None = None,
+    horizon: int | None = None,
+    candidates: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     source: str = "",
 ) -> Path:
@@ -56,7 +59,8 @@ def save_bundle(
     Args:
         folder: new or empty, or an earlier export, which is replaced when the new one is whole.
         task: with terms for its cost, not a Python function.
-        horizon, candidates, seed: of the planner.
+        search, horizon, candidates, settings: of the planner; the task file's where not given.
+        seed: of the planner.
         source: where the model is from, for people.
 
     Raises:
@@ -65,6 +69,9 @@ def save_bundle(
     """
     if task.cost_function is not None:
         raise DataError(f"the cost of {task.name} must be terms of its file to export it, got a function")
+    planned = task.with_planner(search, horizon, candidates).planner
+    if planned.horizon is None:
+        raise DataError(f"horizon must be given for {task.name}: its file has none")
     target = Path(folder)
     if target.exists() and not (target.is_dir() and (_is_export(target) or not any(target.iterdir()))):
         raise DataError(f"{target}: folder must be new, empty or an earlier export, got something else")
@@ -82,7 +89,13 @@ def save_bundle(
         "files": {name: len(data) for name, data in sorted(files.items())},
         "task": _task(task.core.spec),
         "dynamics": {"hidden": list(model.hidden), "activation": model.activation},
-        "planner": {"horizon": horizon, "candidates": candidates, "seed": seed},
+        "planner": {
+            "search": planned.search,
+            "horizon": planned.horizon,
+            "candidates": planned.candidates,
+            "seed": seed,
+            "settings": search_values(planned.search, {**planned.settings, **(settings or {})}),
+        },
         "control": {"period": task.dt},
     }
     files["bundle.json"] = (json.dumps(contents, indent=1, allow_nan=False) + "\n").encode()

@@ -15,7 +15,7 @@ from mbmf import _core
 from mbmf.arguments import MAX_SEED, float64_array, whole_number
 
 if TYPE_CHECKING:
-    from mbmf.planning.planner import PathLike, RandomShooting
+    from mbmf.planning.planner import PathLike, Planner
 
 Mode = Literal["anytime", "fixed", "fitted"]
 _MODES = {
@@ -85,7 +85,7 @@ class Controller:
 
     def __init__(
         self,
-        planner: RandomShooting,
+        planner: Planner,
         period: float = 0.0,
         *,
         mode: Mode = "anytime",
@@ -110,6 +110,11 @@ class Controller:
             raise ValueError(
                 "planner must be one with a learned model and without a Python cost function, got another"
             )
+        if planner.own_search:
+            raise ValueError(
+                "planner must be one with a search of the core, which runs without Python, got "
+                f"{planner.search}"
+            )
         options = _core.ControllerOptions()
         for name, value in (
             ("period", period),
@@ -125,7 +130,6 @@ class Controller:
                 raise ValueError(f"margin must be at least 0 s, got {margin}")
             options.margin = float(margin)
         options.mode = _MODES[mode]
-        options.warm_start = planner.warm_start
         options.compensate = compensate
         options.hold_steps = whole_number("hold_steps", hold_steps, 0)
         options.episode = whole_number("episode", episode, 0, MAX_SEED)
@@ -141,10 +145,12 @@ class Controller:
         self.core = _core.Controller(
             planner.task.core,
             planner.dynamics,
+            planner.search,
             planner.horizon,
             planner.candidates,
             planner.seed,
             planner.nthread,
+            planner.settings,
             options,
         )
 

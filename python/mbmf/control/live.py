@@ -16,7 +16,7 @@ from mbmf.rollouts.episodes import Episodes
 
 if TYPE_CHECKING:
     from mbmf.control.controller import Controller
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.planner import Planner
     from mbmf.tasks.task import Task
 
 # time to start both threads before their first tick
@@ -104,7 +104,7 @@ def drive_in_real_time(
 
 
 def drive_without_clock(
-    planner: RandomShooting,
+    planner: Planner,
     steps: int,
     *,
     seed: int = 0,

@@ -1,4 +1,4 @@
-"""Random-shooting model-predictive control (paper, section IV-C)."""
+"""Model-predictive control (paper, section IV-C): a search over action sequences, rolled through a model."""
 
 from __future__ import annotations
 
@@ -6,22 +6,31 @@ import dataclasses
 import os
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
+from mbmf.tasks.searches import default_candidates, search_values
 from mbmf.tasks.task import Task, check_path_start
 
+if TYPE_CHECKING:
+    from mbmf.planning.own import Search
+
 FloatArray = npt.NDArray[np.float64]
+Sequences = npt.NDArray[np.float32]
 
 PathLike = str | Path | npt.ArrayLike | Task
 
+#: What one plan leaves for the next of its episode: copyable, and accepted by any planner like the one that
+#: wrote it. An empty one, `PlanMemory()`, begins an episode.
+PlanMemory = _core.PlanMemory
+
 _warned_of_threads: list[int] = []
-_NOT_TIMED = "with a planner through the simulator or with a Python cost function, got something else"
 
 
 class HasCore(Protocol):
@@ -44,97 +53,147 @@ class SimulatorModel:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The best candidate of one search.
+    """What one search found.
 
     Attributes:
-      action: its first action, float32 (naction,), in [-1, 1].
-      cost: its planning cost; lower is better.
-      actions: its actions, float32 (H, naction).
+      action: the first action to execute, float32 (naction,), in [-1, 1].
+      cost: the planning cost of the actions; lower is better.
+      actions: the whole sequence, float32 (H, naction).
       states: the states that the model predicts for it, float32 (H + 1, nstate), the first being the present.
-      candidate: its index among the K candidates.
-      candidates_done: n: the candidates 0 .. n - 1 were searched, all K of them where there was no deadline.
+      candidate: its position among the candidates of the last round; -1 if it is none of them, as the mean.
+      candidates_done: candidates that were rolled, over all rounds: all of them where there was no deadline.
       moved: on a path, whether it moves on from the segment where it begins.
       segment: on a path, the segment of the next plan.
+      rounds_done: rounds that were begun.
     """
 
     action: npt.NDArray[np.float32]
     cost: float
-    actions: npt.NDArray[np.float32]
+    actions: Sequences
     states: npt.NDArray[np.float32]
     candidate: int
     candidates_done: int
     moved: bool = False
     segment: int = 0
+    rounds_done: int = 1
 
 
-class RandomShooting:
-    """Draws K action sequences of length H, rolls a model forward and takes the first action of the cheapest.
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """A round of a search as it was.
 
-    A plan is a pure function of (model, task, state, seed, episode, step): the same bits at any thread count.
-    The search runs in C++ without the GIL. A Python cost function makes it NumPy's, slower.
+    Attributes:
+      sequences: its candidates, float32 (n, H, naction).
+      costs: of them, float64 (n,); not finite where one cannot be rolled.
+      mean, deviation: of the search after it, float32 (H, naction), or (0, naction) where it has none.
+    """
+
+    sequences: Sequences
+    costs: FloatArray
+    mean: Sequences
+    deviation: Sequences
+
+
+class Planner:
+    """A search and what rolls its candidates: a learned model, the simulator, or a model and a Python cost.
+
+    Use one of :class:`mbmf.RandomShooting`, :class:`mbmf.CEM`, :class:`mbmf.ICEM`, or
+    :func:`mbmf.make_planner` for what the task's file says; this class takes a search of your own.
+
+    A plan is a pure function of (model, task, state, seed, episode, step, memory): the same bits at any
+    number of threads. The search runs in C++ without the GIL. A Python cost function makes it slower.
+
+    A planner is for one thread at a time: a call while another one runs raises :class:`mbmf.CoreError`, and
+    so does one in a forked child.
 
     Args:
       task: the task whose planning cost is minimised.
       model: a :class:`mbmf.DynamicsModel` of that task (its weights as they are now), its ``core``, or a
         :class:`SimulatorModel`; with the last, every state below is an integration-state row (state_size,).
-      horizon: H, control steps, 1 to 10000; the task preset's if not given.
-      candidates: K, 1 to 10^8; the task preset's if not given.
+      search: the name of a search, or a :class:`mbmf.Search`.
+      horizon: H, control steps, 1 to 10000; the task file's if not given.
+      candidates: of the first round, at least 1; if not given the task file's, where that is for this search,
+        or the search's default.
       seed: 0 to 2^64 - 1.
       nthread: threads; 0: one for every CPU.
-      warm_start: candidate 0 of every :meth:`plan` is the last plan, one step later, in place of random
-        actions. :meth:`reset` forgets it, and :meth:`plan_batch` does not know it.
       path: to follow in place of the task's; see :meth:`set_path`.
+      settings: of the search, by name (docs/planning.md); defaults where not given.
 
     Raises:
-      ValueError: an argument is out of range, the model is of other sizes, or neither it nor the task
-        gives H and K.
+      ValueError: an argument is out of range, the model is of other sizes, or nobody gives H.
+
+    Example:
+      >>> planner = mbmf.ICEM(task, model, horizon=30)
+      >>> planner.reset(episode=0)
+      >>> action = planner.act(state)
     """
+
+    core: _core.Planner
 
     def __init__(
         self,
         task: Task,
         model: HasCore | _core.Dynamics | SimulatorModel,
+        search: str | Search = "random_shooting",
         horizon: int | None = None,
         candidates: int | None = None,
         seed: int = 0,
         nthread: int = 0,
-        warm_start: bool = False,
         path: PathLike | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         if path is not None:
             task = path if isinstance(path, Task) else task.with_path(path)
-        preset = task.model_based
-        if (horizon is None or candidates is None) and preset is None:
+        self.search = search if isinstance(search, str) else type(search).__name__
+        of_file = task.planner
+        if horizon is None:
+            horizon = of_file.horizon
+        if horizon is None:
             raise ValueError(
-                f"horizon and candidates must be given for {task.name}: its file has no model_based section"
+                f"horizon must be given for {task.name}: its file has none (planner or model_based)"
             )
+        if candidates is None:
+            if not isinstance(search, str):
+                candidates = search.candidates
+            else:
+                candidates = of_file.candidates if search == of_file.search else default_candidates(search)
         self.task = task
-        self.horizon = whole_number("horizon", preset.horizon if horizon is None and preset else horizon)
-        self.candidates = whole_number(
-            "candidates", preset.candidates if candidates is None and preset else candidates
-        )
+        self.horizon = whole_number("horizon", horizon)
+        self.candidates = whole_number("candidates", candidates)
         self.seed = whole_number("seed", seed, 0, MAX_SEED)
         self.nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
         _warn_of_threads(self.nthread)
-        self.core: _core.Planner
+        self.settings: dict[str, float] = {}
+        made: Any = search
+        if isinstance(search, str):
+            self.settings = search_values(search, settings or {})
+        else:
+            from mbmf.planning.own import adapted
+
+            if settings:
+                raise ValueError(f"settings must not be given with a search of your own, got {settings!r}")
+            made = adapted(search, self.horizon, task.naction, self.candidates, self.seed)
+        self._dynamics: _core.Dynamics | None = None
         if isinstance(model, SimulatorModel):
             if task.cost_function is not None:
                 raise ValueError(
                     f"the cost of {task.name} must be terms of its file to plan in the simulator"
                 )
-            self._dynamics = None
-            self.core = _core.SimulatorShooting(
-                task.core, self.horizon, self.candidates, self.seed, self.nthread
-            )
         else:
             self._dynamics = model if isinstance(model, _core.Dynamics) else model.core
-            self.core = _core.RandomShooting(
-                task.core, self._dynamics, self.horizon, self.candidates, self.seed, self.nthread
-            )
-        if warm_start and (self._dynamics is None or task.cost_function is not None):
-            raise ValueError("warm_start must be False " + _NOT_TIMED)
-        self.warm_start = warm_start
-        self._last: npt.NDArray[np.float32] | None = None
+        self.core = _core.Planner(
+            task.core,
+            self._dynamics,
+            made,
+            self.horizon,
+            self.candidates,
+            self.seed,
+            self.nthread,
+            self.settings,
+            task.cost_function,
+        )
+        self._own_search = not isinstance(search, str)
+        self._memory = self.core.make_memory()
         self._episode = 0
         self._step = 0
         self._segment = 0
@@ -145,11 +204,31 @@ class RandomShooting:
         """The compiled model; None where the planner plans through the simulator."""
         return self._dynamics
 
+    @property
+    def own_search(self) -> bool:
+        """Whether the search is an object of the user's."""
+        return self._own_search
+
+    @property
+    def memory(self) -> PlanMemory:
+        """What the last plan left for the next: of :meth:`act`, and of :meth:`plan` where it counts steps."""
+        return self._memory
+
+    def __repr__(self) -> str:
+        return (
+            f"<mbmf planner: {self.search}, {self.candidates} candidates of {self.horizon} steps, "
+            f"task {self.task.name}>"
+        )
+
+    def make_memory(self) -> PlanMemory:
+        """An empty memory, for a planner whose episodes you keep yourself."""
+        return self.core.make_memory()
+
     def reset(self, episode: int = 0) -> None:
         """Starts anew: the next :meth:`act` is step 0 of ``episode``, at the path's beginning."""
         self._episode = whole_number("episode", episode, 0, MAX_SEED)
         self._step = 0
-        self._last = None
+        self._memory = self.core.make_memory()
         self._begin_path()
 
     def set_path(self, path: PathLike) -> None:
@@ -178,7 +257,8 @@ class RandomShooting:
     def act(self, state: npt.ArrayLike, *, deadline: float | None = None) -> npt.NDArray[np.float32]:
         """The action for a state (nstate,): float32 (naction,). Each call counts as a step of the episode.
 
-        On a path the planner keeps the segment from call to call, beginning at the path's first.
+        The planner keeps what the search remembers and, on a path, the segment from call to call, beginning
+        at the path's first.
         """
         if self.task.path is None:
             return self.plan(state, deadline=deadline, predict=deadline is None).action
@@ -200,6 +280,7 @@ class RandomShooting:
         predict: bool = True,
         segment: int = 0,
         origin: npt.ArrayLike = (0.0, 0.0),
+        memory: PlanMemory | None = None,
     ) -> Plan:
         """Searches from a state (nstate,).
 
@@ -208,48 +289,68 @@ class RandomShooting:
         Args:
           state: the present state, finite.
           episode: which episode's random numbers; that of :meth:`reset` if not given.
-          step: which step's; if neither is given the calls are counted.
-          deadline: seconds from the call within which it returns, with the best candidate so far. At least a
-            vector of candidates is searched, in time or not.
-          candidates: at most so many candidates; all K if not given.
+          step: which step's. If neither is given the calls are counted, and the planner's own memory is used.
+          deadline: seconds from the call within which it returns, with the best so far. A few candidates are
+            searched, in time or not.
+          candidates: at most so many in all, over the rounds; all if not given.
           predict: whether Plan.states is wanted; if not it is of shape (0, nstate).
           segment: on a path, the segment where the robot is; :attr:`Plan.segment` is that of the next plan.
           origin: on a path, what is added to the waypoints, metres (2,).
+          memory: of the plan before in the same episode, and then of this one. If not given and ``episode``
+            or ``step`` is, the plan begins an episode and leaves nothing.
 
         Raises:
-          ValueError: the state is of another size or not finite, or the segment or the origin cannot be.
+          ValueError: the state is of another size or not finite, the segment or the origin cannot be, or the
+            memory is of another planner, task or horizon.
           mbmf.CoreError: no candidate has a finite cost.
         """
         begin = time.monotonic_ns()
         if episode is None and step is None:
             episode, step = self._episode, self._step
             self._step += 1
+            memory = self._memory if memory is None else memory
         episode = self._episode if episode is None else whole_number("episode", episode, 0, MAX_SEED)
         step = 0 if step is None else whole_number("step", step, 0, MAX_SEED)
         row = np.ascontiguousarray(state, dtype=np.float64)
         at = check_path_start(segment, origin)
-        timed = deadline is not None or candidates is not None
-        if self._dynamics is not None and self.task.cost_function is not None:
-            if timed:
-                raise ValueError("deadline and candidates must be None " + _NOT_TIMED)
-            return self._plan_with(self._dynamics, row, episode, step)
-        if self._dynamics is None or (not timed and predict and not self.warm_start):
-            if timed:
-                raise ValueError("deadline and candidates must be None " + _NOT_TIMED)
-            candidate, cost, actions, states, moved, after = self.core.plan(row, episode, step, *at)
-            return Plan(actions[0], cost, actions, states, candidate, self.candidates, moved, after)
-        limits: dict[str, Any] = {"predict": predict, "segment": at[0], "origin": at[1]}
+        limits: dict[str, Any] = {"predict": predict, "memory": memory}
         if deadline is not None:
             limits["deadline"] = begin + int(1e9 * number("deadline", deadline, 0, 1e6))
         if candidates is not None:
-            limits["candidates"] = whole_number("candidates", candidates, 1, self.candidates)
-        if self._last is not None:
-            limits["warm"] = np.concatenate([self._last[1:], self._last[-1:]])
-        found = self.core.plan_within(row, episode, step, **limits)
-        candidate, cost, actions, states, done, moved, after = found
-        if self.warm_start:
-            self._last = actions
-        return Plan(actions[0], cost, actions, states, candidate, done, moved, after)
+            limits["candidates"] = whole_number("candidates", candidates, 1, self.core.most_candidates)
+        return _plan(self.core.plan(row, episode, step, *at, **limits))
+
+    def trace(
+        self,
+        state: npt.ArrayLike,
+        episode: int = 0,
+        step: int = 0,
+        *,
+        segment: int = 0,
+        origin: npt.ArrayLike = (0.0, 0.0),
+        memory: PlanMemory | None = None,
+    ) -> tuple[Plan, list[Round]]:
+        """A plan and its rounds, with every candidate and its cost: to look at, slower than :meth:`plan`."""
+        row = np.ascontiguousarray(state, dtype=np.float64)
+        at = check_path_start(segment, origin)
+        episode = whole_number("episode", episode, 0, MAX_SEED)
+        step = whole_number("step", step, 0, MAX_SEED)
+        found, rounds = self.core.trace(row, episode, step, *at, memory=memory)
+        return _plan(found), [Round(*each) for each in rounds]
+
+    def roll(
+        self,
+        state: npt.ArrayLike,
+        sequences: npt.ArrayLike,
+        *,
+        segment: int = 0,
+        origin: npt.ArrayLike = (0.0, 0.0),
+    ) -> FloatArray:
+        """The planning costs of action sequences (n, H, naction) in [-1, 1] from a state: float64 (n,)."""
+        row = np.ascontiguousarray(state, dtype=np.float64)
+        return self.core.roll(
+            row, np.ascontiguousarray(sequences, dtype=np.float32), *check_path_start(segment, origin)
+        )
 
     def plan_batch(
         self,
@@ -259,7 +360,8 @@ class RandomShooting:
         *,
         segments: npt.ArrayLike | None = None,
         origins: npt.ArrayLike | None = None,
-    ) -> tuple[npt.NDArray[np.float32], FloatArray]:
+        memories: Sequence[PlanMemory] | None = None,
+    ) -> tuple[Sequences, FloatArray]:
         """Searches from many states (n, nstate), each as :meth:`plan` would.
 
         Args:
@@ -267,6 +369,8 @@ class RandomShooting:
           episodes: (n,) whole numbers; all 0 if not given.
           steps: (n,) whole numbers; 0 .. n - 1 if not given.
           segments, origins: on a path, (n,) and (n, 2) as for :meth:`plan`; zeros if not given.
+          memories: one for each state, as for :meth:`plan`; their ``segment`` is that of the next plan. If
+            not given each plan begins an episode.
 
         Returns:
           first actions, float32 (n, naction), and costs, float64 (n,).
@@ -275,16 +379,13 @@ class RandomShooting:
         n = rows.shape[0] if rows.ndim else 0
         episode_ids = np.zeros(n, np.uint64) if episodes is None else _indices("episodes", episodes)
         step_ids = np.arange(n, dtype=np.uint64) if steps is None else _indices("steps", steps)
-        if self._dynamics is None or self.task.cost_function is None:
-            on = None if segments is None else _indices("segments", segments).astype(np.int32)
-            at = None if origins is None else np.ascontiguousarray(origins, dtype=np.float64)
-            return self.core.plan_batch(rows, episode_ids, step_ids, on, at)
-        plans = [
-            self._plan_with(self._dynamics, row, int(episode), int(step))
-            for row, episode, step in zip(rows, episode_ids, step_ids, strict=True)
-        ]
-        actions = np.array([plan.action for plan in plans], np.float32).reshape(n, self.task.naction)
-        return actions, np.array([plan.cost for plan in plans])
+        on = None if segments is None else _indices("segments", segments).astype(np.int32)
+        at = None if origins is None else np.ascontiguousarray(origins, dtype=np.float64)
+        kept = None if memories is None else list(memories)
+        if kept is not None and len({id(memory) for memory in kept}) < len(kept):
+            raise ValueError("memories must be one object for each state, got one twice")
+        actions, costs, _ = self.core.plan_batch(rows, episode_ids, step_ids, on, at, kept)
+        return actions, costs
 
     def _begin_path(self) -> None:
         self._segment, self._origin = 0, None
@@ -302,31 +403,14 @@ class RandomShooting:
             raise ValueError(f"state must be of shape ({self.core.start_size},), got {state.shape}")
         return [float(state[i]) for i in indices]
 
-    def _plan_with(self, dynamics: _core.Dynamics, state: FloatArray, episode: int, step: int) -> Plan:
-        """The same search with a Python cost function, a few thousand candidates at a time."""
-        if state.shape != (self.task.nstate,) or not np.isfinite(state).all():
-            raise ValueError(f"state must be finite and of shape ({self.task.nstate},), got {state}")
-        best_cost, best = np.inf, -1
-        per_call = max(1, 2_000_000 // (self.horizon * (self.task.nstate + self.task.naction)))
-        for first in range(0, self.candidates, per_call):
-            count = min(per_call, self.candidates - first)
-            actions = self.core.sample(episode, step, first, count)
-            start = np.broadcast_to(state.astype(np.float32), (count, self.task.nstate))
-            predicted = dynamics.open_loop(np.ascontiguousarray(start), actions, self.nthread)
-            costs = self.task.cost(predicted, actions)
-            costs = np.where(np.isfinite(costs), costs, np.inf)
-            k = int(np.argmin(costs))
-            if costs[k] < best_cost:
-                best_cost, best = float(costs[k]), first + k
-        if best < 0:
-            raise _core.Error(f"no candidate has a finite cost at step {step} of episode {episode}")
-        actions = self.core.sample(episode, step, best, 1)
-        predicted = dynamics.open_loop(state.astype(np.float32)[None], actions, 1)
-        return Plan(actions[0, 0], best_cost, actions[0], predicted[0], best, self.candidates)
+
+def _plan(found: Any) -> Plan:
+    candidate, cost, actions, states, done, moved, after, rounds = found
+    return Plan(actions[0], cost, actions, states, candidate, done, moved, after, rounds)
 
 
 def task_on(path: PathLike, task: Task) -> Task:
-    """The task with another path to follow. Raises as `RandomShooting.set_path`."""
+    """The task with another path to follow. Raises as `Planner.set_path`."""
     other = path if isinstance(path, Task) else task.with_path(path)
     if not other.same_robot(task):
         raise ValueError(f"path must be one of task {task.name}, got one of {other.name}")
@@ -338,7 +422,7 @@ def _warn_of_threads(nthread: int) -> None:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if nthread > cpus and not _warned_of_threads:
         _warned_of_threads.append(nthread)
-        warnings.warn(f"nthread should be at most the {cpus} CPUs here, got {nthread}: slower", stacklevel=3)
+        warnings.warn(f"nthread should be at most the {cpus} CPUs here, got {nthread}: slower", stacklevel=4)
 
 
 def _indices(name: str, values: npt.ArrayLike) -> npt.NDArray[np.uint64]:

@@ -16,7 +16,7 @@ from mbmf.rollouts.path_record import PathRecord
 from mbmf.simulation.simulator import ResetName, reset_kind
 
 if TYPE_CHECKING:
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.planner import Planner
     from mbmf.policies.policy import GaussianPolicy
     from mbmf.tasks.task import Task
 
@@ -63,7 +63,7 @@ def collect_random(
 
 def collect_mpc(
     task: Task,
-    planner: RandomShooting,
+    planner: Planner,
     episodes: int,
     steps: int,
     seed: int = 0,
@@ -97,10 +97,7 @@ def collect_mpc(
     seed = whole_number("seed", seed, 0, MAX_SEED)
     first_episode = whole_number("first_episode", first_episode, 0, MAX_SEED)
     noise = number("action_noise", action_noise, 0, 1e6)
-    if task.cost_function is not None:
-        arrays = _collect_with(planner, count, steps, seed, first_episode, noise, progress)
-    else:
-        arrays = _core.collect_mpc(planner.core, count, steps, seed, first_episode, noise, progress)
+    arrays = _core.collect_mpc(planner.core, count, steps, seed, first_episode, noise, progress)
     return _finish(task, arrays)
 
 
@@ -204,68 +201,3 @@ def _finish(task: Task, arrays: dict[str, Any]) -> Episodes:
     real = np.arange(rewards.shape[1]) < episodes.lengths[:, None]
     rewards[real] = task.reward_function(states, actions.astype(np.float64))
     return dataclasses.replace(episodes, rewards=rewards)
-
-
-def _collect_with(
-    planner: RandomShooting,
-    count: int,
-    steps: int,
-    seed: int,
-    first_episode: int,
-    noise: float,
-    progress: Progress | None,
-) -> dict[str, Any]:
-    """What the core's collect_mpc does, for a planner whose cost is a Python function."""
-    task = planner.task
-    simulator = _core.Simulator(task.core, count, planner.nthread, seed)
-    numbers = np.arange(count, dtype=np.uint64) + np.uint64(first_episode)
-    simulator.start(None, _core.ResetKind.CONTROL, numbers)
-    states = np.zeros((count, steps + 1, task.nstate))
-    observations = None if task.core.observes_state else np.zeros((count, steps + 1, task.nobservation))
-    actions = np.zeros((count, steps, task.naction), np.float32)
-    rewards = np.zeros((count, steps))
-    lengths = np.zeros(count, np.int32)
-    terminated, diverged = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-
-    def record(ids: Any, step: int) -> None:
-        states[ids, step] = simulator.states[ids]
-        if observations is not None:
-            observations[ids, step] = simulator.observations[ids]
-
-    live = np.arange(count, dtype=np.int32)
-    record(live, 0)
-    for step in range(steps):
-        if not len(live):
-            break
-        # plan for every live episode; execute with noise, store without
-        planned, _ = planner.plan_batch(
-            simulator.states[live], numbers[live], np.full(len(live), step, np.uint64)
-        )
-        executed = planned.astype(np.float64)
-        if noise > 0:
-            executed += noise * np.stack(
-                [_core.action_noise(seed, int(n), step, task.naction) for n in numbers[live]]
-            )
-        simulator.step(live, executed)
-
-        # the failing step of a diverged simulation is not part of its episode
-        diverged[live] = simulator.diverged[live]
-        good = ~diverged[live]
-        live, planned = live[good], planned[good]
-        record(live, step + 1)
-        actions[live, step] = planned
-        rewards[live, step] = simulator.rewards[live]
-        lengths[live] = step + 1
-        terminated[live] = simulator.terminated[live]
-        live = live[~terminated[live]]
-        if progress is not None:
-            progress(int(lengths.sum()))
-    return {
-        "states": states,
-        "actions": actions,
-        "rewards": rewards,
-        "lengths": lengths,
-        "terminated": terminated,
-        "diverged": diverged,
-        "observations": observations,
-    }

@@ -9,7 +9,9 @@ from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.run import Record, Run, first_difference
 from mbmf.tasks.learning import ModelBasedConfig
+from mbmf.tasks.planner_section import parse_planner, planner_settings
 from mbmf.tasks.record import comparable_task
+from mbmf.tasks.searches import PlannerSettings
 from mbmf.tasks.task import Task
 
 
@@ -19,7 +21,8 @@ class ModelBasedResult:
 
     Attributes:
         model: of the last iteration.
-        settings: of the run: the planner's, and how long a rollout lasts.
+        settings: of the run: how long a rollout lasts, and more.
+        planner: that drove the robot.
         rollouts: the saved ones, at least one.
         steps: control steps that the model was trained on.
         seed: of the run.
@@ -27,6 +30,7 @@ class ModelBasedResult:
 
     model: DynamicsModel
     settings: ModelBasedConfig
+    planner: PlannerSettings
     rollouts: Episodes
     steps: int
     seed: int
@@ -51,9 +55,12 @@ class ModelBasedResult:
             raise DataError(f"{where}: {key} must be {want!r}, as of task {task.name}, got {found!r}")
         try:
             settings = ModelBasedConfig.model_validate(recorded.get("model_based"))
+            planner = planner_settings(parse_planner(recorded.get("planner")), settings)
             seed = int(config["seed"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{where}: seed and task.model_based must be a run's, got {error}") from None
+            raise DataError(
+                f"{where}: seed, task.model_based and task.planner must be a run's, got {error}"
+            ) from None
 
         summary = run.summary()
         records = run.metrics()
@@ -72,6 +79,7 @@ class ModelBasedResult:
         return cls(
             DynamicsModel.load(path, task),
             settings,
+            planner,
             Episodes.load(rollouts, task=task),
             int(records[-1]["steps_total"]),
             seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import mujoco
@@ -14,7 +15,7 @@ from mbmf.simulation.renderer import Line
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
-    from mbmf.planning.planner import RandomShooting
+    from mbmf.planning.planner import PlanMemory, Planner
     from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 
@@ -24,28 +25,28 @@ _TRAIL = (0.05, 0.05, 0.05, 1.0)
 _PATH = (0.55, 0.25, 0.9, 1.0)
 _SEGMENT = (1.0, 0.1, 0.45, 1.0)
 _BEST_RADIUS, _RADIUS = 0.02, 0.008  # metres
-_CHUNK_BYTES = 64 << 20
 
 PathStart = tuple[int, tuple[float, float]]
 
 
 class Plans:
-    """The planned ways of the robot's centre of mass: the best candidate's (green), the next best's (blue).
+    """The planned ways of the robot's centre of mass: the plan's (green), the best other candidates' (blue).
 
-    They are planned again from the recorded states. Candidates are a pure function of the planner's seed, the
-    episode and the step: for the planner that drove, they are the very ones that it chose among.
+    They are planned again from the recorded states. A plan is a pure function of the planner's seed, the
+    episode, the step and what the search remembers of the steps before: for the planner that drove, they are
+    the very ones that it chose among.
 
     Args:
         planner: whose candidates.
         model: that it plans with.
         episodes, index: the episode that is drawn.
-        count: candidates to draw, at least 1.
+        count: plans to draw, at least 1.
         number: the number of the episode, as it was planned.
     """
 
     def __init__(
         self,
-        planner: RandomShooting,
+        planner: Planner,
         model: DynamicsModel,
         episodes: Episodes,
         index: int,
@@ -59,50 +60,72 @@ class Plans:
         self._planner, self._model, self._count, self._number = planner, model, count, number
         self._episodes, self._index = episodes, index
         self._data = mujoco.MjData(planner.task.model)
+        self._memory, self._next = planner.make_memory(), 0  # before that step
 
     def __call__(self, step: int) -> list[Line]:
         """What is drawn over the state after ``step`` control steps."""
+        if step < self._next:
+            self._memory, self._next = self._planner.make_memory(), 0
+        while self._next < step and self._planner.search != "random_shooting":
+            at = self._at(self._next)
+            state = self._episodes.states[self._index, self._next]
+            self._planner.plan(
+                state,
+                self._number,
+                self._next,
+                predict=False,
+                segment=at[0],
+                origin=at[1],
+                memory=self._memory,
+            )
+            self._next += 1
+        self._next = step
         state = self._episodes.states[self._index, step]
-        at: PathStart = (0, (0.0, 0.0))
-        record = self._episodes.path
-        if record is not None:
-            x, y = record.origins[self._index].tolist()
-            at = int(record.segments[self._index, step]), (x, y)
-        plans = best_candidates(self._planner, self._model, state, self._count, self._number, step, at)
+        plans = best_candidates(
+            self._planner,
+            self._model,
+            state,
+            self._count,
+            self._number,
+            step,
+            self._at(step),
+            copy.copy(self._memory),
+        )
         ways = centres_of_mass(self._planner.task, plans, self._data)
         others = [Line(way, _OTHERS, _RADIUS) for way in ways[1:]]
         return [*others, Line(ways[0], _BEST, _BEST_RADIUS)]
 
+    def _at(self, step: int) -> PathStart:
+        record = self._episodes.path
+        if record is None:
+            return 0, (0.0, 0.0)
+        x, y = record.origins[self._index].tolist()
+        return int(record.segments[self._index, step]), (x, y)
+
 
 def best_candidates(
-    planner: RandomShooting,
+    planner: Planner,
     model: DynamicsModel,
     state: NDArray[np.float64],
     count: int,
     episode: int = 0,
     step: int = 0,
     at: PathStart = (0, (0.0, 0.0)),
+    memory: PlanMemory | None = None,
 ) -> NDArray[np.float32]:
-    """The predicted states of the cheapest candidates of a plan, best first: float32 (count, H + 1, nstate).
+    """The predicted states of a plan and of the cheapest other candidates of its last round, best first.
 
-    ``at``: on a path, the segment where the robot is, and the path's origin. Evaluates all K candidates with
-    their states kept, a part at a time: slower than a plan.
+    ``at``: on a path, the segment where the robot is, and the path's origin. Returns float32 (count, H + 1,
+    nstate), or fewer where the round had fewer candidates.
     """
-    task, horizon = planner.task, planner.horizon
-    start = np.ascontiguousarray(state, np.float32)
-    part = max(1, _CHUNK_BYTES // (4 * (horizon + 1) * task.nstate))
-    costs = np.empty(planner.candidates)
-    for first in range(0, planner.candidates, part):
-        rows = slice(first, min(first + part, planner.candidates))
-        actions = planner.core.sample(episode, step, rows.start, rows.stop - rows.start)
-        predicted = model.core.open_loop(
-            np.repeat(start[None], len(actions), axis=0), actions, planner.nthread
-        )
-        costs[rows] = task.cost(predicted, actions, *at)
-    costs[~np.isfinite(costs)] = np.inf
-    best = np.argsort(costs, kind="stable")[:count]
-    actions = np.concatenate([planner.core.sample(episode, step, int(k), 1) for k in best])
-    return model.core.open_loop(np.repeat(start[None], count, axis=0), actions, planner.nthread)
+    segment, origin = at
+    plan, rounds = planner.trace(state, episode, step, segment=segment, origin=origin, memory=memory)
+    last = rounds[-1]
+    costs = np.where(np.isfinite(last.costs), last.costs, np.inf)
+    others = [k for k in np.argsort(costs, kind="stable").tolist() if k != plan.candidate][: count - 1]
+    actions = np.concatenate([plan.actions[None], last.sequences[others]])
+    start = np.repeat(np.ascontiguousarray(state, np.float32)[None], len(actions), axis=0)
+    return model.core.open_loop(start, np.ascontiguousarray(actions), planner.nthread)
 
 
 def centres_of_mass(

@@ -17,16 +17,13 @@ from mbmf.errors import ConfigError
 from mbmf.tasks.file import one_of, show
 from mbmf.tasks.paths import resolve
 from mbmf.tasks.schema import (
-    Action,
     BoundsConfig,
     ChannelConfig,
-    Constant,
-    Linear,
-    Outside,
     PathConfig,
     ResetConfig,
     TaskConfig,
     TermConfig,
+    TermPart,
 )
 from mbmf.tasks.sources import Entry, entries, late_sensors
 
@@ -155,7 +152,7 @@ class _Builder:
             for entry in self.entries(config, f"healthy[{number}]")
         ]
 
-    def bounds(self, config: BoundsConfig) -> _core.Bounds:
+    def bounds(self, config: BoundsConfig | TermPart) -> _core.Bounds:
         low = config.above if config.min is None else config.min
         high = config.below if config.max is None else config.max
         return self.core.Bounds(
@@ -237,12 +234,14 @@ class _Builder:
 
     def term(self, config: TermConfig, key: str) -> _core.Term:
         kind = getattr(self.core.TermKind, config.term.upper())
-        if isinstance(config, Constant | Action):
+        info = self.core.term_kinds()[int(kind)]
+        if not info["states"]:
             return self.core.Term(kind, config.weight)
+        assert config.state is not None
         index = self.states(config.state, f"{key}.state")
-        if isinstance(config, Outside):
+        if info["bounds"]:
             return self.core.Term(kind, config.weight, index, bounds=self.bounds(config))
-        if isinstance(config, Linear):
+        if not info["targets"]:
             return self.core.Term(kind, config.weight, index)
         if config.target_state is not None:
             target_index = self.states(config.target_state, f"{key}.target_state")

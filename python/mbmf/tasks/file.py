@@ -117,10 +117,11 @@ def _line(problem: Any, data: Any) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     location, value = list(problem["loc"]), problem["input"]
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        # the location is that of the term; its key `term` is what is wrong or missing
-        found = value.get("term") if isinstance(value, Mapping) else None
-        location.append("term")
-        requirement = one_of(found, _tags(), "a term") if found is not None else "given"
+        # the location is that of the term or section; the key that says which it is, is wrong or missing
+        key = context["discriminator"].strip("'")
+        found = value.get(key) if isinstance(value, Mapping) else None
+        location.append(key)
+        requirement = one_of(found, _tags(key), f"a {key}") if found is not None else "given"
         return f"{_path(location, data, absent=True)} must be {requirement}, got {show(found)}"
     path = _path(location, data, absent=kind == "missing")
     if kind == "missing":
@@ -161,9 +162,16 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in get_args(annotation) for model in _models(part)]
 
 
-def _tags() -> list[str]:
-    terms = _models(TaskConfig.model_fields["reward"].annotation)
-    return [get_args(model.model_fields["term"].annotation)[0] for model in terms]
+# the keys that choose among schema classes, and a field that has them
+_TAGS = {"term": "reward", "search": "planner"}
+
+
+def _tag(model: type[BaseModel], key: str) -> str:
+    return str(get_args(model.model_fields[key].annotation)[0])
+
+
+def _tags(key: str) -> list[str]:
+    return [_tag(model, key) for model in _models(TaskConfig.model_fields[_TAGS[key]].annotation)]
 
 
 def _keys_at(location: list[Any]) -> set[str]:
@@ -176,9 +184,7 @@ def _keys_at(location: list[Any]) -> set[str]:
         if inner:
             models = [model for field in inner for model in _models(field.annotation)]
         else:  # a union's tag
-            models = [m for m in models if "term" in m.model_fields] and [
-                m for m in models if key in get_args(m.model_fields["term"].annotation)
-            ]
+            models = [m for m in models for tag in _TAGS if tag in m.model_fields and key == _tag(m, tag)]
     return {name for model in models for name in model.model_fields}
 
 

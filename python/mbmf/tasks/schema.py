@@ -7,11 +7,14 @@ reference for people.
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Annotated, Literal
+import operator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from mbmf import _core
 from mbmf.tasks.fields import (
     AttributeMap,
     Count,
@@ -30,6 +33,7 @@ from mbmf.tasks.fields import (
     number,
 )
 from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
+from mbmf.tasks.planner_section import PlannerConfig
 
 Source = Literal[
     "time",
@@ -45,7 +49,7 @@ Source = Literal[
     "body_euler",
 ]
 # sections that do not say what the robot has to do, but how it may learn that
-LEARNING_SECTIONS = ("agent", "model_based", "model_free", "imitation", "fine_tune")
+LEARNING_SECTIONS = ("agent", "planner", "model_based", "model_free", "imitation", "fine_tune")
 OBJECT_KEYS = ("joint", "joints", "actuator", "sensor", "body", "site")
 
 
@@ -169,70 +173,52 @@ class HealthyConfig(ChannelConfig, BoundsConfig):
 # --- what is good
 
 
-class Constant(Part):
-    """weight"""
+class TermPart(Part):
+    """A term of a reward or a planning cost: its kind and weight, and what its kind may have beside them.
 
-    term: Literal["constant"]
-    weight: Number
+    The kinds are the core's (cpp/include/mbmf/task/term_kinds.h); what a kind does not have is None here.
+    """
 
-
-class Linear(Part):
-    """weight * sum of the states"""
-
-    term: Literal["linear"]
+    term: str
     weight: Number = 1.0
-    state: States
-
-
-class _Targeted(Part):
-    weight: Number = 1.0
-    state: States
+    state: States | None = None
     target: Numbers | None = None
     target_state: States | None = None
-
-    @model_validator(mode="after")
-    def _one_target(self) -> _Targeted:
-        if self.target is not None and self.target_state is not None:
-            raise ValueError("a mapping with at most one of target and target_state")
-        return self
+    min: Number | None = None
+    max: Number | None = None
+    above: Number | None = None
+    below: Number | None = None
 
 
-class Quadratic(_Targeted):
-    """weight * sum of (state - target)^2"""
-
-    term: Literal["quadratic"]
-
-
-class Absolute(_Targeted):
-    """weight * sum of |state - target|"""
-
-    term: Literal["absolute"]
+def _one_target(self: Any) -> Any:
+    if self.target is not None and self.target_state is not None:
+        raise ValueError("a mapping with at most one of target and target_state")
+    return self
 
 
-class Distance(_Targeted):
-    """weight * the Euclidean distance of the states from their targets"""
-
-    term: Literal["distance"]
-
-
-class Outside(BoundsConfig):
-    """weight * the number of states that are out of bounds"""
-
-    term: Literal["outside"]
-    weight: Number = 1.0
-    state: States
-
-
-class Action(Part):
-    """weight * |action|^2, the action in [-1, 1]"""
-
-    term: Literal["action"]
-    weight: Number
+def _term(kind: dict[str, Any]) -> type[Part]:
+    """The schema class of one kind of term."""
+    fields: dict[str, Any] = {
+        "term": (Literal[kind["name"]], ...),
+        "weight": (Number, 1.0 if kind["default_weight"] else ...),
+    }
+    validators: dict[str, Any] = {}
+    if kind["states"]:
+        fields["state"] = (States, ...)
+    if kind["targets"]:
+        fields |= {"target": (Numbers | None, None), "target_state": (States | None, None)}
+        validators["_one_target"] = model_validator(mode="after")(_one_target)
+    base = BoundsConfig if kind["bounds"] else Part
+    name = kind["name"].capitalize()
+    return create_model(name, __base__=base, __doc__=kind["meaning"], __validators__=validators, **fields)
 
 
-TermConfig = Annotated[
-    Constant | Linear | Quadratic | Absolute | Distance | Outside | Action, Field(discriminator="term")
-]
+_TERMS = tuple(_term(kind) for kind in _core.term_kinds())
+
+if TYPE_CHECKING:
+    TermConfig = TermPart
+else:
+    TermConfig = Annotated[functools.reduce(operator.or_, _TERMS), Field(discriminator="term")]
 
 
 # --- how an episode starts
@@ -349,6 +335,7 @@ class TaskConfig(Part):
     safe_action: Numbers | None = None
     path: PathConfig | None = None
     agent: AgentConfig | None = None
+    planner: PlannerConfig | None = None
     model_based: ModelBasedConfig | None = None
     model_free: ModelFreeConfig | None = None
     imitation: ImitationConfig | None = None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
     from mbmf.tasks.paths import TaskPath
     from mbmf.tasks.schema import TaskConfig
+    from mbmf.tasks.searches import PlannerSettings
 
 FloatArray = npt.NDArray[np.floating[Any]]
 RewardFunction = Callable[[FloatArray, FloatArray], npt.ArrayLike]
@@ -213,6 +214,37 @@ class Task:
         if settings is not None and self.path is not None and self.path.candidates is not None:
             return settings.model_copy(update={"candidates": self.path.candidates})
         return settings
+
+    @property
+    def planner(self) -> PlannerSettings:
+        """How it plans: its file's ``planner`` section; without one model_based's horizon and candidates."""
+        from mbmf.tasks.planner_section import planner_settings
+
+        return planner_settings(self.config.planner, self.model_based)
+
+    def with_planner(
+        self, search: str | None = None, horizon: int | None = None, candidates: int | None = None
+    ) -> Task:
+        """The same task with another search (and its defaults), horizon or number of candidates.
+
+        Raises ConfigError.
+        """
+        from mbmf.tasks.file import check_task
+
+        if search is None and horizon is None and candidates is None:
+            return self
+        now = self.planner
+        section: dict[str, Any] = {"search": now.search, "candidates": now.candidates, **now.settings}
+        if search is not None and search != now.search:
+            section = {"search": search}
+        section["horizon"] = now.horizon if horizon is None else horizon
+        if candidates is not None:
+            section["candidates"] = candidates
+        section = {key: value for key, value in section.items() if value is not None}
+        other = copy.copy(self)
+        checked = check_task({**self.config.model_dump(exclude_none=True), "planner": section}, self.name)
+        other.config = self.config.model_copy(update={"planner": checked.planner})
+        return other
 
     @property
     def path_indices(self) -> tuple[int, int] | None:

@@ -2,10 +2,12 @@
 //
 // The caller's thread takes part, so a pool of n threads keeps n - 1 workers. Starting a loop takes no lock
 // and allocates nothing: workers wait on an atomic. One loop runs at a time; calls from several threads are
-// not allowed.
+// not allowed. After a fork the child can only destroy it; parallel_for then throws mbmf::Error.
 
 #ifndef MBMF_BASE_THREAD_POOL_H_
 #define MBMF_BASE_THREAD_POOL_H_
+
+#include <sys/types.h>
 
 #include <atomic>
 #include <cstdint>
@@ -69,6 +71,7 @@ class ThreadPool {
   // how often a slot was opened or closed, times 2^kSlotBits, plus the open slot + 1, or 0 if none is open
   std::atomic<std::uint32_t> state_{0};
   std::atomic<bool> stop_{false};
+  pid_t process_;  // that the workers are in
   std::vector<std::thread> workers_;
 };
 

@@ -67,11 +67,10 @@ struct ActionMessage {
 struct ControllerOptions {
   double period = 0;  // seconds; 0: the task's control step
   PlanMode mode = PlanMode::kAnytime;
-  double share = 0.7;       // kFitted, in (0, 1)
-  double margin = -1;       // seconds before the next tick when a plan is to be there; below 0: 5 % of the
-                            // period, at least 0.1 ms and at most 1 ms
-  double phase = 0;         // seconds after a tick when the state is taken
-  bool warm_start = false;  // candidate 0 is the last plan, shifted
+  double share = 0.7;  // kFitted, in (0, 1)
+  double margin = -1;  // seconds before the next tick when a plan is to be there; below 0: 5 % of the
+                       // period, at least 0.1 ms and at most 1 ms
+  double phase = 0;    // seconds after a tick when the state is taken
 
   // Plans from where the model expects the robot to be when the action acts, with the actions that are under
   // way until then, instead of from the state as it was measured. actuation_delay: seconds from sending to
@@ -119,8 +118,9 @@ struct ControllerStatistics {
 
 class Controller {
  public:
-  // Plans with a RandomShooting of its own. Throws std::invalid_argument on options out of range, among them
-  // a period in which this machine cannot search even one vector of candidates, which it measures here.
+  // Plans with a planner of its own (make_planner), whose search remembers the last plan that was sent.
+  // Throws std::invalid_argument on options out of range, among them a period in which this machine cannot
+  // search even one vector of candidates, which it measures here.
   Controller(std::shared_ptr<const Task> task, std::shared_ptr<const Dynamics> dynamics,
              const PlannerOptions& planner, ControllerOptions options);
   ~Controller();

@@ -26,9 +26,9 @@ struct DeadlineTimes {
 
 // Plans from a state with these times to plan (seconds), without predicted states, in a thread of its own
 // with these settings, which rests for a tenth of that time after each plan. The planner's threads take them
-// too, and keep them. Throws std::invalid_argument on numbers out of range, and as RandomShooting::plan.
-DeadlineTimes measure_deadlines(RandomShooting& planner, const double* state,
-                                const std::vector<double>& seconds, const ThreadSettings& settings);
+// too, and keep them. Throws std::invalid_argument on numbers out of range, and as Planner::plan.
+DeadlineTimes measure_deadlines(Planner& planner, const double* state, const std::vector<double>& seconds,
+                                const ThreadSettings& settings);
 
 }  // namespace mbmf
 

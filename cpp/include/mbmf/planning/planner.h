@@ -1,184 +1,143 @@
-// Random-shooting model-predictive control (paper section IV-C).
+// Model-predictive control (paper section IV-C): a search over action sequences, rolled through a model.
 //
-// A plan is a pure function of (model, task, state, seed, episode, step): the same bits on any number of
-// threads. A tile of candidates is sampled, rolled forward and scored in one pass; nothing of size candidates
-// x horizon is stored.
+// A planner is a search (what candidates to try) and a roller (what they cost): make_planner puts them
+// together. Candidates are rolled in tiles on all threads; nothing of size candidates x horizon x state is
+// stored.
 
 #ifndef MBMF_PLANNING_PLANNER_H_
 #define MBMF_PLANNING_PLANNER_H_
 
-#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
-#include "mbmf/base/thread_pool.h"
 #include "mbmf/model/dynamics.h"
+#include "mbmf/planning/query.h"
+#include "mbmf/planning/search.h"
 #include "mbmf/task/task.h"
 
 namespace mbmf {
 
 struct PlannerOptions {
   int horizon = 20;
-  std::int64_t candidates = 1000;
+  std::int64_t candidates = 1000;  // of the first round
   std::uint64_t seed = 0;
   int nthread = 0;  // 0: one for every CPU
+  std::string search = "random_shooting";
+  std::map<std::string, double> settings = {};  // of the search, by name; what is not there is its default
 };
 
-// A path in place of the task's, as a planner reads it. Made once, away from the control loop, and given to
-// any plan of that task; immutable.
-class PlannerPath;
-
-// Throws std::invalid_argument unless the task follows a path, this one is valid (check_path), and both read
-// the same states.
-std::shared_ptr<const PlannerPath> make_planner_path(const Task& task, const PathCost& path);
-
-// What ends a search before all candidates are searched, and what it starts from. The candidates that were
-// searched are always the first so many, so a plan that ended at a deadline is the plan of exactly
-// Plan::candidates_done candidates, bit for bit.
-struct PlanLimits {
-  // When the call must have returned. At least one vector of candidates is searched, in time or not.
-  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
-  std::int64_t candidates = 0;  // at most; 0: the planner's number
-  // (horizon, naction) in [-1, 1], or null: what candidate 0 is in place of random actions, as a rule the
-  // last plan shifted by one step (shift_plan)
-  const float* warm = nullptr;
-  bool predict = true;  // Plan::states; without them there is time for some more candidates
-  PathStart at = {};    // on the path
-  // Followed in place of the task's path; null: the task's. The planner keeps it until later plans have taken
-  // its place: hold it too where a plan must not free memory.
-  std::shared_ptr<const PlannerPath> path = nullptr;
+// Where the time of a plan went, nanoseconds.
+struct PlanTimes {
+  std::int64_t total = 0;
+  std::int64_t rounds = 0;      // candidates drawn and rolled, on all threads
+  std::int64_t proposing = 0;   // of that, drawing them: summed over the threads
+  std::int64_t predicting = 0;  // Plan::states
 };
 
-struct Plan {
-  std::int64_t candidate = 0;        // the best one; ties go to the lowest
-  double cost = 0;                   // its cost
-  std::int64_t candidates_done = 0;  // candidates 0 .. candidates_done - 1 were searched
-  std::vector<float> actions;        // (horizon, naction)
-  std::vector<float> states;         // (horizon + 1, nstate), predicted; empty where not asked for
+// What candidates cost (src/planning/roller.h).
+class Roller;
 
-  // on a path
-  bool moved = false;  // the best candidate moved on from the segment where it began
-  int segment = 0;     // where the next plan begins (next_segment in mbmf/task/path.h)
-};
+// The costs of n candidates, in place of the task's: states (n, horizon + 1, nstate), actions (n, horizon,
+// naction) -> costs (n). Called on the thread that plans; may throw.
+using CostFunction =
+    std::function<void(const float* states, const float* actions, std::int64_t n, double* costs)>;
 
-// The last plan's actions (horizon, naction) one step later; the last action is repeated. May be in place.
-void shift_plan(const float* actions, int horizon, int naction, float* shifted);
-
-// A search over random candidates; see RandomShooting and SimulatorShooting for what rolls them forward. Not
-// thread-safe.
+// One thread at a time: a call while another one runs, or after a fork, throws mbmf::Error.
 class Planner {
  public:
-  virtual ~Planner() = default;
+  // See make_planner.
+  Planner(std::shared_ptr<const Task> task, std::unique_ptr<Roller> roller, std::unique_ptr<Search> search,
+          const PlannerOptions& options);
+  ~Planner();
 
-  const PlannerOptions& options() const { return options_; }
-  const Task& task() const { return *task_; }
-  const std::shared_ptr<const Task>& shared_task() const { return task_; }
+  const PlannerOptions& options() const;
+  const Search& search() const;
+  const Task& task() const;
+  const std::shared_ptr<const Task>& shared_task() const;
 
   // Whether a start is an integration-state row of the simulator instead of a state, and its size.
-  virtual bool starts_from_row() const = 0;
-  virtual int start_size() const = 0;
+  bool starts_from_row() const;
+  int start_size() const;
 
-  // The best candidate from a start (start_size) at a step of an episode; `at` says where it is on the task's
-  // path, if there is one. Throws std::invalid_argument on a start that is not finite or a segment below 0,
-  // and mbmf::Error if no candidate has a finite cost.
-  virtual void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
-                    Plan* plan) = 0;
-  void plan(const double* start, std::uint64_t episode, std::uint64_t step, Plan* out) {
-    plan(start, episode, step, PathStart{}, out);
-  }
+  // Candidates of a plan at most, over all rounds.
+  std::int64_t most_candidates() const;
 
-  // The same within limits, which also say where the start is on the path. Throws std::invalid_argument also
-  // on limits out of range, and where the planner knows no deadlines (SimulatorShooting).
-  virtual void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
-                    Plan* plan);
+  // An empty memory with room for what the search keeps.
+  PlanMemory make_memory() const;
 
-  // The first actions of the best candidates of n starts: starts (n, start_size), episodes (n), steps (n), at
-  // (n) or null -> actions (n, naction), costs (n), segments (n) of the next plans, if not null. The same as
-  // n calls of plan.
-  virtual void plan_batch(const double* starts, const std::uint64_t* episodes, const std::uint64_t* steps,
-                          const PathStart* at, std::int64_t n, float* actions, double* costs,
-                          std::int32_t* segments) = 0;
-  void plan_batch(const double* starts, const std::uint64_t* episodes, const std::uint64_t* steps,
-                  std::int64_t n, float* actions, double* costs) {
-    plan_batch(starts, episodes, steps, nullptr, n, actions, costs, nullptr);
-  }
+  // Searches. memory: of the episode's plan before, and then of this one; null: there is none, and none is
+  // kept. Takes no lock and allocates nothing after the first call if the memory is from make_memory and
+  // `plan` is that of a call before. Throws std::invalid_argument on a query that cannot be or a memory of
+  // another planner, and mbmf::Error if no candidate has a finite cost; the memory is then as it was.
+  void plan(const PlanQuery& query, PlanMemory* memory, Plan* plan);
+  // The same for a control loop: false, and no exception, where no candidate has a finite cost.
+  bool try_plan(const PlanQuery& query, PlanMemory* memory, Plan* plan);
+  // n plans that do not depend on each other, each as `plan` would make it: queries (n) without deadlines,
+  // memories (n) or null, plans (n). They share the threads.
+  void plan_batch(const PlanQuery* queries, std::int64_t n, PlanMemory* const* memories, Plan* plans);
+  // A plan, and its rounds as they were.
+  std::vector<RoundTrace> trace(const PlanQuery& query, PlanMemory* memory, Plan* plan);
 
-  // The costs of all candidates: out (candidates). For tests and inspection; `plan` keeps none of them.
-  virtual void costs(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
-                     double* out) = 0;
-  void costs(const double* start, std::uint64_t episode, std::uint64_t step, double* out) {
-    costs(start, episode, step, PathStart{}, out);
-  }
+  // The costs of given sequences (n, horizon, naction) in [-1, 1]: out (n); not finite where one cannot be
+  // rolled.
+  void roll(const PlanQuery& query, const float* sequences, std::int64_t n, double* out);
+
+  // The costs of the first round's candidates, of an episode's first plan.
+  std::vector<double> costs(const PlanQuery& query);
+
+  // The actions of the first round's candidates [first, first + count) of an episode's first plan, at
+  // (episode, step): out (count, horizon, naction).
+  void sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count, float* out);
 
   // Goes on with another task of the same robot and state: another path or another cost. Throws
   // std::invalid_argument if its sizes differ.
-  virtual void set_task(std::shared_ptr<const Task> task) = 0;
-
-  // The actions of candidates [first, first + count) at (episode, step): out (count, horizon, naction).
-  void sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count,
-              float* out) const;
-
- protected:
-  // Throws std::invalid_argument on counts out of range.
-  Planner(std::shared_ptr<const Task> task, const PlannerOptions& options);
-
-  // For set_task: throws as it does.
-  void replace_task(std::shared_ptr<const Task> task);
-
- private:
-  std::shared_ptr<const Task> task_;
-  PlannerOptions options_;
-};
-
-// Rolls candidates through a learned model, in the vector kernels; starts are states.
-class RandomShooting : public Planner {
- public:
-  // Throws std::invalid_argument on counts out of range and on a model whose sizes are not the task's.
-  RandomShooting(std::shared_ptr<const Task> task, std::shared_ptr<const Dynamics> dynamics,
-                 PlannerOptions options);
-  ~RandomShooting() override;
-
-  bool starts_from_row() const override { return false; }
-  int start_size() const override { return task().nstate(); }
-  using Planner::costs;
-  using Planner::plan;
-  using Planner::plan_batch;
-  void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
-            Plan* plan) override;
-  // Takes no lock and allocates nothing after the first call.
-  void plan(const double* start, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
-            Plan* plan) override;
-  void plan_batch(const double* starts, const std::uint64_t* episodes, const std::uint64_t* steps,
-                  const PathStart* at, std::int64_t n, float* actions, double* costs,
-                  std::int32_t* segments) override;
-  void costs(const double* start, std::uint64_t episode, std::uint64_t step, const PathStart& at,
-             double* out) override;
-  void set_task(std::shared_ptr<const Task> task) override;
+  void set_task(std::shared_ptr<const Task> task);
 
   // Bytes of working memory of a thread, with all that the threads share; the packed weights are not in it.
   std::int64_t scratch_bytes() const;
 
-  // The same, for a control loop: false, and no exception, where no candidate has a finite cost.
-  bool try_plan(const double* state, std::uint64_t episode, std::uint64_t step, const PlanLimits& limits,
-                Plan* plan);
-
   // Where the model expects the robot to be after some actions: state (nstate), actions (steps, naction) ->
   // predicted (nstate), which may be the state itself. steps at most the horizon or 64. Does not allocate.
+  // Throws std::invalid_argument where the model is not a learned one.
   void roll_forward(const double* state, const float* actions, int steps, double* predicted);
 
-  // The least that a plan with a deadline takes (one vector of candidates, the choice of the best, without
-  // predicted states), measured from a state: the median of some plans. Seconds.
-  double shortest_plan(const double* state);
+  // Of the last plan or batch.
+  const PlanTimes& times() const;
 
-  // The planner's worker threads (its calls run on the caller's thread besides), to set priorities and CPUs.
+  // The least that a plan with a deadline takes (the fewest candidates, the choice of the best, without
+  // predicted states), measured from a start: the median of some plans. Seconds.
+  double shortest_plan(const double* start);
+
+  // The worker threads (calls run on the caller's thread besides), to set priorities and CPUs.
   std::vector<std::thread::native_handle_type> thread_handles();
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// A planner as the options say, with the search that they name or one of one's own (options.search and
+// settings are then not read). Candidates are rolled through a learned model, in the vector kernels; through
+// it with a cost function; or through MuJoCo itself, the upper bound that a learned model is measured
+// against, whose starts are integration-state rows (Simulator::get_state).
+//
+// Throw std::invalid_argument on a model whose sizes are not the task's, sizes out of range, an unknown
+// search, and settings that are unknown, out of range, or do not fit together; mbmf::Error if MuJoCo fails.
+std::unique_ptr<Planner> make_planner(std::shared_ptr<const Task> task,
+                                      std::shared_ptr<const Dynamics> dynamics, const PlannerOptions& options,
+                                      std::unique_ptr<Search> search = nullptr);
+std::unique_ptr<Planner> make_planner(std::shared_ptr<const Task> task,
+                                      std::shared_ptr<const Dynamics> dynamics, CostFunction cost,
+                                      const PlannerOptions& options,
+                                      std::unique_ptr<Search> search = nullptr);
+std::unique_ptr<Planner> make_simulator_planner(std::shared_ptr<const Task> task,
+                                                const PlannerOptions& options,
+                                                std::unique_ptr<Search> search = nullptr);
 
 }  // namespace mbmf
 

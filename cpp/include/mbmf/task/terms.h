@@ -8,17 +8,19 @@
 
 #include <vector>
 
+#include "mbmf/task/term_kinds.h"
+
 namespace mbmf {
 
-enum class TermKind : int {
-  kConstant = 0,   // weight
-  kLinear = 1,     // weight * sum_i s[i]
-  kQuadratic = 2,  // weight * sum_i (s[i] - target_i)^2
-  kAbsolute = 3,   // weight * sum_i |s[i] - target_i|
-  kDistance = 4,   // weight * sqrt(sum_i (s[i] - target_i)^2)
-  kOutside = 5,    // weight * the number of i with s[i] out of bounds
-  kAction = 6,     // weight * sum_i a[i]^2 over all action dimensions
+// What a kind of term may have, as term_kinds.h says.
+struct TermInfo {
+  TermKind kind;
+  const char* name;
+  const char* meaning;
+  bool states, targets, bounds, default_weight;
 };
+// All kinds, in the order of their numbers.
+const std::vector<TermInfo>& term_table();
 
 // An interval; an end may be open (the value itself is then outside). NaN is outside.
 struct Bounds {
@@ -37,10 +39,10 @@ struct Bounds {
 struct Term {
   TermKind kind = TermKind::kConstant;
   double weight = 0;
-  std::vector<int> index = {};         // state indices; empty for kConstant and kAction
+  std::vector<int> index = {};         // state indices; empty where the kind names no states
   std::vector<double> target = {};     // per index, empty: zeros
   std::vector<int> target_index = {};  // per index, a state index to compare with, in place of target
-  Bounds bounds{0, 0};                 // kOutside
+  Bounds bounds{0, 0};                 // where the kind has some
 };
 
 // A state dimension that must stay within bounds.

@@ -1,0 +1,126 @@
+// The kinds of reward and cost terms: one entry each, which is all that a new kind needs.
+//
+// An entry says what a task file may give, and the term's value (without its weight) on any arithmetic:
+// numbers in float64 (src/task/terms.cc), vectors of candidates in float32 (src/kernel/kernel_rollout.h). Ops
+// has
+//   Value            the type of a number or a vector
+//   number(x)        a Value
+//   n()              how many states the term names; state(i) and difference(i), from its target, are of
+//   these outside(i)       1 where state i is out of the term's bounds, else 0 naction(), action(i)
+//   add_square(x, sum), magnitude(x), square_root(x)
+// Names, flags and meanings are those of task files (docs/tasks.md), exports and Python.
+
+#ifndef MBMF_TASK_TERM_KINDS_H_
+#define MBMF_TASK_TERM_KINDS_H_
+
+namespace mbmf {
+namespace term_kinds {
+
+// what a term has beside its weight: kStates, and of those kTargets or kBounds; a weight that is not given is
+// 1 where kDefaultWeight, else it must be
+struct Constant {
+  static constexpr const char* kName = "constant";
+  static constexpr const char* kMeaning = "weight";
+  static constexpr bool kStates = false, kTargets = false, kBounds = false, kDefaultWeight = false;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    return ops.number(1);
+  }
+};
+
+struct Linear {
+  static constexpr const char* kName = "linear";
+  static constexpr const char* kMeaning = "weight * sum of the states";
+  static constexpr bool kStates = true, kTargets = false, kBounds = false, kDefaultWeight = true;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    typename Ops::Value sum = ops.number(0);
+    for (int i = 0; i < ops.n(); ++i) sum = sum + ops.state(i);
+    return sum;
+  }
+};
+
+struct Quadratic {
+  static constexpr const char* kName = "quadratic";
+  static constexpr const char* kMeaning = "weight * sum of (state - target)^2";
+  static constexpr bool kStates = true, kTargets = true, kBounds = false, kDefaultWeight = true;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    typename Ops::Value sum = ops.number(0);
+    for (int i = 0; i < ops.n(); ++i) sum = ops.add_square(ops.difference(i), sum);
+    return sum;
+  }
+};
+
+struct Absolute {
+  static constexpr const char* kName = "absolute";
+  static constexpr const char* kMeaning = "weight * sum of |state - target|";
+  static constexpr bool kStates = true, kTargets = true, kBounds = false, kDefaultWeight = true;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    typename Ops::Value sum = ops.number(0);
+    for (int i = 0; i < ops.n(); ++i) sum = sum + ops.magnitude(ops.difference(i));
+    return sum;
+  }
+};
+
+struct Distance {
+  static constexpr const char* kName = "distance";
+  static constexpr const char* kMeaning = "weight * the Euclidean distance of the states from their targets";
+  static constexpr bool kStates = true, kTargets = true, kBounds = false, kDefaultWeight = true;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    return ops.square_root(Quadratic::value(ops));
+  }
+};
+
+struct Outside {
+  static constexpr const char* kName = "outside";
+  static constexpr const char* kMeaning = "weight * the number of states that are out of bounds";
+  static constexpr bool kStates = true, kTargets = false, kBounds = true, kDefaultWeight = true;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    typename Ops::Value sum = ops.number(0);
+    for (int i = 0; i < ops.n(); ++i) sum = sum + ops.outside(i);
+    return sum;
+  }
+};
+
+struct Action {
+  static constexpr const char* kName = "action";
+  static constexpr const char* kMeaning = "weight * |action|^2, the action in [-1, 1]";
+  static constexpr bool kStates = false, kTargets = false, kBounds = false, kDefaultWeight = false;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    typename Ops::Value sum = ops.number(0);
+    for (int i = 0; i < ops.naction(); ++i) sum = ops.add_square(ops.action(i), sum);
+    return sum;
+  }
+};
+
+}  // namespace term_kinds
+
+// the table: every kind, in the order of its number
+#define MBMF_TERM_KINDS(X) X(Constant) X(Linear) X(Quadratic) X(Absolute) X(Distance) X(Outside) X(Action)
+
+#define MBMF_TERM_ENUMERATOR(kind) k##kind,
+enum class TermKind : int { MBMF_TERM_KINDS(MBMF_TERM_ENUMERATOR) };
+#undef MBMF_TERM_ENUMERATOR
+
+// The value of a term of a kind; `unknown` for a number that is none.
+template <class Ops>
+typename Ops::Value term_value(int kind, const Ops& ops, typename Ops::Value unknown) {
+  switch (kind) {
+#define MBMF_TERM_CASE(name)                \
+  case static_cast<int>(TermKind::k##name): \
+    return term_kinds::name::value(ops);
+    MBMF_TERM_KINDS(MBMF_TERM_CASE)
+#undef MBMF_TERM_CASE
+    default:
+      return unknown;
+  }
+}
+
+}  // namespace mbmf
+
+#endif  // MBMF_TASK_TERM_KINDS_H_

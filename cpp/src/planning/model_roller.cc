@@ -1,0 +1,215 @@
+// Candidates through a learned model, in the vector kernels.
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "base/cpu.h"
+#include "mbmf/base/error.h"
+#include "model/packed_mlp.h"
+#include "planning/anytime.h"
+#include "planning/planner_cost.h"
+#include "planning/roller.h"
+
+namespace mbmf {
+
+namespace {
+
+// A round below so many vectors is cut more finely than by vectors, for the threads to share.
+constexpr int kSmallRound = 32;
+constexpr int kSmallUnit = 4;
+constexpr int kMostForward = 64;  // steps of roll_forward, or the horizon
+
+class ModelRoller : public Roller {
+ public:
+  ModelRoller(std::shared_ptr<const Task> task, std::shared_ptr<const Dynamics> dynamics,
+              const PlannerOptions& options)
+      : dynamics_(std::move(dynamics)),
+        horizon_(options.horizon),
+        table_(select_kernels()),
+        rows_(dynamics_->mlp()),
+        row_values_(rows_) {
+    use(std::move(task));
+    row_input_ = AlignedFloats(static_cast<std::size_t>(task_->nstate() + task_->naction()));
+    rolled_.resize(static_cast<std::size_t>(std::max(horizon_, kMostForward) + 1) * task_->nstate());
+    forward_start_.resize(static_cast<std::size_t>(task_->nstate()));
+  }
+
+  int start_size() const override { return task_->nstate(); }
+  const char* cause() const override {
+    return "the start is finite, so the model's predictions or the cost overflow from it";
+  }
+
+  Grain grain(std::int64_t most) const override {
+    const int half = table_.tile / 2;
+    return {most < std::int64_t{kSmallRound} * half ? std::min(kSmallUnit, half) : half, table_.tile, chunk_};
+  }
+
+  void reserve(int nslot, int njob, int nthread) override {
+    nslot_ = nslot;
+    njob_ = njob;
+    nthread_ = nthread;
+    allocate();
+  }
+
+  void set_task(std::shared_ptr<const Task> task) override {
+    use(std::move(task));
+    allocate();
+  }
+
+  void begin(int slot, int job, const PlanQuery& query) override {
+    Start& s = start(slot, job);
+    const int nstate = task_->nstate();
+    for (int k = 0; k < nstate; ++k) {
+      const float x = static_cast<float>(query.start[k]);
+      if (!std::isfinite(x)) {
+        throw_invalid("state must be finite in float32, got ", query.start[k], " at entry ", k);
+      }
+      s.state[static_cast<std::size_t>(k)] = x;
+    }
+    table_.base(packed_->net().layer, s.state.data(), nstate, s.base.data());
+    s.on = path_of(query, cost_->path());
+    if (s.on) s.path = s.on->from(query.at);
+    s.work.path = s.on ? &s.path : nullptr;
+  }
+
+  void roll(int slot, int job, const Proposal& proposal, std::int64_t first, int count, int thread,
+            double* costs) override {
+    Thread& t = threads_[static_cast<std::size_t>(thread)];
+    const Nanoseconds begin = monotonic_now();
+    table_.propose(&proposal, first, count, t.actions.data(), chunk_, t.colour.data());
+    proposing_ns_.fetch_add(monotonic_now() - begin, std::memory_order_relaxed);
+    kernel::Rollout work = start(slot, job).work;
+    work.actions = t.actions.data();
+    work.count = count;
+    work.cost = t.costs.data();
+    table_.rollout(&work, t.scratch.data());
+    for (int i = 0; i < count; ++i) costs[i] = static_cast<double>(t.costs.data()[i]);
+  }
+
+  Followed follow(int slot, int job, const PlanQuery& query, const float* actions) override {
+    Thread& t = threads_.front();
+    const int size = horizon_ * task_->naction();
+    for (int i = 0; i < size; ++i) t.actions.data()[static_cast<std::int64_t>(i) * chunk_] = actions[i];
+    const Start& s = start(slot, job);
+    std::int32_t moved = 0;
+    kernel::Rollout work = s.work;
+    work.actions = t.actions.data();
+    work.count = 1;
+    work.cost = t.costs.data();
+    work.moved = work.path == nullptr ? nullptr : &moved;
+    table_.rollout(&work, t.scratch.data());
+    Followed followed{static_cast<double>(t.costs.data()[0]), moved != 0, 0};
+    if (s.on) followed.segment = next_segment(s.on->cost(), query.at, query.start, followed.moved);
+    return followed;
+  }
+
+  void predict(int slot, int job, const float* actions, float* states) override {
+    table_.follow(rows_.layers().data(), rows_.nlayer(), packed_->net().tanh, task_->nstate(),
+                  task_->naction(), start(slot, job).state.data(), actions, horizon_, states,
+                  row_input_.data(), row_values_.of_layers());
+  }
+
+  void roll_forward(const double* state, const float* actions, int steps, double* predicted) override {
+    const int nstate = task_->nstate();
+    const int most = std::max(horizon_, kMostForward);
+    if (steps < 1 || steps > most) throw_invalid("steps must be in [1, ", most, "], got ", steps);
+    for (int k = 0; k < nstate; ++k)
+      forward_start_[static_cast<std::size_t>(k)] = static_cast<float>(state[k]);
+    table_.open_loop(&packed_->net(), nstate, task_->naction(), forward_start_.data(), actions, 1, steps,
+                     rolled_.data(), threads_.front().scratch.data());
+    std::copy_n(rolled_.data() + static_cast<std::ptrdiff_t>(steps) * nstate, nstate, predicted);
+  }
+
+  std::int64_t proposing_ns() const override { return proposing_ns_.load(std::memory_order_relaxed); }
+
+  std::int64_t scratch_bytes() const override {
+    const Thread& t = threads_.front();
+    const std::size_t own = t.scratch.size() + t.actions.size() + t.colour.size() + t.costs.size();
+    const Start& s = starts_.front();
+    const std::size_t shared =
+        starts_.size() * ((s.state.size() + s.base.size()) * sizeof(float) + sizeof(Start));
+    return static_cast<std::int64_t>(own * sizeof(float) + shared);
+  }
+
+ private:
+  struct Start {
+    std::vector<float> state, base;
+    std::shared_ptr<const PlannerPath> on;  // keeps what `path` points at
+    kernel::Path path;
+    kernel::Rollout work;
+  };
+  struct Thread {
+    AlignedFloats scratch, actions, colour, costs;
+  };
+
+  void use(std::shared_ptr<const Task> task) {
+    task_ = std::move(task);
+    cost_ = std::make_unique<PlannerCost>(task_->spec().cost, task_->spec().alive, task_->spec().path);
+    packed_ = std::make_unique<PackedMlp>(dynamics_->mlp(), table_, cost_->rows());
+    packed_->use_rows(rows_);
+    // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
+    chunk_ = cost_->alive().empty() ? table_.tile : table_.group;
+  }
+
+  void allocate() {
+    const int nstate = task_->nstate(), naction = task_->naction();
+    const auto first_rows = static_cast<std::size_t>(dynamics_->mlp().layers().front().rows);
+    starts_ = std::vector<Start>(static_cast<std::size_t>(nslot_) * njob_);
+    for (Start& s : starts_) {
+      s.state.resize(static_cast<std::size_t>(nstate));
+      s.base.resize(first_rows);
+      s.work = {};
+      s.work.net = &packed_->net();
+      s.work.nstate = nstate;
+      s.work.naction = naction;
+      s.work.horizon = horizon_;
+      s.work.term = cost_->terms().data();
+      s.work.nterm = static_cast<int>(cost_->terms().size());
+      s.work.alive = cost_->alive().data();
+      s.work.nalive = static_cast<int>(cost_->alive().size());
+      s.work.state = s.state.data();
+      s.work.first_base = s.base.data();
+      s.work.stride = chunk_;
+    }
+    threads_.clear();
+    for (int i = 0; i < nthread_; ++i) {
+      threads_.push_back(
+          {AlignedFloats(static_cast<std::size_t>(table_.scratch(&packed_->net(), nstate, naction))),
+           AlignedFloats(static_cast<std::size_t>(horizon_) * naction * chunk_),
+           AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
+           AlignedFloats(static_cast<std::size_t>(table_.group))});
+    }
+  }
+
+  Start& start(int slot, int job) { return starts_[static_cast<std::size_t>(slot * njob_ + job)]; }
+
+  std::shared_ptr<const Task> task_;
+  std::shared_ptr<const Dynamics> dynamics_;
+  int horizon_;
+  const kernel::Table& table_;
+  std::unique_ptr<PlannerCost> cost_;
+  std::unique_ptr<PackedMlp> packed_;
+  RowMlp rows_;  // the same network, for a few candidates
+  RowValues row_values_;
+  AlignedFloats row_input_;
+  int chunk_ = 0;  // candidates of one kernel call
+  int nslot_ = 0, njob_ = 0, nthread_ = 0;
+  std::vector<Start> starts_;  // (nslot, njob)
+  std::vector<Thread> threads_;
+  std::vector<float> rolled_, forward_start_;
+  std::atomic<std::int64_t> proposing_ns_{0};
+};
+
+}  // namespace
+
+std::unique_ptr<Roller> make_model_roller(std::shared_ptr<const Task> task,
+                                          std::shared_ptr<const Dynamics> dynamics,
+                                          const PlannerOptions& options) {
+  check_sizes(options, *task, *dynamics);
+  return std::make_unique<ModelRoller>(std::move(task), std::move(dynamics), options);
+}
+
+}  // namespace mbmf

@@ -1,0 +1,33 @@
+"""The options of commands that plan: another search, horizon or number of candidates than the task's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mbmf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mbmf.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerOptions:
+    """Fields that commands share; see `mbmf.tasks.searches` for what searches there are."""
+
+    search: str | None = None
+    """How plans are searched: random_shooting, cem or icem, with that search's defaults (default: as
+    the task's file says)."""
+
+    horizon: int | None = None
+    """Steps of a candidate (default: the task's)."""
+
+    candidates: int | None = None
+    """Candidates of a plan's first round (default: the task's, or the search's where that is another)."""
+
+    def applied_to(self, task: Task) -> Task:
+        """The task with these in place of its own. Raises ConfigError."""
+        try:
+            return task.with_planner(self.search, self.horizon, self.candidates)
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(f"{task.name}: planner.", "--")) from None

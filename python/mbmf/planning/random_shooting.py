@@ -1,0 +1,35 @@
+"""Random shooting (paper, section IV-C)."""
+
+from __future__ import annotations
+
+from mbmf import _core
+from mbmf.planning.planner import HasCore, PathLike, Planner, SimulatorModel
+from mbmf.tasks.task import Task
+
+
+class RandomShooting(Planner):
+    """Draws K action sequences of length H, rolls a model forward and takes the first action of the cheapest.
+
+    Args:
+      task, model, horizon, candidates, seed, nthread, path: see :class:`mbmf.Planner`.
+      warm_start: candidate 0 is the last plan of the episode, one step later, in place of random actions.
+
+    Example:
+      >>> planner = mbmf.RandomShooting(task, model, horizon=20, candidates=5000, seed=0)
+      >>> action = planner.act(state)
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: HasCore | _core.Dynamics | SimulatorModel,
+        horizon: int | None = None,
+        candidates: int | None = None,
+        seed: int = 0,
+        nthread: int = 0,
+        warm_start: bool = False,
+        path: PathLike | None = None,
+    ) -> None:
+        settings = {"warm_start": warm_start}
+        super().__init__(task, model, "random_shooting", horizon, candidates, seed, nthread, path, settings)
+        self.warm_start = warm_start
