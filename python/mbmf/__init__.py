@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mbmf.planning.cem import CEM as CEM
     from mbmf.planning.icem import ICEM as ICEM
     from mbmf.planning.make import make_planner as make_planner
+    from mbmf.planning.mppi import MPPI as MPPI
     from mbmf.planning.own import Search as Search
     from mbmf.planning.planner import Plan as Plan
     from mbmf.planning.planner import PlanMemory as PlanMemory
@@ -48,6 +49,7 @@ _MODULE_OF = {
     "FitResult": "dynamics.model",
     "GaussianPolicy": "policies.policy",
     "ICEM": "planning.icem",
+    "MPPI": "planning.mppi",
     "MbmfError": "errors",
     "Plan": "planning.planner",
     "PlanMemory": "planning.planner",
@@ -70,6 +72,7 @@ _MODULE_OF = {
 __all__ = [
     "CEM",
     "ICEM",
+    "MPPI",
     "Controller",
     "CoreError",
     "DynamicsModel",

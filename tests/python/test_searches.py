@@ -19,6 +19,7 @@ ORACLES: dict[str, Any] = {
     "random_shooting": oracle.RandomShooting,
     "cem": oracle.CEM,
     "icem": oracle.ICEM,
+    "mppi": oracle.MPPI,
 }
 CASES: list[tuple[str, int, dict[str, Any]]] = [
     ("random_shooting", 60, {}),
@@ -28,6 +29,9 @@ CASES: list[tuple[str, int, dict[str, Any]]] = [
     ("icem", 40, {}),
     ("icem", 40, {"colour": 2.0, "execute": "mean", "keep": 0.5}),
     ("icem", 50, {"rounds": 4, "colour": 0.0, "elites": 5, "decay": 2.0, "keep": 0.0}),
+    ("mppi", 100, {}),
+    ("mppi", 100, {"temperature": 0.1, "smoothing": 0.7, "std": 0.5, "rounds": 2}),
+    ("mppi", 60, {"colour": 1.0, "execute": "best"}),
 ]
 
 
@@ -103,7 +107,7 @@ def test_equals_numpy_over_an_episode(case: tuple[str, int, dict[str, Any]]) -> 
 
 
 @pytest.mark.parametrize("limit", [1, 11, 40, 41, 50, 75, 97])
-@pytest.mark.parametrize("case", [CASES[2], CASES[3], CASES[4], CASES[6]], ids=name_of)
+@pytest.mark.parametrize("case", [CASES[2], CASES[3], CASES[4], CASES[6], CASES[8]], ids=name_of)
 def test_limits_equal_numpy(case: tuple[str, int, dict[str, Any]], limit: int) -> None:
     task = mbmf.load_task("swimmer_forward")
     model, arrays = make_model(task)
@@ -242,7 +246,7 @@ def test_defaults_are_the_cores() -> None:
 
     from mbmf.tasks.searches import search_kinds
 
-    classes = {"random_shooting": mbmf.RandomShooting, "cem": mbmf.CEM, "icem": mbmf.ICEM}
+    classes = {"random_shooting": mbmf.RandomShooting, "cem": mbmf.CEM, "icem": mbmf.ICEM, "mppi": mbmf.MPPI}
     assert set(classes) == set(search_kinds())
     common = {"self", "task", "model", "horizon", "candidates", "seed", "nthread", "path"}
     for name, kind in search_kinds().items():
@@ -251,7 +255,7 @@ def test_defaults_are_the_cores() -> None:
             option.name: option.default for option in kind.options.values()
         }
     published = {name: kind.candidates for name, kind in search_kinds().items()}
-    assert published == {"random_shooting": 1000, "cem": 500, "icem": 40}
+    assert published == {"random_shooting": 1000, "cem": 500, "icem": 40, "mppi": 700}
 
 
 def test_memory_of_another_planner_is_refused() -> None:
@@ -288,6 +292,9 @@ def test_memory_of_another_planner_is_refused() -> None:
         (lambda t, m: mbmf.ICEM(t, m, 1), "colour must be 0 with a horizon of 1, which has no spectrum"),
         (lambda t, m: mbmf.ICEM(t, m, 5, std=0), "std must be a finite number above 0"),
         (lambda t, m: mbmf.CEM(t, m, 5, std=-1), "std must be a finite number above 0"),
+        (lambda t, m: mbmf.MPPI(t, m, 5, temperature=0), "temperature must be a finite number above 0"),
+        (lambda t, m: mbmf.MPPI(t, m, 5, smoothing=0), "smoothing must be a finite number above 0"),
+        (lambda t, m: mbmf.MPPI(t, m, 5, execute="worst"), "execute must be one of best, mean, got 'worst'"),
         (lambda t, m: mbmf.CEM(t, m, 5, rounds=2.5), "rounds must be a whole number at least 1"),
         (lambda t, m: mbmf.CEM(t, m, 5, std=float("nan")), "std must be a finite number"),
         (lambda t, m: mbmf.make_planner(t, m, "icme"), r"search must be one of .* \(did you mean icem"),

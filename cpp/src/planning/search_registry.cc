@@ -9,7 +9,7 @@
 namespace mbmf {
 
 const std::vector<SearchKind>& search_kinds() {
-  static const std::vector<SearchKind> kinds = {random_shooting_kind(), cem_kind(), icem_kind()};
+  static const std::vector<SearchKind> kinds = {random_shooting_kind(), cem_kind(), icem_kind(), mppi_kind()};
   return kinds;
 }
 

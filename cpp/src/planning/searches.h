@@ -17,6 +17,7 @@ using SearchValues = std::map<std::string, double>;
 SearchKind random_shooting_kind();
 SearchKind cem_kind();
 SearchKind icem_kind();
+SearchKind mppi_kind();
 
 inline std::size_t sequence_size(const PlanShape& shape) {
   return static_cast<std::size_t>(shape.horizon) * static_cast<std::size_t>(shape.naction);

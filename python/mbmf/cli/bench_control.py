@@ -44,7 +44,7 @@ class Options:
     """Whose sizes and cost: a preset's name or a YAML file. The network is a random one of 500 units."""
 
     search: str = "random_shooting"
-    """How the plans are searched: random_shooting, cem or icem."""
+    """How the plans are searched: random_shooting, cem, icem or mppi."""
 
     busy: int = 0
     """Threads that keep CPUs busy beside it."""

@@ -16,7 +16,7 @@ class PlannerOptions:
     """Fields that commands share; see `mbmf.tasks.searches` for what searches there are."""
 
     search: str | None = None
-    """How plans are searched: random_shooting, cem or icem, with that search's defaults (default: as
+    """How plans are searched: random_shooting, cem, icem or mppi, with that search's defaults (default: as
     the task's file says)."""
 
     horizon: int | None = None

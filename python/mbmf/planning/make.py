@@ -8,6 +8,7 @@ from typing import Any
 from mbmf import _core
 from mbmf.planning.cem import CEM
 from mbmf.planning.icem import ICEM
+from mbmf.planning.mppi import MPPI
 from mbmf.planning.planner import HasCore, PathLike, Planner, SimulatorModel
 from mbmf.planning.random_shooting import RandomShooting
 from mbmf.tasks.searches import search_kind, search_values
@@ -17,6 +18,7 @@ _CLASSES: dict[str, type[Planner]] = {
     "random_shooting": RandomShooting,
     "cem": CEM,
     "icem": ICEM,
+    "mppi": MPPI,
 }
 
 

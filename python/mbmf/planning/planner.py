@@ -97,7 +97,7 @@ class Round:
 class Planner:
     """A search and what rolls its candidates: a learned model, the simulator, or a model and a Python cost.
 
-    Use one of :class:`mbmf.RandomShooting`, :class:`mbmf.CEM`, :class:`mbmf.ICEM`, or
+    Use one of :class:`mbmf.RandomShooting`, :class:`mbmf.CEM`, :class:`mbmf.ICEM`, :class:`mbmf.MPPI`, or
     :func:`mbmf.make_planner` for what the task's file says; this class takes a search of your own.
 
     A plan is a pure function of (model, task, state, seed, episode, step, memory): the same bits at any
