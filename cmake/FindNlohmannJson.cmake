@@ -10,7 +10,8 @@ if(NOT TARGET nlohmann_json::nlohmann_json)
       "import importlib.util as u; s = u.find_spec('nlohmann_json'); print(s.submodule_search_locations[0] if s else '')"
     OUTPUT_VARIABLE _mbmf_nlohmann_json OUTPUT_STRIP_TRAILING_WHITESPACE)
   find_path(NlohmannJson_INCLUDE_DIR nlohmann/json.hpp HINTS "${MBMF_NLOHMANN_JSON_DIR}"
-                                                             "${_mbmf_nlohmann_json}/include")
+                                                             "${_mbmf_nlohmann_json}/include"
+            NO_CACHE)
   if(NlohmannJson_INCLUDE_DIR)
     add_library(nlohmann_json::nlohmann_json INTERFACE IMPORTED)
     set_target_properties(nlohmann_json::nlohmann_json PROPERTIES INTERFACE_INCLUDE_DIRECTORIES
