@@ -270,7 +270,7 @@ class Reset:
 
 class PathCost:
     """
-    A path of waypoints to follow, and its cost (mbmf/path.h).
+    A path of waypoints to follow, and its cost (mbmf/task/path.h).
     """
 
     relative: bool
@@ -681,7 +681,7 @@ class ThreadSettings:
 
 class ControllerOptions:
     """
-    Settings of a control loop (mbmf/controller.h).
+    Settings of a control loop (mbmf/control/controller.h).
     """
 
     compensate: bool
