@@ -9,7 +9,7 @@ if(NOT TARGET Eigen3::Eigen)
       "import importlib.util as u, pathlib as p; s = u.find_spec('cmeel'); print((p.Path(s.submodule_search_locations[0]).parent / 'cmeel.prefix').as_posix() if s else '')"
     OUTPUT_VARIABLE _mbmf_cmeel OUTPUT_STRIP_TRAILING_WHITESPACE)
   find_path(EigenWheel_INCLUDE_DIR Eigen/Core HINTS "${_mbmf_cmeel}/include/eigen3" "${MBMF_EIGEN_DIR}"
-            PATH_SUFFIXES eigen3)
+            PATH_SUFFIXES eigen3 NO_CACHE)
   if(EigenWheel_INCLUDE_DIR)
     add_library(Eigen3::Eigen INTERFACE IMPORTED)
     set_target_properties(Eigen3::Eigen PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${EigenWheel_INCLUDE_DIR}")

@@ -10,7 +10,8 @@ if(NOT MBMF_MUJOCO_DIR)
     OUTPUT_VARIABLE MBMF_MUJOCO_DIR OUTPUT_STRIP_TRAILING_WHITESPACE)
 endif()
 
-find_path(MuJoCoWheel_INCLUDE_DIR mujoco/mujoco.h HINTS "${MBMF_MUJOCO_DIR}/include" NO_CMAKE_FIND_ROOT_PATH)
+find_path(MuJoCoWheel_INCLUDE_DIR mujoco/mujoco.h HINTS "${MBMF_MUJOCO_DIR}/include" NO_CMAKE_FIND_ROOT_PATH
+          NO_CACHE)
 file(GLOB _mbmf_libmujoco "${MBMF_MUJOCO_DIR}/libmujoco.so.*" "${MBMF_MUJOCO_DIR}/lib/libmujoco.so*"
      "${MBMF_MUJOCO_DIR}/libmujoco*.dylib")
 if(_mbmf_libmujoco)

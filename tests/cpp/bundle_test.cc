@@ -10,7 +10,7 @@
 #include <random>
 #include <string>
 
-#include "export/json.h"
+#include "export/json_field.h"
 #include "export/sha256.h"
 #include "export/task_json.h"
 #include "export/tensor_reader.h"
@@ -32,15 +32,29 @@ TEST(Sha256, KnownDigests) {
 }
 
 TEST(Json, ReadsWhatIsRight) {
-  const Json json =
-      Json::parse(R"( {"a": [1, -2.5e3, 0], "b": {"c": "x\n\u00e9\ud83d\ude00\"", "d": null}, "e": true} )");
-  const JsonField field(json, "f");
+  const JsonField field = JsonField::parse(
+      R"( {"a": [1, -2.5e3, 0], "b": {"c": "x\n\u00e9\ud83d\ude00\"", "d": null}, "e": true} )", "f");
   EXPECT_EQ(field["a"].numbers(), (std::vector<double>{1, -2500, 0}));
   EXPECT_EQ(field["b"]["c"].text(), "x\n\xc3\xa9\xf0\x9f\x98\x80\"");
   EXPECT_EQ(field["b"]["d"].number_or(7), 7);
   EXPECT_TRUE(field["e"].boolean());
-  EXPECT_EQ(JsonField(Json::parse("18446744073709551615"), "f").natural(), UINT64_MAX);
-  EXPECT_EQ(JsonField(Json::parse("0.1"), "f").number(), 0.1);
+  EXPECT_EQ(JsonField::parse("0.1", "f").number(), 0.1);
+  const std::string nested = std::string(32, '[') + std::string(32, ']');
+  EXPECT_EQ(JsonField::parse(nested, "f").items().size(), 1U);
+}
+
+TEST(Json, WholeNumbersAreExact) {
+  const auto field = [](const char* text) { return JsonField::parse(text, "f"); };
+  EXPECT_EQ(field("18446744073709551615").natural(), UINT64_MAX);
+  EXPECT_EQ(field("9007199254740993").natural(), 9007199254740993U);
+  EXPECT_EQ(field("9223372036854775807").integer(INT64_MIN, INT64_MAX), INT64_MAX);
+  EXPECT_EQ(field("-9223372036854775808").integer(INT64_MIN, INT64_MAX), INT64_MIN);
+  for (const char* text : {"18446744073709551616", "-1", "1.0", "1e3"}) {
+    EXPECT_THROW(field(text).natural(), Error) << text;
+  }
+  for (const char* text : {"9223372036854775808", "-9223372036854775809", "1.0", "1e3"}) {
+    EXPECT_THROW(field(text).integer(INT64_MIN, INT64_MAX), Error) << text;
+  }
 }
 
 TEST(Json, RefusesTheRest) {
@@ -75,15 +89,16 @@ TEST(Json, RefusesTheRest) {
                            "[1]]",
                            "'a'",
                            "/**/1"}) {
-    EXPECT_THROW(Json::parse(text), Error) << text;
+    EXPECT_THROW(JsonField::parse(text, "f"), Error) << text;
   }
-  EXPECT_THROW(Json::parse(std::string(100'000, '[')), Error);
-  EXPECT_THROW(Json::parse(std::string("1\0", 2)), Error);
+  EXPECT_THROW(JsonField::parse(std::string(33, '[') + std::string(33, ']'), "f"), Error);
+  EXPECT_THROW(JsonField::parse(std::string(10'000'000, '['), "f"), Error);
+  EXPECT_THROW(JsonField::parse(std::string("1\0", 2), "f"), Error);
+  EXPECT_THROW(JsonField::parse("\"\xff\"", "f"), Error);
 }
 
 TEST(Json, FieldsSayWhatIsWrong) {
-  const Json json = Json::parse(R"({"a": 1, "b": "text", "c": [1, 2.5], "d": -3})");
-  const JsonField field(json, "bundle.json");
+  const JsonField field = JsonField::parse(R"({"a": 1, "b": "text", "c": [1, 2.5], "d": -3})", "bundle.json");
   const auto message = [](const auto& call) -> std::string {
     try {
       call();
@@ -107,6 +122,12 @@ TEST(Json, FieldsSayWhatIsWrong) {
               field["b"].one_of({"relu", "tanh"});
             }),
             "bundle.json.b must be one of relu, tanh, got \"text\"");
+  const auto parsed = [&](const std::string& text) { return message([&] { JsonField::parse(text, "f"); }); };
+  EXPECT_EQ(parsed("[1,\n]"),
+            "f must be JSON, got a parse error at line 2, column 1: syntax error while parsing value - "
+            "unexpected ']'; expected '[', '{', or a literal");
+  EXPECT_EQ(parsed(R"({"a":1,"a":2})"), "f must be JSON as mbmf writes it, got a key twice");
+  EXPECT_EQ(parsed(std::string(33, '[')), "f must be JSON as mbmf writes it, got nesting beyond 32");
 }
 
 std::string tensor_file(const std::string& header, const std::string& data) {
@@ -180,7 +201,7 @@ TEST(Bundle, MutatedPiecesNeverCrash) {
         return r + "," + r + "," + r;
       }() +
       R"(],"safe_action":[]})";
-  EXPECT_NO_THROW(task_from_json(JsonField(Json::parse(task), "task")));
+  EXPECT_NO_THROW(task_from_json(JsonField::parse(task, "task")));
   std::mt19937 random(7);
   int read = 0, refused = 0;
   for (int i = 0; i < 20'000; ++i) {
@@ -207,7 +228,7 @@ TEST(Bundle, MutatedPiecesNeverCrash) {
         const TensorReader reader(bytes, "f");
         static_cast<void>(reader.float32("w", {2, 2}));
       } else {
-        static_cast<void>(task_from_json(JsonField(Json::parse(bytes), "task")));
+        static_cast<void>(task_from_json(JsonField::parse(bytes, "task")));
       }
       ++read;
     } catch (const Error&) {

@@ -39,6 +39,7 @@ def test_what_is_kept(path: Path) -> None:
     assert not re.search(r"(^|[\"' ])/(home|tmp|root|work)\b|Warning|Error", said)
 
 
+@pytest.mark.slow
 def test_they_run(small_runs: Path, path_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them in one kernel, which takes most of the time to start."""
     (tmp_path / "run_1").symlink_to(small_runs / "run_1")

@@ -207,6 +207,7 @@ def test_an_interruption_says_how_to_continue(
     assert both(folder) == both(whole)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_numbers(folder: Path, whole: Path) -> None:
     """`kill -9` during imitation and during fine-tuning, resumed each time."""
     moments = random.Random(1)

@@ -92,6 +92,7 @@ def test_numbers_depend_on_the_seed_and_not_on_threads(
         assert other[name] != whole[name] or name == "summary"
 
 
+@pytest.mark.slow
 def test_an_interruption_anywhere_ends_with_the_same_numbers(
     tmp_path: Path, task: mbmf.Task, whole: dict[str, Any]
 ) -> None:
@@ -127,6 +128,7 @@ def test_every_stage_interrupted_in_turn_ends_with_the_same_numbers(
     assert numbers_of(path) == whole
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path) -> None:
     """The real thing: SIGKILL in the midst of control, three times, then --resume of the same command."""
     task = cheetah_task(candidates=3000, steps_per_rollout=150, rollouts_to_save=4)

@@ -387,6 +387,7 @@ def test_settings_name_what_is_wrong(task: mbmf.Task) -> None:
         mf.settings_of(task, discount=2)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_numbers(folder: Path) -> None:
     """`kill -9` ten times, each at a random moment of an iteration, resumed each time."""
     iterations, kills = 60, 10

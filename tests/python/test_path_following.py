@@ -269,6 +269,7 @@ def files_of(run: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_one_trained_model_serves_every_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["mb", f"--yaml_file={write_task(tmp_path)}", f"--runs_dir={tmp_path}/runs", "--print_minimal"]
     reuse = ["--use_existing_training_data", "--use_existing_dynamics_model"]

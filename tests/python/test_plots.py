@@ -64,6 +64,7 @@ def test_save_figure_writes_png_and_svg(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == written
 
 
+@pytest.mark.slow
 def test_forward_simulation_predicts_from_the_start_with_recorded_actions(
     task: mbmf.Task, episodes: mbmf.Episodes, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_it_ends_with_a_figure_and_a_table(whole: Path) -> None:
         assert float(row["mf_steps"]) <= 1000
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_it_goes_on_where_it_was(
     tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

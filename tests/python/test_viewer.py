@@ -135,6 +135,7 @@ def test_a_prediction_ends_where_it_is_not_finite(episodes: mbmf.Episodes) -> No
     assert predicted.lengths[0] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rendering", "no_display")
 def test_the_flags_of_mb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A whole small run, on a path, with everything that can be seen."""

@@ -11,7 +11,7 @@
 #include <memory>
 #include <utility>
 
-#include "export/json.h"
+#include "export/json_field.h"
 #include "export/sha256.h"
 #include "export/task_json.h"
 #include "export/tensor_reader.h"
@@ -125,8 +125,7 @@ std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const Tens
 }
 
 Bundle read_bundle(const std::map<std::string, std::string>& files) {
-  const Json json = Json::parse(files.at(kBundle));
-  const JsonField field(json, kBundle);
+  const JsonField field = JsonField::parse(files.at(kBundle), kBundle);
   field.only(
       {"format", "format_version", "versions", "source", "files", "task", "dynamics", "planner", "control"});
   if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");

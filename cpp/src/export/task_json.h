@@ -3,7 +3,7 @@
 #ifndef MBMF_SRC_EXPORT_TASK_JSON_H_
 #define MBMF_SRC_EXPORT_TASK_JSON_H_
 
-#include "export/json.h"
+#include "export/json_field.h"
 #include "mbmf/task/task.h"
 
 namespace mbmf {

@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "export/json.h"
+#include "export/json_field.h"
 #include "mbmf/base/error.h"
 
 namespace mbmf {
@@ -34,11 +34,10 @@ TensorReader::TensorReader(std::string_view bytes, std::string name) : name_(std
                 std::to_string(length) + " bytes");
   }
   data_ = bytes.substr(sizeof(length) + length);
-  const Json header = Json::parse(bytes.substr(sizeof(length), length));
   const auto most = static_cast<std::int64_t>(data_.size());
 
   std::vector<std::pair<std::size_t, std::size_t>> pieces;
-  for (const auto& [key, field] : JsonField(header, name_).members()) {
+  for (const auto& [key, field] : JsonField::parse(bytes.substr(sizeof(length), length), name_).members()) {
     if (key == "__metadata__") continue;
     field.only({"dtype", "shape", "data_offsets"});
     Tensor tensor{field["dtype"].text(), {}, 0, 0};

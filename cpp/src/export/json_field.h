@@ -1,13 +1,16 @@
-// Strict JSON (RFC 8259), for the files that this project writes itself.
+// Strict JSON, for the files that this project writes itself: nlohmann/json parses, and a field is read as
+// what it must be.
 //
-// Everything that is not exactly right throws mbmf::Error: text after the value, a key twice, nesting beyond
-// 32, numbers beyond float64, malformed escapes.
+// Everything that is not exactly right throws mbmf::Error, which names the file and the place: text after the
+// value, a key twice, nesting beyond 32, numbers beyond float64, text that is not UTF-8.
 
-#ifndef MBMF_SRC_EXPORT_JSON_H_
-#define MBMF_SRC_EXPORT_JSON_H_
+#ifndef MBMF_SRC_EXPORT_JSON_FIELD_H_
+#define MBMF_SRC_EXPORT_JSON_FIELD_H_
 
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,22 +18,11 @@
 
 namespace mbmf {
 
-struct Json {
-  enum class Type { kNull, kBool, kNumber, kString, kArray, kObject };
-  Type type = Type::kNull;
-  bool boolean = false;
-  double number = 0;
-  std::string text;               // of a string; of a number, as it is written
-  std::vector<std::string> keys;  // of an object, in order
-  std::vector<Json> items;        // of a list, or of an object, one to each key
-
-  static Json parse(std::string_view text);
-};
-
-// A value with where it is, to be read as what it must be; throws mbmf::Error, which says where and what.
+// A value with where it is, and a share of the document that holds it.
 class JsonField {
  public:
-  JsonField(const Json& value, std::string where) : value_(&value), where_(std::move(where)) {}
+  // The whole of a document; `name` is the file's, in messages.
+  static JsonField parse(std::string_view text, const std::string& name);
 
   const std::string& where() const { return where_; }
   // Of an object, whose keys must be exactly these.
@@ -39,9 +31,10 @@ class JsonField {
   JsonField operator[](const std::string& key) const;
   // Of an array.
   std::vector<JsonField> items(std::size_t most = 100'000) const;
+  // Of an object, in the order of the keys.
   std::vector<std::pair<std::string, JsonField>> members() const;
 
-  bool is_null() const { return value_->type == Json::Type::kNull; }
+  bool is_null() const;
   std::string text() const;
   bool boolean() const;
   double number() const;                   // finite
@@ -54,12 +47,17 @@ class JsonField {
   [[noreturn]] void fail(const std::string& requirement) const;
 
  private:
-  const Json& as(Json::Type type, const char* what) const;
+  using Value = std::shared_ptr<const nlohmann::json>;
+  JsonField(Value value, std::string where) : value_(std::move(value)), where_(std::move(where)) {}
+  // a value inside this one
+  JsonField part(const nlohmann::json& value, const std::string& suffix) const;
+  const nlohmann::json& object() const;
+  const nlohmann::json& number_value(const char* what) const;
 
-  const Json* value_;
+  Value value_;
   std::string where_;
 };
 
 }  // namespace mbmf
 
-#endif  // MBMF_SRC_EXPORT_JSON_H_
+#endif  // MBMF_SRC_EXPORT_JSON_FIELD_H_
