@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbmf.errors import ConfigError, DataError
+from mbmf.names import plain_name
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
@@ -165,6 +166,8 @@ def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episode
     from mbmf.rollouts.episodes import Episodes
 
     name = options.rollouts or f"iteration_{len(run.metrics())}"
+    for part in name.split("/"):
+        plain_name("--rollouts, each part of it,", part)
     stage, _, last = name.rpartition("/")
     path = run.path / stage / "rollouts" / f"{last}.npz"
     if not path.is_file():

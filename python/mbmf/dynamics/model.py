@@ -250,6 +250,10 @@ class DynamicsModel:
         contents = file.load(path, task)
         model = cls(task, contents.hidden, contents.activation, contents.seed)
         model._mlp, model.normalization = contents.mlp, contents.normalization
+        try:
+            _ = model.core  # finite numbers may still overflow where they are folded together
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
         return model
 
     def exported(self) -> tuple[list[NDArray[np.float32]], Normalization]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 ACTIVATIONS = ("relu", "tanh")
+MAX_LAYERS = 64
 
 
 @dataclass

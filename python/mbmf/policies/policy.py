@@ -14,6 +14,7 @@ from mbmf.arguments import MAX_SEED, MAX_THREADS, whole_number
 from mbmf.errors import DataError
 from mbmf.nn.mlp_state import xavier_normal
 from mbmf.policies import file
+from mbmf.words import show
 
 if TYPE_CHECKING:
     import torch
@@ -236,6 +237,10 @@ class GaussianPolicy:
             contents.log_std,
             contents.task_config,
         )
+        try:
+            _ = policy.core
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
         return policy
 
     def load_task(self) -> Task:
@@ -244,19 +249,17 @@ class GaussianPolicy:
         Raises DataError if its file is of a version that did not keep it, ConfigError if the task cannot be
         made here (its MJCF file is not there, say).
         """
-        import yaml
-
         from mbmf.tasks.task import load_task
+        from mbmf.yaml_text import parse_yaml
 
         if self.task_config is None:
             raise DataError(
                 f"policy of {self.task_name}: its file must hold the task, got one of an earlier version: "
                 "mbmf.load_task has it"
             )
-        try:
-            config = yaml.safe_load(self.task_config)
-        except yaml.YAMLError as error:
-            raise DataError(f"policy of {self.task_name}: its task must be YAML, got: {error}") from error
+        config = parse_yaml(self.task_config, f"policy of {self.task_name}: its task", error=DataError)
+        if not isinstance(config, dict):
+            raise DataError(f"policy of {self.task_name}: its task must be a mapping, got {show(config)}")
         return load_task(config)
 
     def save_onnx(self, path: str | os.PathLike[str]) -> None:
