@@ -98,9 +98,9 @@ class Episodes:
         if index.dtype == np.bool_ and index.shape != (len(self),):
             raise ValueError(f"which must be a mask of shape ({len(self)},), got {index.shape}")
         if index.dtype != np.bool_:
-            index = index.astype(np.int64)
-            if index.size and not (-len(self) <= index.min() and index.max() < len(self)):
+            if index.size and not (-len(self) <= int(index.min()) and int(index.max()) < len(self)):
                 raise ValueError(f"which must be episodes of {len(self)}, got {which!r}")
+            index = index.astype(np.int64)
         arrays: dict[str, Any] = {
             name: None if array is None else array[index] for name, array in self._arrays().items()
         }

@@ -12,10 +12,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
+from mbmf.arguments import numbers
 from mbmf.errors import ConfigError
 from mbmf.names import plain_name
 from mbmf.tasks.schema import PathConfig, PathShape, TaskConfig
@@ -160,8 +162,8 @@ def check_waypoints(points: object, name: str) -> FloatArray:
     """Waypoints as float64 (P, 2). Raises ConfigError unless there are two or more finite ones, none of them
     the same as the one before."""
     try:
-        array = np.array(points, dtype=np.float64)
-    except (TypeError, ValueError):
+        array = numbers(name, cast("npt.ArrayLike", points), np.float64).copy()
+    except ValueError:
         raise ConfigError(
             f"{name} must be a path's name, a CSV file or waypoints (P, 2), got {show(points)}"
         ) from None
