@@ -146,6 +146,7 @@ def _controller(run: Run, task: Task, options: Options) -> tuple[RandomShooting,
     if found is None:
         raise DataError(f"{run.path / 'models'}: a dynamics model must exist to plan with, got none")
     model = DynamicsModel.load(found, task)
+    run.check(found)
     return RandomShooting(task, model, seed=options.seed, nthread=options.nthread), model
 
 
@@ -164,6 +165,7 @@ def _drive(task: Task, planner: RandomShooting, options: Options) -> Episodes:
 def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episodes]:
     """A name for the video, the number of the episode, and the rollouts that it is of."""
     from mbmf.rollouts.episodes import Episodes
+    from mbmf.runs.run import Run
 
     name = options.rollouts or f"iteration_{len(run.metrics())}"
     for part in name.split("/"):
@@ -176,6 +178,7 @@ def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episode
         have = sorted((each.removesuffix(".npz") for each in names), key=lambda each: (each.count("/"), each))
         raise DataError(f"--rollouts must be one of {', '.join(have) or 'none that exists'}, got {name}")
     episodes = Episodes.load(path, task=task)
+    Run(run.path / stage).check(path)
     if not -len(episodes) <= options.episode < len(episodes):
         raise ConfigError(f"--episode must be one of the {len(episodes)} in {path}, got {options.episode}")
     index = options.episode % len(episodes)
