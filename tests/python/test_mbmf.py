@@ -361,6 +361,20 @@ OTHER_ROBOT = {"source": "qpos", "joints": ["rootz"], "transform": "cos"}
             "models: a dynamics model must exist, got none",
         ),
         (
+            lambda run: (run / "models/iteration_2.safetensors").unlink(),
+            "iteration_2.safetensors: file must be there, the run has written it, got none",
+        ),
+        (
+            lambda run: ((run / "models/iteration_2.safetensors").unlink(), (run / "files.json").unlink()),
+            "iteration_2.safetensors: file must be there after 2 iterations, got none",
+        ),
+        (
+            lambda run: shutil.copy(
+                run / "models/iteration_1.safetensors", run / "models/iteration_2.safetensors"
+            ),
+            "iteration_2.safetensors: file must be as the run wrote it (SHA-256 ",
+        ),
+        (
             lambda run: truncate(run / "models/iteration_2.safetensors"),
             "iteration_2.safetensors: ",
         ),

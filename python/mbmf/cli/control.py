@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     Watch = Callable[[int, npt.NDArray[np.float64]], None]
 
+# whose records fit in memory
+_MOST_STEPS = 10_000_000
+
 
 @dataclass(frozen=True)
 class Options:
@@ -145,6 +148,8 @@ def run(options: Options) -> None:
         warm_start=options.warm_start,
     )
     steps = max(1, round(options.seconds / task.dt))
+    if max(steps, options.seconds * options.hz) > _MOST_STEPS:
+        raise ConfigError(f"--seconds must be of at most {_MOST_STEPS} control steps, got {options.seconds}")
     output = options.output or run_path / "control"
     controller = _controller(options, planner) if options.clock else None
     along = "" if task.path is None else f" along {task.path.name}"

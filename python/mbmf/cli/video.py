@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
+from mbmf.cli.limits import check_limits
 from mbmf.errors import ConfigError, DataError
 from mbmf.names import plain_name
 
@@ -123,6 +125,7 @@ def _check(options: Options) -> None:
     for name in ("run_num", "seed", "nthread"):
         if getattr(options, name) < 0:
             raise ConfigError(f"--{name} must be at least 0, got {getattr(options, name)}")
+    check_limits(options, run_num=MAX_COUNT, seed=MAX_SEED, nthread=MAX_THREADS)
     if options.steps is not None and options.steps < 1:
         raise ConfigError(f"--steps must be at least 1, got {options.steps}")
     if options.plans is not None and options.plans < 0:

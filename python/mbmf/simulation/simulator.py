@@ -184,10 +184,13 @@ class Simulator:
         """
         import mujoco
 
+        from mbmf.simulation import mujoco_log
+
         data = mujoco.MjData(self.task.model)
         row = self.get_state([whole_number("sim", sim, 0, self.nsim - 1)])[0]
         mujoco.mj_setState(self.task.model, data, row, mujoco.mjtState.mjSTATE_INTEGRATION.value)
-        mujoco.mj_forward(self.task.model, data)
+        with mujoco_log.quiet():
+            mujoco.mj_forward(self.task.model, data)
         return data
 
     def __repr__(self) -> str:
