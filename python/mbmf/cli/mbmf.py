@@ -198,6 +198,7 @@ def _fine_tune(
     from mbmf.algorithms import fine_tune
     from mbmf.algorithms.model_free import Limits
     from mbmf.cli.policy_console import PolicyConsole
+    from mbmf.runs.run import Run
 
     limits = Limits(settings.iterations, options.max_steps, options.stop_at_reward)
     path = parent / fine_tune.run_name(settings.initial_std, options.save_trpo_run_num)
@@ -210,7 +211,7 @@ def _fine_tune(
         steps_before=steps_before,
         seed=seed,
         nthread=options.num_workers_trpo,
-        resume=options.resume and (path / "config.yaml").exists(),
+        resume=options.resume and Run(path).exists,
         overwrite=options.overwrite,
     ) as directory:
         done = directory.metrics()
