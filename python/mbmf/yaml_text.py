@@ -90,7 +90,16 @@ class _Plain(yaml.constructor.SafeConstructor):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and len(node.value) > MAX_DIGITS:
             raise ValueError(f"Exceeds the limit of {MAX_DIGITS} characters for a number")
-        return super().construct_object(node, deep=deep)
+        try:
+            return super().construct_object(node, deep=deep)
+        except (AttributeError, LookupError, TypeError):
+            # PyYAML takes a tag at its word
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            what = f"the tag {node.tag.removeprefix('tag:yaml.org,2002:')} must fit its text"
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{what}, got {show(node.value)}", node.start_mark
+            ) from None
 
 
 class _Loader(

@@ -214,6 +214,34 @@ def test_what_a_full_disk_leaves_is_recorded(run: Path, monkeypatch: pytest.Monk
     Run.resume(run, CONFIG).close()
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+def test_killed_between_the_list_and_the_file(
+    run: Path, monkeypatch: pytest.MonkeyPatch, renamed: bool
+) -> None:
+    """Twice: what is there is the old file or the new one, whatever the next one would have been."""
+    policy = run / "policy/policy.safetensors"
+
+    def stop(new: Path, file: Path) -> None:
+        if renamed:
+            os.replace(new, file)
+        os._exit(9)
+
+    for contents in (b"first", b"second", b"third"):
+
+        def child(contents: bytes = contents) -> None:
+            with Run.resume(run, CONFIG) as again:
+                monkeypatch.setattr("mbmf.runs.manifest.rename", stop)
+                with again.writing(again.policy("policy")) as new:
+                    new.write_bytes(contents)
+
+        killed(child)
+        assert policy.read_bytes() == (contents if renamed else b"3")
+        assert len(json.loads((run / "files.json").read_text())["files"]["policy/policy.safetensors"]) == 2
+    Run.resume(run, CONFIG).close()
+    assert len(json.loads((run / "files.json").read_text())["files"]["policy/policy.safetensors"]) == 1
+    assert not list(run.glob("**/.*.tmp"))
+
+
 # --- replacing a run
 
 

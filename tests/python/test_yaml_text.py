@@ -63,8 +63,11 @@ def test_what_a_task_file_may_cost(tmp_path: Path, text: str, message: str) -> N
 def test_tags_that_do_not_fit_their_text(tmp_path: Path, value: str) -> None:
     file = tmp_path / "task.yaml"
     file.write_text(f"{TASK}physics_steps: {value}\n")
-    with pytest.raises(ConfigError, match=f"{file}.*: must be YAML: "):
+    with pytest.raises(ConfigError, match=f"{file}.*: must be YAML: ") as caught:
         mbmf.load_task(file)
+    if value == "!!bool maybe":
+        said = ", line 5, column 16: must be YAML: the tag bool must fit its text, got 'maybe'"
+        assert str(caught.value) == f"{file}{said}"
 
 
 def test_aliases_that_share_are_fine(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ runs/run_<N>/  config.yaml      the resolved configuration, seed and versions
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 CONFIG, METRICS, SUMMARY, FILES = "config.yaml", "metrics.jsonl", "summary.json", "files.json"
@@ -19,8 +20,10 @@ BOARD, LOCK, PATHS = "tb", ".lock", "paths"
 FOLDERS = ("data", "models", "rollouts", "plots", "videos")
 # what a run learned, and learns from: it knows each file there
 KEPT = ("data", "models", "rollouts", "policy")
+# run directories within a run's
+PARTS = ("imitation", "mbmf_std*")
 # what a run wrote, the configuration first: without it there is no run
-CONTENTS = (CONFIG, SUMMARY, FILES, METRICS, *FOLDERS, BOARD, "policy", PATHS, "imitation", "mbmf_std*")
+CONTENTS = (CONFIG, SUMMARY, FILES, METRICS, *FOLDERS, BOARD, "policy", PATHS, *PARTS)
 
 
 class Layout:
@@ -60,7 +63,12 @@ def iterations(folder: Path, ending: str) -> list[int]:
 
 def enclosing(path: Path) -> Path | None:
     """The run that the run directory ``path`` is a part of, or None."""
-    parent = path.parent.parent if path.parent.name == PATHS else path.parent
+    if path.parent.name == PATHS:
+        parent = path.parent.parent
+    elif any(fnmatch(path.name, name) for name in PARTS):
+        parent = path.parent
+    else:
+        return None
     return parent if (parent / CONFIG).is_file() else None
 
 

@@ -81,6 +81,7 @@ class Manifest:
         if not new.exists():
             if file.exists():
                 self.record(file)
+                self.save()
             return
         name, digest = self._name(file), digest_of(new)
         before = self._files.get(name, [None])
@@ -101,6 +102,17 @@ class Manifest:
         """Leaves a file out that the run no longer needs."""
         if self._files.pop(self._name(file), None) is not None:
             self._settled = False
+
+    def trim(self) -> None:
+        """Of two digests the one that the file has is left: what a killed process did, or did not do."""
+        for name, entry in list(self._files.items()):
+            if len(entry) > 1 or None in entry:
+                file = self._path / name
+                found = [digest_of(file)] if file.exists() else []
+                self._files[name] = [each for each in found if each in entry]
+                if not self._files[name]:
+                    del self._files[name]
+                self._settled = False
 
     def settle(self) -> None:
         """Writes what was not yet written. Raises OSError."""

@@ -346,6 +346,7 @@ class Run(Layout):
     def _adopt(self) -> None:
         """Records the files of a run of an earlier release, and clears away what a finished one left."""
         assert self._manifest is not None
+        self._manifest.trim()
         if not self._manifest.exists:
             self._manifest.keep(layout.KEPT)
             for name in (CONFIG, METRICS, SUMMARY):
