@@ -8,7 +8,8 @@ from mbmf.words import show
 # bytes; a file's name may have 255, and a name gets a number and an ending
 MAX_NAME = 100
 PLAIN_NAME = (
-    f"a plain file name of at most {MAX_NAME} bytes (printable, no / or \\, no dot or space at an end)"
+    f"a plain file name of at most {MAX_NAME} bytes (printable, no / or \\, "
+    "no dot, space, - or ~ at the front, no dot or space at the end)"
 )
 
 

@@ -148,7 +148,7 @@ def run(options: Options) -> None:
         warm_start=options.warm_start,
     )
     steps = max(1, round(options.seconds / task.dt))
-    if max(steps, options.seconds * options.hz) > _MOST_STEPS:
+    if max(steps, options.seconds * min(options.hz, 1e5)) > _MOST_STEPS:
         raise ConfigError(f"--seconds must be of at most {_MOST_STEPS} control steps, got {options.seconds}")
     output = options.output or run_path / "control"
     controller = _controller(options, planner) if options.clock else None

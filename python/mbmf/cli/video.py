@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
 from mbmf.cli.limits import check_limits
 from mbmf.errors import ConfigError, DataError
-from mbmf.names import plain_name
+from mbmf.names import is_plain_name
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
@@ -171,11 +171,10 @@ def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episode
     from mbmf.runs.run import Run
 
     name = options.rollouts or f"iteration_{len(run.metrics())}"
-    for part in name.split("/"):
-        plain_name("--rollouts, each part of it,", part)
     stage, _, last = name.rpartition("/")
     path = run.path / stage / "rollouts" / f"{last}.npz"
-    if not path.is_file():
+    # a name with a part such as .. would be a file that is not the run's
+    if not all(map(is_plain_name, name.split("/"))) or not path.is_file():
         found = run.path.glob("**/rollouts/*.npz")
         names = {each.relative_to(run.path).as_posix().replace("rollouts/", "") for each in found}
         have = sorted((each.removesuffix(".npz") for each in names), key=lambda each: (each.count("/"), each))
