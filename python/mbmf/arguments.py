@@ -22,6 +22,10 @@ def whole_number(name: str, value: Any, low: int = 1, high: int = MAX_COUNT) -> 
     except TypeError:
         raise ValueError(f"{name} must be a whole number, got {value!r}") from None
     if not low <= number <= high:
+        if number.bit_length() > 256:
+            raise ValueError(
+                f"{name} must be from {low} to {high}, got a number of {number.bit_length()} bits"
+            )
         limit = f"at least {low}" if high == MAX_COUNT and number < low else f"from {low} to {high}"
         raise ValueError(f"{name} must be {limit}, got {number}")
     return number
@@ -31,17 +35,76 @@ def number(name: str, value: Any, low: float, high: float) -> float:
     """``value`` as a float in [low, high]. Raises ValueError otherwise."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise ValueError(f"{name} must be a number, got {value!r}")
+    if isinstance(value, int) and value.bit_length() > 1023:
+        raise ValueError(f"{name} must be a number of 64 bits, got one of {value.bit_length()}")
     if not low <= value <= high:
         raise ValueError(f"{name} must be from {low:g} to {high:g}, got {value}")
     return float(value)
 
 
+def count(name: str, value: Any, low: int, high: int) -> int:
+    """`whole_number`, with the limit that it passes in the message alone. Raises ValueError."""
+    number = whole_number(name, value, -(2**128), 2**128)
+    if number < low:
+        requirement = "non-negative" if low == 0 else f"at least {low}"
+        raise ValueError(f"{name} must be {requirement}, got {number}")
+    if number > high:
+        raise ValueError(f"{name} must be at most {high}, got {number}")
+    return number
+
+
+def numbers(name: str, value: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """``value`` as a C-contiguous array of floats. Raises ValueError unless it is of real numbers.
+
+    Texts, dates, complex numbers, objects and truth values are none.
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, OverflowError):
+        array = None
+    if array is None or (array.dtype.kind not in "fiu" and array.size):
+        raise ValueError(f"{name} must be an array of numbers, got {_short(value)}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(array, dtype=dtype, order="C")
+
+
+def finite_numbers(name: str, value: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """`numbers`, of which none is NaN or infinite, before and after they are of ``dtype``."""
+    array = numbers(name, value, dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity as {np.dtype(dtype)}")
+    return array
+
+
+def whole_numbers(
+    name: str, value: npt.ArrayLike, shape: tuple[int, ...], low: int, high: int, dtype: npt.DTypeLike
+) -> npt.NDArray[Any]:
+    """``value`` as a C-contiguous array of whole numbers in [low, high]. Raises ValueError otherwise."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, OverflowError):
+        array = None
+    if array is None or (array.dtype.kind not in "iu" and array.size):
+        raise ValueError(f"{name} must be whole numbers of shape {shape}, got {_short(value)}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must be of shape {shape}, got {array.shape}")
+    for extreme in (int(array.min()), int(array.max())) if array.size else ():
+        if not low <= extreme <= high:
+            raise ValueError(f"{name} must be from {low} to {high}, got {extreme}")
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
 def float64_array(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """``value`` as a C-contiguous float64 array of exactly that shape. Raises ValueError otherwise."""
     try:
-        array = np.ascontiguousarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be numbers of shape {shape}, got {value!r}") from None
+        array = numbers(name, value, np.float64)
+    except ValueError:
+        raise ValueError(f"{name} must be numbers of shape {shape}, got {_short(value)}") from None
     if array.shape != shape:
         raise ValueError(f"{name} must be of shape {shape}, got {array.shape}")
     return array
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

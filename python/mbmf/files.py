@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -39,12 +40,19 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     _sync_folder(target.parent)
 
 
+def rename(path: Path, target: Path) -> None:
+    """Renames a file, in place of one that is there, on the disk when this returns. Raises OSError."""
+    os.replace(path, target)
+    _sync_folder(target.parent)
+
+
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder that takes the place of ``path`` when the block ends without an error.
 
     ``path`` may be a folder, which is then removed, or nothing; what is above it is made. If the block or the
-    disk fails, the new folder is removed and ``path`` is as it was.
+    disk fails, the new folder is removed and ``path`` is as it was; where the system can exchange two folders
+    in one step there is a whole one at any moment.
 
     Raises:
         OSError: it cannot be written, or ``path`` is a file.
@@ -57,19 +65,32 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        if target.exists():
+        if target.exists() and not _exchange(temporary, target):
             os.rename(target, before)
-        try:
-            os.rename(temporary, target)
-        except BaseException:
-            if before.exists():
+            try:
+                os.rename(temporary, target)
+            except BaseException:
                 os.rename(before, target)
-            raise
+                raise
+        elif not target.exists():
+            os.rename(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    shutil.rmtree(before, ignore_errors=True)
     _sync_folder(target.parent)
+    # the old one, under the name that it has now
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchanges two folders in one step; False where the system cannot do that."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    at_cwd, exchange = -100, 2
+    return bool(renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -362,6 +362,20 @@ OTHER_ROBOT = {"source": "qpos", "joints": ["rootz"], "transform": "cos"}
             "models: a dynamics model must exist, got none",
         ),
         (
+            lambda run: (run / "models/iteration_2.safetensors").unlink(),
+            "iteration_2.safetensors: file must be there, the run has written it, got none",
+        ),
+        (
+            lambda run: ((run / "models/iteration_2.safetensors").unlink(), (run / "files.json").unlink()),
+            "iteration_2.safetensors: file must be there after 2 iterations, got none",
+        ),
+        (
+            lambda run: shutil.copy(
+                run / "models/iteration_1.safetensors", run / "models/iteration_2.safetensors"
+            ),
+            "iteration_2.safetensors: file must be as the run wrote it (SHA-256 ",
+        ),
+        (
             lambda run: truncate(run / "models/iteration_2.safetensors"),
             "iteration_2.safetensors: ",
         ),
@@ -399,10 +413,17 @@ def test_policies_that_do_not_fit(folder: Path, capsys: pytest.CaptureFixture[st
     # the run that is there is left alone
     summary = json.loads((folder / "runs/run_1" / MBMF / "summary.json").read_text())
     assert summary["stopped"] == "1 steps were taken"
-    # a run whose start is another policy is not continued with this one
+    # a policy that would do, but is not the one that imitation learned
     mbmf.GaussianPolicy(small, (8, 8), seed=5).save(file)
     assert main(command(folder, "--use_existing_pretrained_policy", "--resume")) == 2
+    assert "policy.safetensors: file must be as the run wrote it (SHA-256 " in capsys.readouterr().err
+    # and a run whose start is another policy is not continued with this one
+    files = folder / "runs/run_1/imitation/files.json"
+    listed = files.read_text()
+    files.unlink()
+    assert main(command(folder, "--use_existing_pretrained_policy", "--resume")) == 2
     assert "imitation_policy must be" in capsys.readouterr().err
+    files.write_text(listed)
     file.write_bytes(contents)
     assert main(command(folder, "--use_existing_pretrained_policy", "--resume")) == 0
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import mbmf
 from mbmf.errors import DataError
-from mbmf.policies import file as policy_file
 
 HIDDEN = [(64, 64), (), (7,), (100, 33, 5)]
 
@@ -186,7 +186,7 @@ def test_a_policy_that_is_not_finite_is_not_saved(cheetah: mbmf.Task, tmp_path: 
 
 def rewrite(path: Path, header: dict[str, Any], tensors: dict[str, Any]) -> None:
     """The policy file with some entries of the header and some tensors changed; None takes one away."""
-    with policy_file.tensor_file.safe_open(path, framework="numpy") as file:
+    with safe_open(path, framework="numpy") as file:
         old = json.loads(file.metadata()["mbmf"])
     new = {name: value for name, value in {**load_file(path), **tensors}.items() if value is not None}
     save_file(new, path, {"mbmf": json.dumps({**old, **header})})

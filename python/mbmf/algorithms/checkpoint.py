@@ -16,6 +16,7 @@ from mbmf.algorithms.baseline import Baseline, nfeatures
 from mbmf.errors import DataError
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.runs.run import Record
+from mbmf.words import show
 
 FORMAT = "mbmf-policy-optimization"
 FORMAT_VERSION = 1
@@ -62,10 +63,9 @@ def load(path: str | os.PathLike[str], policy: GaussianPolicy) -> tuple[Baseline
         path, "checkpoint", FORMAT, FORMAT_VERSION, {"task": str, **numbers, "record": dict}
     )
     if header["task"] != policy.task_name:
-        raise DataError(f"{path}: task must be {policy.task_name!r}, got {header['task']!r}")
-    for name in numbers:
-        if header[name] < 0:
-            raise DataError(f"{path}: {name} must be non-negative, got {header[name]}")
+        raise DataError(f"{path}: task must be {policy.task_name!r}, got {show(header['task'])}")
+    if header["record"].get("iteration") != header["iterations"]:
+        raise DataError(f"{path}: record must be that of iteration {header['iterations']}, got another one's")
     names = _names(policy)
     expected: dict[str, tuple[tuple[int, ...], type]] = {
         name: (array.shape, np.float32) for name, array in zip(names, policy.arrays(), strict=True)

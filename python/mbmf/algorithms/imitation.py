@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import yaml
 
 from mbmf.algorithms import imitation_checkpoint as checkpoint
 from mbmf.algorithms.cloning import Cloning, Examples
@@ -98,7 +97,7 @@ def open_run(
         raise ConfigError("overwrite must not be given together with resume: one replaces the run")
     config = {
         "algorithm": "imitation",
-        "task": yaml.safe_load(task.to_yaml()),
+        "task": task.to_data(),
         "settings": settings.model_dump(mode="json", exclude_none=True),
         "hidden": list(task.model_free.hidden),
         "seed": seed,
@@ -132,6 +131,7 @@ def load_policy(run: Run, task: Task) -> tuple[GaussianPolicy, int]:
             f"{path}: hidden must be {list(task.model_free.hidden)}, as model_free.hidden, "
             f"got {list(policy.hidden)}"
         )
+    run.check_files()
     return policy, int(summary["steps_total"])
 
 
@@ -200,10 +200,9 @@ class _Learner:
         if run.policy("checkpoint").exists():
             self._cloning, record = checkpoint.load(run.policy("checkpoint"), task.name, self._cloning)
             self.done = record["iteration"]
-            if len(run.metrics()) == self.done - 1:
-                run.append_metrics(record)
             for i in range(1, min(self.done, self.settings.iterations) + 1):
                 self._aggregate(Episodes.load(run.rollouts(i), task=task))
+            run.agree(run.policy("checkpoint"), record)
 
     def iterate(self, iteration: int) -> None:
         """Trains, tests, and, unless it is the last iteration, collects more to learn from."""

@@ -15,6 +15,7 @@ from mbmf.algorithms.cloning import Cloning
 from mbmf.errors import DataError
 from mbmf.nn.mlp_state import MlpState
 from mbmf.runs.run import Record
+from mbmf.words import show
 
 FORMAT = "mbmf-imitation"
 FORMAT_VERSION = 1
@@ -43,9 +44,9 @@ def load(path: str | os.PathLike[str], task: str, like: Cloning) -> tuple[Clonin
     fields = {"task": str, "updates": int, "iteration": int, "record": dict}
     header, tensors = tensor_file.read(path, "checkpoint", FORMAT, FORMAT_VERSION, fields)
     if header["task"] != task:
-        raise DataError(f"{path}: task must be {task!r}, got {header['task']!r}")
-    if header["updates"] < 0 or header["record"].get("iteration") != header["iteration"]:
-        raise DataError(f"{path}: updates and record must be those of a run, got {header['updates']}")
+        raise DataError(f"{path}: task must be {task!r}, got {show(header['task'])}")
+    if header["record"].get("iteration") != header["iteration"]:
+        raise DataError(f"{path}: record must be that of iteration {header['iteration']}, got another one's")
     shapes = [layer.shape for layer in like.mlp.layers]
     expected: dict[str, tuple[tuple[int, ...], type]] = {
         f"{name}.{i}": (shape, np.float32)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import yaml
 
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
@@ -105,7 +104,7 @@ def open_run(
         )
     config = {
         "algorithm": "model_based",
-        "task": yaml.safe_load(task.to_yaml()),
+        "task": task.to_data(),
         "seed": options.seed,
         "num_rollouts_save_for_mf": options.num_rollouts_save_for_mf,
         "use_existing_training_data": options.use_existing_training_data,
@@ -215,8 +214,8 @@ def _random_data(
                 nthread=options.nthread,
                 progress=progress,
             )
-        with run.writing(path):
-            episodes.save(path)
+        with run.writing(path) as new:
+            episodes.save(new)
     return _healthy(episodes, f"{path}", observer)
 
 
@@ -330,8 +329,8 @@ def _save_rollouts(
         else:
             title = f"rollouts to save ({saved} of {wanted})"
             batch = _control(task, model, options, count, first + attempts, observer, title)
-            with run.writing(path):
-                batch.save(path)
+            with run.writing(path) as new:
+                batch.save(new)
         chunks.append(path)
         good = ~batch.diverged & (batch.returns > settings.min_return)
         kept.append(batch.select(np.flatnonzero(good)[: wanted - saved]))

@@ -133,8 +133,8 @@ def open_run(
     limit = dataclasses.asdict(limits)
     config = {
         "algorithm": algorithm,
-        "task": yaml.safe_load(task.to_yaml()),
-        # iterations are a limit, and none of what a run is
+        "task": task.to_data(),
+        # iterations are a limit, and none of what a run is; YAML reads 1e-05 as a text, as it always did here
         "settings": yaml.safe_load(settings.model_dump_json(exclude={"iterations"})),
         "seed": seed,
         **(start or {}),
@@ -188,9 +188,7 @@ def optimize(
     record: Record | None = None
     if run.policy("checkpoint").exists():
         baseline, counters, record = checkpoint.load(run.policy("checkpoint"), policy)
-        # killed between the checkpoint and the metrics
-        if len(run.metrics()) == counters.iterations - 1:
-            run.append_metrics(record)
+        run.agree(run.policy("checkpoint"), record)
 
     workers = nthread or len(os.sched_getaffinity(0))
     try:

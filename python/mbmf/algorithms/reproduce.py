@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from mbmf.algorithms import fine_tune, imitation, model_based, model_free
 from mbmf.algorithms.model_free import Limits
+from mbmf.arguments import MAX_COUNT
 from mbmf.errors import ConfigError
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.runs.mb_result import ModelBasedResult
@@ -49,6 +50,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"seeds must be one or more different ones, 0 or higher, got {self.seeds}")
+        if max(self.seeds) > MAX_COUNT:
+            raise ConfigError(f"seeds must be at most {MAX_COUNT}, as they name folders, got {self.seeds}")
 
 
 class Observers(Protocol):

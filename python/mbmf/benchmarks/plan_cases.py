@@ -86,11 +86,10 @@ class CaseMaker:
 
 def never_dying(case: PlanCase) -> PlanCase:
     """The case with bounds that nobody leaves: they are checked all the same, and no work is skipped."""
-    import yaml
 
     from mbmf.tasks.task import load_task
 
-    config = yaml.safe_load(case.task.to_yaml())
+    config = case.task.to_data()
     config["alive"] = [
         {"state": bound["state"], "above": -UNREACHABLE, "below": UNREACHABLE} for bound in config["alive"]
     ]

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     Watch = Callable[[int, npt.NDArray[np.float64]], None]
 
+# whose records fit in memory
+_MOST_STEPS = 10_000_000
+
 
 @dataclass(frozen=True)
 class Options(PlannerOptions):
@@ -144,6 +147,8 @@ def run(options: Options) -> None:
         settings={"warm_start": True} if options.warm_start else {},
     )
     steps = max(1, round(options.seconds / task.dt))
+    if max(steps, options.seconds * min(options.hz, 1e5)) > _MOST_STEPS:
+        raise ConfigError(f"--seconds must be of at most {_MOST_STEPS} control steps, got {options.seconds}")
     output = options.output or run_path / "control"
     controller = _controller(options, planner) if options.clock else None
     along = "" if task.path is None else f" along {task.path.name}"

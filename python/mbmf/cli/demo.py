@@ -86,11 +86,9 @@ def run(options: Options) -> None:
 
 def small_task(options: Options) -> Task:
     """The preset, with the demo's settings. Raises ConfigError for one that is out of range."""
-    import yaml
-
     from mbmf.tasks.task import load_task
 
-    config = yaml.safe_load(load_task(PRESET).to_yaml())
+    config = load_task(PRESET).to_data()
     config["model_based"] |= {
         "random_train": {"episodes": options.random_episodes, "steps": options.steps},
         "random_validation": {"episodes": VALIDATION_EPISODES, "steps": VALIDATION_STEPS},

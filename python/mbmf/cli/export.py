@@ -66,6 +66,7 @@ def export_folder(options: Options, out: Path) -> None:
 def export_onnx(options: Options, onnx: Path) -> None:
     """Writes the policy of a run, or of a file, as ONNX."""
     from mbmf.policies.policy import GaussianPolicy
+    from mbmf.runs.run import Run
 
     if (options.run_num is None) == (options.policy is None):
         raise ConfigError("either --run_num or --policy must be given, got both or none")
@@ -74,6 +75,8 @@ def export_onnx(options: Options, onnx: Path) -> None:
         assert options.run_num is not None
         path = find_policy(options.runs_dir / f"run_{options.run_num}")
     policy = GaussianPolicy.load(path)
+    if options.policy is None:
+        Run(path.parent.parent).check(path)
     onnx.parent.mkdir(parents=True, exist_ok=True)
     policy.save_onnx(onnx)
     print(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
+from mbmf.cli.limits import check_limits
 from mbmf.cli.planner_options import PlannerOptions
 from mbmf.errors import ConfigError
 
@@ -140,6 +142,7 @@ def _check(options: Options) -> None:
     ):
         if value < least:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
+    check_limits(options, seed=MAX_SEED, nthread=MAX_THREADS, run_num=MAX_COUNT)
 
 
 def _show(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
+from mbmf.cli.limits import check_limits
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -196,6 +198,7 @@ def _fine_tune(
     from mbmf.algorithms import fine_tune
     from mbmf.algorithms.model_free import Limits
     from mbmf.cli.policy_console import PolicyConsole
+    from mbmf.runs.run import Run
 
     limits = Limits(settings.iterations, options.max_steps, options.stop_at_reward)
     path = parent / fine_tune.run_name(settings.initial_std, options.save_trpo_run_num)
@@ -208,7 +211,7 @@ def _fine_tune(
         steps_before=steps_before,
         seed=seed,
         nthread=options.num_workers_trpo,
-        resume=options.resume and (path / "config.yaml").exists(),
+        resume=options.resume and Run(path).exists,
         overwrite=options.overwrite,
     ) as directory:
         done = directory.metrics()
@@ -235,6 +238,8 @@ def _check(options: Options) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
+    check_limits(options, seed=MAX_SEED, num_workers_trpo=MAX_THREADS, nthread=MAX_THREADS)
+    check_limits(options, run_num=MAX_COUNT, save_trpo_run_num=MAX_COUNT)
     std = options.std_on_mlp_policy
     if std is not None and not (0 < std <= 1e6):
         raise ConfigError(f"--std_on_mlp_policy must be above 0 and at most 1e+06, got {std:g}")

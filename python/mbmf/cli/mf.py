@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
+from mbmf.cli.limits import check_limits
 from mbmf.errors import ConfigError
 
 
@@ -114,5 +116,6 @@ def _check(options: Options) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
+    check_limits(options, seed=MAX_SEED, num_workers_trpo=MAX_THREADS, save_trpo_run_num=MAX_COUNT)
     if options.stop_at_reward is not None and options.stop_at_reward != options.stop_at_reward:
         raise ConfigError(f"--stop_at_reward must be a number, got {options.stop_at_reward}")

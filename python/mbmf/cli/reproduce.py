@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.markup import escape
 
+from mbmf.arguments import MAX_THREADS
+from mbmf.cli.limits import check_limits
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -191,6 +193,7 @@ def _check(options: Options) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name} must be at least {least}, got {value}")
+    check_limits(options, nthread=MAX_THREADS)
     std = options.std_on_mlp_policy
     if std is not None and not 0 < std <= 1e6:
         raise ConfigError(f"--std_on_mlp_policy must be above 0 and at most 1e+06, got {std:g}")

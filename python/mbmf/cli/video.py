@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
+from mbmf.cli.limits import check_limits
 from mbmf.cli.planner_options import PlannerOptions
 from mbmf.errors import ConfigError, DataError
+from mbmf.names import is_plain_name
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
@@ -124,6 +127,7 @@ def _check(options: Options) -> None:
     for name in ("run_num", "seed", "nthread"):
         if getattr(options, name) < 0:
             raise ConfigError(f"--{name} must be at least 0, got {getattr(options, name)}")
+    check_limits(options, run_num=MAX_COUNT, seed=MAX_SEED, nthread=MAX_THREADS)
     if options.steps is not None and options.steps < 1:
         raise ConfigError(f"--steps must be at least 1, got {options.steps}")
     if options.plans is not None and options.plans < 0:
@@ -147,6 +151,7 @@ def _controller(run: Run, task: Task, options: Options) -> tuple[Planner, Dynami
     if found is None:
         raise DataError(f"{run.path / 'models'}: a dynamics model must exist to plan with, got none")
     model = DynamicsModel.load(found, task)
+    run.check(found)
     return make_planner(task, model, seed=options.seed, nthread=options.nthread), model
 
 
@@ -165,16 +170,19 @@ def _drive(task: Task, planner: Planner, options: Options) -> Episodes:
 def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episodes]:
     """A name for the video, the number of the episode, and the rollouts that it is of."""
     from mbmf.rollouts.episodes import Episodes
+    from mbmf.runs.run import Run
 
     name = options.rollouts or f"iteration_{len(run.metrics())}"
     stage, _, last = name.rpartition("/")
     path = run.path / stage / "rollouts" / f"{last}.npz"
-    if not path.is_file():
+    # a name with a part such as .. would be a file that is not the run's
+    if not all(map(is_plain_name, name.split("/"))) or not path.is_file():
         found = run.path.glob("**/rollouts/*.npz")
         names = {each.relative_to(run.path).as_posix().replace("rollouts/", "") for each in found}
         have = sorted((each.removesuffix(".npz") for each in names), key=lambda each: (each.count("/"), each))
         raise DataError(f"--rollouts must be one of {', '.join(have) or 'none that exists'}, got {name}")
     episodes = Episodes.load(path, task=task)
+    Run(run.path / stage).check(path)
     if not -len(episodes) <= options.episode < len(episodes):
         raise ConfigError(f"--episode must be one of the {len(episodes)} in {path}, got {options.episode}")
     index = options.episode % len(episodes)

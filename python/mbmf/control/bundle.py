@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from safetensors.numpy import save as serialize
 
 import mbmf
 from mbmf import _core
+from mbmf.arguments import MAX_SEED, whole_number
 from mbmf.dynamics.file import parameter_tensors
 from mbmf.errors import DataError
 from mbmf.files import atomic_folder, atomic_write
+from mbmf.names import PLAIN_NAME, is_plain_name
 from mbmf.tasks.searches import search_values
+from mbmf.words import show
+from mbmf.yaml_text import write_yaml
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
@@ -37,9 +40,13 @@ SUMS = "SHA256SUMS"
 def load_bundle(folder: str | os.PathLike[str]) -> _core.Bundle:
     """Reads an exported folder: task, dynamics, planner settings and period, as C++ objects.
 
-    Raises mbmf.CoreError, which names the file and what is wrong, if anything is.
+    Raises mbmf.CoreError, or DataError, which names the file and what is wrong, if anything is.
     """
-    return _core.Bundle(os.fspath(folder))
+    bundle = _core.Bundle(os.fspath(folder))
+    if not is_plain_name(bundle.task.spec.name):
+        got = show(bundle.task.spec.name)
+        raise DataError(f"{Path(folder) / 'bundle.json'}: task.name must be {PLAIN_NAME}, got {got}")
+    return bundle
 
 
 def save_bundle(
@@ -72,6 +79,7 @@ def save_bundle(
     planned = task.with_planner(search, horizon, candidates).planner
     if planned.horizon is None:
         raise DataError(f"horizon must be given for {task.name}: its file has none")
+    seed = whole_number("seed", seed, 0, MAX_SEED)
     target = Path(folder)
     if target.exists() and not (target.is_dir() and (_is_export(target) or not any(target.iterdir()))):
         raise DataError(f"{target}: folder must be new, empty or an earlier export, got something else")
@@ -122,8 +130,7 @@ def _yaml(task: Task) -> bytes:
     """The task's file; a robot of the user's own is the one in the folder."""
     text = task.to_yaml()
     if task.config.model.file is not None:
-        data = yaml.safe_load(text) | {"model": {"file": "model.xml"}}
-        text = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100)
+        text = write_yaml(task.to_data() | {"model": {"file": "model.xml"}})
     return text.encode()
 
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from mbmf import tensor_file
 from mbmf.dynamics.normalization import Normalization, Statistics
 from mbmf.errors import DataError
-from mbmf.nn.mlp_state import ACTIVATIONS, Matrix, MlpState
+from mbmf.nn.mlp_state import ACTIVATIONS, MAX_LAYERS, Matrix, MlpState
+from mbmf.words import show
 
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task
@@ -97,17 +98,18 @@ def load(path: str | os.PathLike[str], task: Task) -> Contents:
         ("state_names", list(task.state_names)),
     ):
         if header[key] != wanted:
-            raise DataError(f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {header[key]!r}")
+            raise DataError(
+                f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {show(header[key])}"
+            )
     hidden = header["hidden"]
-    if not hidden or not all(type(size) is int and 0 < size <= 1 << 20 for size in hidden):
-        raise DataError(f"{path}: hidden must be one or more positive integers, got {hidden}")
+    if not 0 < len(hidden) <= MAX_LAYERS or not all(
+        type(size) is int and 0 < size <= 1 << 20 for size in hidden
+    ):
+        raise DataError(f"{path}: hidden must be one or more positive integers, got {show(hidden)}")
     if header["activation"] not in ACTIVATIONS:
         raise DataError(
-            f"{path}: activation must be one of {', '.join(ACTIVATIONS)}, got {header['activation']!r}"
+            f"{path}: activation must be one of {', '.join(ACTIVATIONS)}, got {show(header['activation'])}"
         )
-    for key in ("seed", "updates"):
-        if header[key] < 0:
-            raise DataError(f"{path}: {key} must be non-negative, got {header[key]}")
 
     sizes = (task.nstate + task.naction, *hidden, task.nstate)
     tensor_file.check_tensors(path, tensors, _expected(sizes, task.nstate, task.naction))

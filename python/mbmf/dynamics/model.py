@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mbmf import _core
+from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS, count, number, numbers, whole_number
 from mbmf.dynamics import file
 from mbmf.dynamics.normalization import Normalization, add_noise
 from mbmf.errors import DataError
-from mbmf.nn.mlp_state import ACTIVATIONS, MlpState, xavier_normal
+from mbmf.nn.mlp_state import ACTIVATIONS, MlpState, layer_sizes, xavier_normal
 
 if TYPE_CHECKING:
     from mbmf.rollouts.episodes import Episodes
@@ -26,6 +27,7 @@ HORIZONS = (1, 5, 10, 50, 100)
 # streams of random numbers that derive from a seed
 _WEIGHTS, _NOISE, _BATCHES = range(3)
 _OPEN_LOOP_BYTES = 32 << 20
+MAX_LAYER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,18 @@ class DynamicsModel:
     def __init__(
         self, task: Task, hidden: Sequence[int] = (500,), activation: str = "relu", seed: int = 0
     ) -> None:
-        if not hidden or any(not isinstance(size, int) or size < 1 for size in hidden):
+        try:
+            sizes = tuple(whole_number("hidden", size, 1, MAX_LAYER) for size in layer_sizes(hidden))
+        except ValueError:
+            sizes = ()
+        if not sizes:
             raise ValueError(f"hidden must be one or more positive integers, got {hidden!r}")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-        if seed < 0:
-            raise ValueError(f"seed must be non-negative, got {seed}")
         self.task = task
-        self.hidden = tuple(hidden)
+        self.hidden = sizes
         self.activation = activation
-        self.seed = seed
+        self.seed = count("seed", seed, 0, MAX_SEED)
         self.normalization: Normalization | None = None
         self._mlp: MlpState | None = None
         self._core_model: _core.Dynamics | None = None
@@ -146,7 +150,14 @@ class DynamicsModel:
         """
         from mbmf.nn import training
 
-        _check_fit(epochs, batch_size, learning_rate, fraction_use_new, noise, seed, nthread)
+        epochs, batch_size = (
+            count("epochs", epochs, 1, MAX_COUNT),
+            count("batch_size", batch_size, 1, MAX_COUNT),
+        )
+        learning_rate = _positive("learning_rate", learning_rate)
+        fraction_use_new = number("fraction_use_new", fraction_use_new, 0, 1)
+        noise = number("noise", noise, 0, np.inf) if noise == 0 else _positive("noise", noise, "non-negative")
+        seed, nthread = count("seed", seed, 0, MAX_SEED), count("nthread", nthread, 1, MAX_THREADS)
         start = time.perf_counter()
         chunks = (
             [] if new_data is None else [new_data] if not isinstance(new_data, Sequence) else list(new_data)
@@ -196,8 +207,8 @@ class DynamicsModel:
 
         Raises ValueError on other shapes, DataError if the model was neither trained nor loaded.
         """
-        states32 = np.ascontiguousarray(states, np.float32)
-        return self.core.predict(states32, np.ascontiguousarray(actions, np.float32), nthread)
+        states32, actions32 = numbers("states", states, np.float32), numbers("actions", actions, np.float32)
+        return self.core.predict(states32, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
 
     def validation_error(
         self, episodes: Episodes, horizons: Sequence[int] = HORIZONS, nthread: int = 0
@@ -210,6 +221,10 @@ class DynamicsModel:
 
         Raises DataError if no episode is long enough.
         """
+        horizons = [whole_number("horizons", horizon) for horizon in horizons]
+        if not horizons:
+            raise ValueError("horizons must be one or more, got none")
+        nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
         longest = max(horizons)
         starts = validation_starts(episodes, longest)
         if len(starts) == 0:
@@ -250,6 +265,10 @@ class DynamicsModel:
         contents = file.load(path, task)
         model = cls(task, contents.hidden, contents.activation, contents.seed)
         model._mlp, model.normalization = contents.mlp, contents.normalization
+        try:
+            _ = model.core  # finite numbers may still overflow where they are folded together
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
         return model
 
     def exported(self) -> tuple[list[NDArray[np.float32]], Normalization]:
@@ -298,24 +317,9 @@ def _generator(seed: int, stream: int, index: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, stream, index))))
 
 
-def _check_fit(
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    fraction_use_new: float,
-    noise: float,
-    seed: int,
-    nthread: int,
-) -> None:
-    requirements: tuple[tuple[str, Any, bool, str], ...] = (
-        ("epochs", epochs, epochs >= 1, "at least 1"),
-        ("batch_size", batch_size, batch_size >= 1, "at least 1"),
-        ("learning_rate", learning_rate, 0 < learning_rate < np.inf, "positive"),
-        ("fraction_use_new", fraction_use_new, 0 <= fraction_use_new <= 1, "from 0 to 1"),
-        ("noise", noise, 0 <= noise < np.inf, "non-negative"),
-        ("seed", seed, seed >= 0, "non-negative"),
-        ("nthread", nthread, nthread >= 1, "at least 1"),
-    )
-    for name, value, fine, requirement in requirements:
-        if not fine:
-            raise ValueError(f"{name} must be {requirement}, got {value}")
+def _positive(name: str, value: Any, requirement: str = "positive") -> float:
+    """A finite number above 0. Raises ValueError."""
+    checked = number(name, value, -np.inf, np.inf)
+    if not 0 < checked < np.inf:
+        raise ValueError(f"{name} must be {requirement}, got {value}")
+    return checked

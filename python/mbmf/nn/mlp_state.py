@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 ACTIVATIONS = ("relu", "tanh")
+MAX_LAYERS = 64
 
 
 @dataclass
@@ -25,6 +26,13 @@ class MlpState:
     def __post_init__(self) -> None:
         self.first = self.first or [np.zeros_like(layer) for layer in self.layers]
         self.second = self.second or [np.zeros_like(layer) for layer in self.layers]
+
+
+def layer_sizes(hidden: Sequence[int]) -> list[int]:
+    """The sizes of hidden layers, still to be checked. Raises ValueError if that is no list of a few."""
+    if isinstance(hidden, str | bytes) or not isinstance(hidden, Iterable) or len(hidden) > MAX_LAYERS:
+        raise ValueError(f"hidden must be the sizes of at most {MAX_LAYERS} layers, got {hidden!r}")
+    return list(hidden)
 
 
 def xavier_normal(sizes: Sequence[int], rng: np.random.Generator) -> MlpState:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from mbmf import tensor_file
 from mbmf.errors import DataError
+from mbmf.nn.mlp_state import MAX_LAYERS
+from mbmf.words import show
 
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task
@@ -82,12 +84,12 @@ def load(path: str | os.PathLike[str], task: Task | None) -> Contents:
         ):
             if header[key] != wanted:
                 raise DataError(
-                    f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {header[key]!r}"
+                    f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {show(header[key])}"
                 )
     sizes = [header["nobservation"], *header["hidden"], header["naction"]]
-    if not all(type(size) is int and 1 <= size <= _MAX_SIZE for size in sizes):
+    if len(sizes) > MAX_LAYERS + 2 or not all(type(size) is int and 1 <= size <= _MAX_SIZE for size in sizes):
         raise DataError(
-            f"{path}: nobservation, hidden and naction must be from 1 to {_MAX_SIZE}, got {sizes}"
+            f"{path}: nobservation, hidden and naction must be from 1 to {_MAX_SIZE}, got {show(sizes)}"
         )
     names = header["observation_names"]
     if len(names) != header["nobservation"] or not all(isinstance(name, str) for name in names):

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, MAX_THREADS, whole_number
+from mbmf.arguments import MAX_SEED, MAX_THREADS, finite_numbers, numbers, whole_number
 from mbmf.errors import DataError
-from mbmf.nn.mlp_state import xavier_normal
+from mbmf.nn.mlp_state import layer_sizes, xavier_normal
 from mbmf.policies import file
+from mbmf.words import show
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +51,7 @@ class GaussianPolicy:
     """
 
     def __init__(self, task: Task, hidden: Sequence[int] = (64, 64), seed: int = 0, std: float = 1.0) -> None:
-        sizes = tuple(whole_number("hidden", size, 1, 65536) for size in hidden)
+        sizes = tuple(whole_number("hidden", size, 1, 65536) for size in layer_sizes(hidden))
         rng = np.random.default_rng(whole_number("seed", seed, 0, MAX_SEED))
         layers = xavier_normal((task.nobservation, *sizes, task.naction), rng).layers
         weights = [np.ascontiguousarray(layer[:, :-1]) for layer in layers]
@@ -117,7 +118,7 @@ class GaussianPolicy:
 
     def set_parameter_vector(self, vector: ArrayLike) -> None:
         """Sets all parameters from what `parameter_vector` gives. Raises ValueError on another shape."""
-        values, arrays = np.asarray(vector), self.arrays()
+        values, arrays = numbers("vector", vector, np.float32), self.arrays()
         ends = np.cumsum([array.size for array in arrays])
         if values.shape != (ends[-1],):
             raise ValueError(f"vector must be of shape ({ends[-1]},), got {values.shape}")
@@ -131,7 +132,7 @@ class GaussianPolicy:
 
     def set_std(self, std: ArrayLike) -> None:
         """Sets the standard deviations: one number, or one for each action. Raises ValueError."""
-        values = np.asarray(std, np.float64)
+        values = numbers("std", std, np.float64)
         if values.shape not in ((), (self.naction,)):
             raise ValueError(f"std must be a number or of shape ({self.naction},), got {values.shape}")
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -169,7 +170,7 @@ class GaussianPolicy:
         The same bits as `mbmf.collect_policy` gives, at any number of threads. Raises ValueError on another
         shape.
         """
-        array = _float32("observations", observations)
+        array = finite_numbers("observations", observations, np.float32)
         return self.core.mean(array, whole_number("nthread", nthread, 0, MAX_THREADS))
 
     def act(self, observation: ArrayLike, rng: np.random.Generator | None = None) -> NDArray[np.float32]:
@@ -185,7 +186,7 @@ class GaussianPolicy:
         Raises:
             ValueError: another shape, or numbers that are not finite.
         """
-        array = _float32("observation", observation)
+        array = numbers("observation", observation, np.float32)
         if array.ndim not in (1, 2) or array.shape[-1] != self.nobservation:
             raise ValueError(
                 f"observation must be of shape ({self.nobservation},) or (N, {self.nobservation}), "
@@ -236,6 +237,10 @@ class GaussianPolicy:
             contents.log_std,
             contents.task_config,
         )
+        try:
+            _ = policy.core
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
         return policy
 
     def load_task(self) -> Task:
@@ -244,19 +249,17 @@ class GaussianPolicy:
         Raises DataError if its file is of a version that did not keep it, ConfigError if the task cannot be
         made here (its MJCF file is not there, say).
         """
-        import yaml
-
         from mbmf.tasks.task import load_task
+        from mbmf.yaml_text import parse_yaml
 
         if self.task_config is None:
             raise DataError(
                 f"policy of {self.task_name}: its file must hold the task, got one of an earlier version: "
                 "mbmf.load_task has it"
             )
-        try:
-            config = yaml.safe_load(self.task_config)
-        except yaml.YAMLError as error:
-            raise DataError(f"policy of {self.task_name}: its task must be YAML, got: {error}") from error
+        config = parse_yaml(self.task_config, f"policy of {self.task_name}: its task", error=DataError)
+        if not isinstance(config, dict):
+            raise DataError(f"policy of {self.task_name}: its task must be a mapping, got {show(config)}")
         return load_task(config)
 
     def save_onnx(self, path: str | os.PathLike[str]) -> None:
@@ -271,10 +274,3 @@ class GaussianPolicy:
     def __repr__(self) -> str:
         sizes = "-".join(str(size) for size in (self.nobservation, *self.hidden, self.naction))
         return f"<mbmf.GaussianPolicy {self.task_name}: {sizes}>"
-
-
-def _float32(name: str, values: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.ascontiguousarray(values, np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be an array of numbers, got {str(values)[:60]!r}") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import zipfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,11 @@ import numpy.typing as npt
 
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
+from mbmf.names import PLAIN_NAME, is_plain_name
+from mbmf.npz_file import open_npz
 from mbmf.rollouts.path_record import KEYS as PATH_KEYS
 from mbmf.rollouts.path_record import PathRecord, joined
+from mbmf.words import printed, show
 
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task
@@ -96,9 +98,9 @@ class Episodes:
         if index.dtype == np.bool_ and index.shape != (len(self),):
             raise ValueError(f"which must be a mask of shape ({len(self)},), got {index.shape}")
         if index.dtype != np.bool_:
-            index = index.astype(np.int64)
-            if index.size and not (-len(self) <= index.min() and index.max() < len(self)):
+            if index.size and not (-len(self) <= int(index.min()) and int(index.max()) < len(self)):
                 raise ValueError(f"which must be episodes of {len(self)}, got {which!r}")
+            index = index.astype(np.int64)
         arrays: dict[str, Any] = {
             name: None if array is None else array[index] for name, array in self._arrays().items()
         }
@@ -185,6 +187,8 @@ def _pad(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
 
 def _problem(episodes: Episodes) -> str:
     """What is wrong with the arrays, or nothing."""
+    if not is_plain_name(episodes.task):
+        return f"task must be {PLAIN_NAME}, got {show(episodes.task)}"
     arrays = episodes._arrays()
     for name, array in arrays.items():
         if array is None and name == "observations":
@@ -222,31 +226,28 @@ def _problem(episodes: Episodes) -> str:
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The constructor's arguments from a file."""
     wanted = {*_DTYPES, "format", "task"}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError("must be a file of Episodes.save, got a single array")
-            names = set(file.files)
-            if missing := sorted(wanted - names - {"observations"}):
-                raise DataError(
-                    f"must hold {', '.join(missing)}, got {', '.join(sorted(names)) or 'nothing'}"
-                )
-            path_keys = names.intersection(PATH_KEYS)
-            if path_keys and (missing := sorted(set(PATH_KEYS) - names)):
-                raise DataError(f"must hold {', '.join(missing)} too, got {', '.join(sorted(names))}")
-            if unknown := sorted(names - wanted - path_keys):
-                raise DataError(f"must hold nothing but episodes, got {', '.join(unknown)} too")
-            found = str(file["format"])
-            if found != _FORMAT:
-                raise DataError(f"format must be {_FORMAT}, got {found}")
-            contents: dict[str, Any] = {name: file[name] for name in _DTYPES if name in names}
-            contents.setdefault("observations", None)
-            if path_keys:
-                contents["path"] = PathRecord.from_arrays({key: file[key] for key in PATH_KEYS})
-            return {**contents, "task": str(file["task"])}
-    except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"must be a whole file of Episodes.save, got a damaged or other one ({error})"
-        ) from None
+    with open_npz(path, "a file of Episodes.save") as file:
+        names = file.names
+        if missing := sorted(wanted - names - {"observations"}):
+            raise DataError(f"must hold {', '.join(missing)}, got {_list(names) or 'nothing'}")
+        path_keys = names.intersection(PATH_KEYS)
+        if path_keys and (missing := sorted(set(PATH_KEYS) - names)):
+            raise DataError(f"must hold {', '.join(missing)} too, got {_list(names)}")
+        if unknown := names - wanted - path_keys:
+            raise DataError(f"must hold nothing but episodes, got {_list(unknown)} too")
+        found = file.text("format")
+        if found != _FORMAT:
+            raise DataError(f"format must be {_FORMAT}, got {printed(found)}")
+        contents: dict[str, Any] = {name: file.read(name) for name in _DTYPES if name in names}
+        contents.setdefault("observations", None)
+        if path_keys:
+            name, *arrays = PATH_KEYS
+            contents["path"] = PathRecord.from_arrays(
+                file.text(name), {key: file.read(key) for key in arrays}
+            )
+        return {**contents, "task": file.text("task")}
+
+
+def _list(names: set[str]) -> str:
+    """Names of arrays, which a file may choose."""
+    return ", ".join(map(printed, sorted(names)))

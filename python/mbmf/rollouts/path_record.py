@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mbmf.errors import DataError
+from mbmf.names import PLAIN_NAME, is_plain_name
+from mbmf.words import show
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,6 +39,8 @@ class PathRecord:
     segments: npt.NDArray[np.int32]
 
     def __post_init__(self) -> None:
+        if not is_plain_name(self.name):
+            raise DataError(f"path.name must be {PLAIN_NAME}, got {show(self.name)}")
         count = len(self.segments) if getattr(self.segments, "ndim", 0) == 2 else -1
         wanted = {"waypoints": (None, 2), "origins": (count, 2), "segments": (count, None)}
         for key, dtype in _DTYPES.items():
@@ -78,10 +82,9 @@ class PathRecord:
         return {"path_name": np.array(self.name), **{PREFIX + key: getattr(self, key) for key in _DTYPES}}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> PathRecord:
-        """From a file's arrays, by `KEYS`. Raises DataError as the constructor."""
-        fields = {key: arrays[PREFIX + key] for key in _DTYPES}
-        return cls(name=str(arrays["path_name"]), **fields)
+    def from_arrays(cls, name: str, arrays: dict[str, npt.NDArray[Any]]) -> PathRecord:
+        """From a file's name and arrays, by `KEYS`. Raises DataError as the constructor."""
+        return cls(name=name, **{key: arrays[PREFIX + key] for key in _DTYPES})
 
 
 def joined(records: list[PathRecord | None], length: int) -> PathRecord | None:

@@ -76,14 +76,9 @@ class ModelBasedResult:
         rollouts = run.rollouts("saved")
         if not rollouts.is_file():
             raise DataError(f"{rollouts}: saved rollouts must exist, got none")
-        return cls(
-            DynamicsModel.load(path, task),
-            settings,
-            planner,
-            Episodes.load(rollouts, task=task),
-            int(records[-1]["steps_total"]),
-            seed,
-        )
+        model, saved = DynamicsModel.load(path, task), Episodes.load(rollouts, task=task)
+        run.check_files()
+        return cls(model, settings, planner, saved, int(records[-1]["steps_total"]), seed)
 
 
 def _check_saved(run: Run, summary: Record) -> None:

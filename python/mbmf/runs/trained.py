@@ -6,10 +6,13 @@ import dataclasses
 import os
 from pathlib import Path
 
+from mbmf.arguments import MAX_SEED
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
+from mbmf.runs.configuration import recorded_task
 from mbmf.runs.run import Run
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.task import Task
+from mbmf.words import printed, show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +42,18 @@ def load_trained(run_path: str | os.PathLike[str], iteration: int | None = None)
     config = run.config()
     where = run.path / "config.yaml"
     if config.get("algorithm") != "model_based" or not isinstance(config.get("task"), dict):
-        raise DataError(f"{where}: run must be one of mbmf mb, got one of {config.get('algorithm')}")
+        raise DataError(
+            f"{where}: run must be one of mbmf mb, got one of {printed(str(config.get('algorithm')))}"
+        )
     path = run.latest_model() if iteration is None else run.model(iteration)
     if path is None or not path.is_file():
         which = "a dynamics model" if iteration is None else f"the model of iteration {iteration}"
         raise DataError(f"{run.path / 'models'}: {which} must exist, got none")
-    task = load_task(config["task"])
+    task = recorded_task(config, run.path)
     seed = config.get("seed")
-    if not isinstance(seed, int) or seed < 0:
-        raise DataError(f"{where}: seed must be a whole number, got {seed!r}")
-    return Trained(
-        task, DynamicsModel.load(path, task), seed, int(path.stem.removeprefix("iteration_")), path
-    )
+    if type(seed) is not int or not 0 <= seed <= MAX_SEED:
+        raise DataError(f"{where}: seed must be a whole number, got {show(seed)}")
+    model = DynamicsModel.load(path, task)
+    for file in (where, path):
+        run.check(file)
+    return Trained(task, model, seed, int(path.stem.removeprefix("iteration_")), path)

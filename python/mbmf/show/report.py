@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from mbmf.errors import MbmfError
+from mbmf.errors import DataError, MbmfError
 from mbmf.files import atomic_write
 from mbmf.runs.run import Record, Run
 from mbmf.show.learning_curves import METHODS, plot_learning_curves
@@ -29,6 +29,7 @@ from mbmf.show.run_figures import (
     reward_figure,
 )
 from mbmf.tasks.task import Task
+from mbmf.yaml_text import read_text
 
 _LARGEST_VIDEO = 20 << 20
 
@@ -87,7 +88,7 @@ def report(path: Path, folder: Path) -> tuple[str, list[str]]:
         task=task,
         status="finished" if run.summary() is not None else f"not finished, {len(records)} iterations so far",
         config=config,
-        config_text=(path / "config.yaml").read_text(encoding="utf-8"),
+        config_text=read_text(path / "config.yaml", DataError),
         versions=", ".join(f"{name} {version}" for name, version in (config.get("versions") or {}).items()),
         tiles=_tiles(run, records),
         sections=sections,

@@ -11,12 +11,15 @@ from matplotlib.figure import Figure
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
+from mbmf.runs.configuration import recorded_task
+from mbmf.runs.layout import METRICS, iterations
 from mbmf.runs.run import Record, Run
 from mbmf.show.losses import RunLosses, plot_losses, validation_loss
 from mbmf.show.overlays import is_upright
 from mbmf.show.paths import Followed, plot_paths
 from mbmf.show.plots import plot_forward_simulation, plot_learning_curve
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.task import Task
+from mbmf.words import printed
 
 Note = Callable[[str], None]
 
@@ -29,11 +32,28 @@ def open_model_based(path: Path) -> tuple[Run, Task, list[Record]]:
     run = Run(path)
     config = run.config()
     if config.get("algorithm") != "model_based" or not isinstance(config.get("task"), dict):
-        raise DataError(f"{path}: run must be one of mbmf mb, got one of {config.get('algorithm')}")
+        raise DataError(
+            f"{path}: run must be one of mbmf mb, got one of {printed(str(config.get('algorithm')))}"
+        )
     records = run.metrics()
     if not records:
         raise DataError(f"{path}: run must have a finished iteration, got none yet")
-    return run, load_task(config["task"]), records
+    run.check(path / METRICS)
+    return run, recorded_task(config, path), records
+
+
+def _episodes(run: Run, path: Path, task: Task) -> Episodes:
+    """Episodes of a run, as it wrote them."""
+    episodes = Episodes.load(path, task=task)
+    run.check(path)
+    return episodes
+
+
+def _model(run: Run, path: Path, task: Task) -> DynamicsModel:
+    """A model of a run, as it wrote it."""
+    model = DynamicsModel.load(path, task)
+    run.check(path)
+    return model
 
 
 def loss_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
@@ -45,12 +65,12 @@ def loss_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
             note(f"{path}: the run is not finished, {len(records)} iterations are shown")
         values: list[float | None] = []
         if run.data("validation").is_file():
-            validation = Episodes.load(run.data("validation"), task=task)
+            validation = _episodes(run, run.data("validation"), task)
             validation = validation.select(~validation.diverged)
             for record in records:
                 model = run.model(record["iteration"])
                 values.append(
-                    validation_loss(DynamicsModel.load(model, task), validation) if model.is_file() else None
+                    validation_loss(_model(run, model, task), validation) if model.is_file() else None
                 )
         if not values or None in values:
             note(f"{path}: validation data or models are missing: not every iteration has its loss on them")
@@ -85,18 +105,18 @@ def forward_simulation_figure(
             raise DataError(f"{path}: task must be {first.name}, as of the first run, got {task.name}")
         wanted = records[-1]["iteration"] if iteration is None else iteration
         if not run.model(wanted).is_file():
-            have = sorted(int(each.stem.split("_")[1]) for each in (path / "models").glob("iteration_*"))
+            have = iterations(path / "models", ".safetensors")
             raise DataError(
                 f"{run.model(wanted)}: the model of iteration {wanted} must exist, "
                 f"got {', '.join(map(str, have)) or 'none'}"
             )
-        models[f"{path.name}, iteration {wanted}"] = DynamicsModel.load(run.model(wanted), task)
+        models[f"{path.name}, iteration {wanted}"] = _model(run, run.model(wanted), task)
         if first is None:
             if not run.rollouts(wanted).is_file():
                 raise DataError(
                     f"{run.rollouts(wanted)}: rollouts of iteration {wanted} must exist, got none"
                 )
-            first, episodes = task, Episodes.load(run.rollouts(wanted), task=task)
+            first, episodes = task, _episodes(run, run.rollouts(wanted), task)
     if first is None or episodes is None:
         raise ValueError("paths must be one or more runs, got none")
     return plot_forward_simulation(first, models, episodes, index=index, start=start, steps=steps)
@@ -134,7 +154,7 @@ def _panels(folder: Path, name: str, note: Note) -> list[Followed]:
         if not path.is_file():
             note(f"{path}: rollouts are missing")
             continue
-        episodes = Episodes.load(path, task=task)
+        episodes = _episodes(run, path, task)
         if episodes.path is None:
             note(f"{path}: the rollouts followed no path")
             continue
@@ -171,7 +191,7 @@ def reward_figure(path: Path) -> Figure:
     random = run.data("train")
     return plot_learning_curve(
         [record["returns"] for record in records],
-        Episodes.load(random, task=task).returns.tolist() if random.is_file() else (),
+        _episodes(run, random, task).returns.tolist() if random.is_file() else (),
         task_name=f"{path.name} ({task.name})",
         points=[record["steps_total"] for record in records],
     )

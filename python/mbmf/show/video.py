@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf import _core
+from mbmf.simulation import mujoco_log
 from mbmf.simulation.renderer import Line, Renderer, RenderError
 from mbmf.tasks.build import build_spec
 
@@ -164,7 +165,8 @@ def _pictures(
     data = mujoco.MjData(model)
     for i, row in enumerate(positions):
         data.qpos[:] = row
-        mujoco.mj_forward(model, data)
+        with mujoco_log.quiet():
+            mujoco.mj_forward(model, data)
         yield renderer.render(data, [line for overlay in overlays for line in overlay(i * stride)])
         if progress is not None:
             progress(i + 1, len(positions))

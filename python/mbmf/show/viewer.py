@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 
 from mbmf.show.video import Overlay, recover_positions, save_episode_video
+from mbmf.simulation import mujoco_log
 from mbmf.simulation.renderer import Renderer, RenderError, draw_lines
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def play_episode(task: Task, episodes: Episodes, index: int, overlays: Sequence[
             with window.lock():
                 data.qpos[:] = row
                 data.time = step * task.dt
-                mujoco.mj_forward(task.model, data)
+                with mujoco_log.quiet():
+                    mujoco.mj_forward(task.model, data)
                 if window.user_scn is not None:
                     window.user_scn.ngeom = 0
                     draw_lines(window.user_scn, [line for overlay in overlays for line in overlay(step)])

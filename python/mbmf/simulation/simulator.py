@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, MAX_THREADS, float64_array, whole_number
+from mbmf.arguments import MAX_SEED, MAX_THREADS, float64_array, whole_number, whole_numbers
 
 if TYPE_CHECKING:
     import mujoco
@@ -135,9 +135,7 @@ class Simulator:
         """
         which = self._ids(ids)
         count = self.nsim if which is None else len(which)
-        numbers = np.ascontiguousarray(episodes, dtype=np.uint64)
-        if numbers.shape != (count,):
-            raise ValueError(f"episodes must be of shape ({count},), got {numbers.shape}")
+        numbers = whole_numbers("episodes", episodes, (count,), 0, MAX_SEED, np.uint64)
         self._core.start(which, reset_kind(kind), numbers)
         if self._own_rewards is not None:
             self._own_rewards[slice(None) if which is None else which] = 0
@@ -186,10 +184,13 @@ class Simulator:
         """
         import mujoco
 
+        from mbmf.simulation import mujoco_log
+
         data = mujoco.MjData(self.task.model)
         row = self.get_state([whole_number("sim", sim, 0, self.nsim - 1)])[0]
         mujoco.mj_setState(self.task.model, data, row, mujoco.mjtState.mjSTATE_INTEGRATION.value)
-        mujoco.mj_forward(self.task.model, data)
+        with mujoco_log.quiet():
+            mujoco.mj_forward(self.task.model, data)
         return data
 
     def __repr__(self) -> str:

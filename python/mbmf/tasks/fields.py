@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainValidator
 
+from mbmf.names import PLAIN_NAME, is_plain_name
+
 
 def _number(value: Any, requirement: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -94,6 +96,16 @@ def _text(value: Any) -> str:
     return value
 
 
+def _file_name(value: Any) -> str:
+    if not is_plain_name(_text(value)):
+        raise ValueError(PLAIN_NAME)
+    return str(value)
+
+
+def _file_names(value: Any) -> tuple[str, ...]:
+    return tuple(_file_name(item) for item in _names(value))
+
+
 def list_of(low: int = 0, high: int = 1_000_000) -> BeforeValidator:
     """A list with low to high items, which are checked by their own type."""
     requirement = "a list"
@@ -176,6 +188,8 @@ States = Annotated[tuple[str | int, ...], PlainValidator(_states)]
 Interval = Annotated[tuple[float, float], PlainValidator(_interval)]
 Waypoints = Annotated[tuple[tuple[float, float], ...], PlainValidator(_waypoints)]
 Text = Annotated[str, PlainValidator(_text)]
+FileName = Annotated[str, PlainValidator(_file_name)]
+FileNames = Annotated[tuple[str, ...], PlainValidator(_file_names)]
 Count = Annotated[int, integer(1, 1_000_000)]
 Key = Annotated[str, PlainValidator(_key)]
 AttributeMap = dict[Text, Annotated[Attribute, PlainValidator(_attribute)]]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from mbmf.errors import ConfigError
 from mbmf.tasks.schema import TaskConfig
+from mbmf.words import one_of as one_of
+from mbmf.words import printed
+from mbmf.words import show as show
+from mbmf.yaml_text import parse_yaml as parse_yaml
+from mbmf.yaml_text import read_text
 
 PRESETS = Path(__file__).parent.parent / "presets"
+# that a message lists
+_MOST_PROBLEMS = 50
 
 
 def preset_names() -> list[str]:
@@ -41,51 +45,10 @@ def find_task_file(name_or_path: str | Path) -> Path:
 def read_task_file(path: Path) -> TaskConfig:
     """The checked contents of a task file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: must be UTF-8 text, got a wrong byte at {error.start}") from error
-    return check_task(parse_yaml(text, str(path)), str(path))
-
-
-# --- YAML
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML where a key twice is an error and 1e-3 is a number (to YAML 1.1 it is a string)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            identity = (key.tag, str(key.value))
-            if isinstance(key, yaml.ScalarNode) and identity in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {show(key.value)} is there twice", key.start_mark
-                )
-            seen.add(identity)
-        return cast("dict[Any, Any]", super().construct_mapping(node, deep=deep))
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
-
-
-def parse_yaml(text: str, file: str) -> Any:
-    """The value of a YAML text. Raises ConfigError with the line and column (from 1) of what is malformed."""
-    try:
-        return yaml.load(text, _Loader)  # a SafeLoader: makes plain data only
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{file}{where}: must be YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise ConfigError(f"{file}: must be YAML: {error}") from error
-    except RecursionError:
-        raise ConfigError(f"{file}: must be YAML that is nested less deeply") from None
+    return check_task(parse_yaml(text, str(path), cycles=True), str(path))
 
 
 # --- checks against the schema
@@ -98,7 +61,10 @@ def check_task(data: Any, file: str) -> TaskConfig:
     try:
         return TaskConfig.model_validate(dict(data))
     except ValidationError as error:
-        lines = [_line(problem, data) for problem in error.errors(include_url=False)]
+        problems = error.errors(include_url=False)
+        lines = [_line(problem, data) for problem in problems[:_MOST_PROBLEMS]]
+        if len(problems) > _MOST_PROBLEMS:
+            lines.append(f"and {len(problems) - _MOST_PROBLEMS} more")
         raise ConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
 
 
@@ -150,7 +116,7 @@ def _path(location: list[Any], data: Any, absent: bool) -> str:
             path += f"[{key}]"
             at = at[key] if key < len(at) else None
         elif isinstance(at, Mapping) and (key in at or (absent and place == len(location) - 1)):
-            path += f".{key}" if path else str(key)
+            path += f".{printed(str(key))}" if path else printed(str(key))
             at = at.get(key)
     return path
 
@@ -186,27 +152,3 @@ def _keys_at(location: list[Any]) -> set[str]:
         else:  # a union's tag
             models = [m for m in models for tag in _TAGS if tag in m.model_fields and key == _tag(m, tag)]
     return {name for model in models for name in model.model_fields}
-
-
-# --- words of messages
-
-
-class _Short(reprlib.Repr):
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxstring = self.maxother = self.maxlong = 60
-        self.maxlevel = 3
-
-
-def show(value: Any) -> str:
-    """A value in a message, cut to a bearable length."""
-    return "nothing" if value is None else _Short().repr(value)
-
-
-def one_of(found: Any, choices: Iterable[str], what: str) -> str:
-    """`one of a, b, c`, or where that is long `what (a, b, ...)`, with the nearest first."""
-    known = list(choices)
-    nearest = difflib.get_close_matches(str(found), known, n=3, cutoff=0.5)
-    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
-    return f"{what} ({shown or 'there is none'}{hint})"

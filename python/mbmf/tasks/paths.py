@@ -12,19 +12,25 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
+from mbmf.arguments import numbers
 from mbmf.errors import ConfigError
-from mbmf.tasks.file import one_of, show
+from mbmf.names import plain_name
 from mbmf.tasks.schema import PathConfig, PathShape, TaskConfig
+from mbmf.words import one_of, show
+from mbmf.yaml_text import read_text
 
 FloatArray = npt.NDArray[np.float64]
 Points = tuple[tuple[float, float], ...]
 
 DEFAULT = "straight"
 MAX_POINTS = 100_000
+MAX_FILE_BYTES = 16 << 20
+_MAX_ROW = 10_000
 
 # the paper's code; the turns are the ant's
 SHAPES: Mapping[str, Points] = {
@@ -130,8 +136,9 @@ def follow(config: TaskConfig, path: object, segment_rule: str | None, file: str
                 stacklevel=3,
             )
     elif isinstance(path, str | os.PathLike):
-        name = Path(path).stem.replace(" ", "_")
-        if _same_word(name, [*section.paths, *SHAPES]) is not None or not name.isprintable():
+        # its results are in a folder of this name
+        name = plain_name("path's file without its ending", Path(path).stem.replace(" ", "_"))
+        if _same_word(name, [*section.paths, *SHAPES]) is not None:
             name += "_file"
         section = _with_own(section, name, read_waypoints(path))
     elif path is not None:
@@ -155,8 +162,8 @@ def check_waypoints(points: object, name: str) -> FloatArray:
     """Waypoints as float64 (P, 2). Raises ConfigError unless there are two or more finite ones, none of them
     the same as the one before."""
     try:
-        array = np.array(points, dtype=np.float64)
-    except (TypeError, ValueError):
+        array = numbers(name, cast("npt.ArrayLike", points), np.float64).copy()
+    except ValueError:
         raise ConfigError(
             f"{name} must be a path's name, a CSV file or waypoints (P, 2), got {show(points)}"
         ) from None
@@ -177,18 +184,18 @@ def read_waypoints(path: str | os.PathLike[str]) -> FloatArray:
     """
     name = os.fspath(path)
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_text(Path(path), limit=MAX_FILE_BYTES).removeprefix("\ufeff")
     except OSError as error:
         raise ConfigError(f"path must be a file that can be read, got {name}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: must be UTF-8 text, got a wrong byte at {error.start}") from error
     points: list[list[float]] = []
     places: list[str] = []
     for line, row in enumerate(text.splitlines(), start=1):
         if not row.strip() or row.lstrip().startswith("#"):
             continue
+        if len(points) == MAX_POINTS:
+            raise ConfigError(f"{name} must be 2 to {MAX_POINTS} waypoints, got more, in row {line}")
         try:
-            cells = next(csv.reader([row], skipinitialspace=True), [])
+            cells = next(csv.reader([row], skipinitialspace=True), []) if len(row) <= _MAX_ROW else []
         except csv.Error:
             cells = []
         numbers = [_number(cell) for cell in cells]

@@ -19,6 +19,8 @@ from mbmf.tasks.fields import (
     AttributeMap,
     Count,
     Elements,
+    FileName,
+    FileNames,
     Indices,
     Interval,
     Names,
@@ -260,7 +262,7 @@ class AgentConfig(Part):
     """What --which_agent calls the robot of a preset: its number in the paper's code, and names."""
 
     number: Annotated[int, integer(0, 1_000_000)]
-    names: Names
+    names: FileNames
 
 
 # --- paths to follow (docs/tasks.md)
@@ -289,7 +291,7 @@ class PathShape(Part):
 class PathConfig(Part):
     """How the robot follows paths: where it is in its state, the paths that it has factors for, and which."""
 
-    follow: Text = "straight"
+    follow: FileName = "straight"
     segment_rule: Literal["predicted", "reached"] = "predicted"
     last_segment: Annotated[int, integer(0, 1_000_000)] = 5
     x: States
@@ -301,7 +303,7 @@ class PathConfig(Part):
     far_distance: Annotated[float | None, number(0, low_open=True)] = None
     far_factor: Number = 10.0
     penalties: Annotated[tuple[PathPenalty, ...], list_of()] = ()
-    paths: dict[Text, PathShape]
+    paths: dict[FileName, PathShape]
 
     @model_validator(mode="after")
     def _straight(self) -> PathConfig:
@@ -319,7 +321,7 @@ Terms = Annotated[tuple[TermConfig, ...], list_of(1)]
 class TaskConfig(Part):
     """A whole task file."""
 
-    name: Text
+    name: FileName
     model: ModelSource
     overrides: Overrides = Overrides()
     physics_steps: Count = 1

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mbmf.arguments import float64_array, whole_number
+from mbmf.arguments import float64_array, numbers, whole_number
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -308,11 +308,14 @@ class Task:
 
         Functions given to load_task are not in it: give them again.
         """
-        import yaml
+        from mbmf.yaml_text import write_yaml
 
-        # lists of numbers on one line each
-        data = _plain(self.config.model_dump(exclude_none=True))
-        return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100)
+        return write_yaml(self.to_data())
+
+    def to_data(self) -> dict[str, Any]:
+        """What `to_yaml` writes, as mappings and lists."""
+        data: dict[str, Any] = _plain(self.config.model_dump(exclude_none=True))
+        return data
 
     def __eq__(self, other: object) -> bool:
         """Equal configurations and the same reward and cost functions."""
@@ -353,9 +356,9 @@ def check_path_start(segment: int, origin: npt.ArrayLike) -> tuple[int, list[flo
 
 def _float32(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float32]:
     try:
-        return np.ascontiguousarray(values, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise DataError(f"{name} must be an array of numbers, got {str(values)[:60]!r}") from None
+        return numbers(name, values, np.float32)
+    except ValueError as error:
+        raise DataError(str(error)) from None
 
 
 def _plain(value: Any) -> Any:

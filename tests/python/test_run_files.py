@@ -1,0 +1,569 @@
+"""A run knows its files: what is missing, changed or strange is an error, and nothing else is lost."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mbmf
+from mbmf.cli.main import main
+from mbmf.errors import ConfigError, DataError
+from mbmf.files import atomic_folder
+from mbmf.runs import replace
+from mbmf.runs.manifest import Manifest
+from mbmf.runs.run import Run
+
+CONFIG: dict[str, Any] = {"algorithm": "model_free", "task": {"name": "small"}, "seed": 0}
+
+
+def snapshot(path: Path) -> dict[str, bytes]:
+    """Every file below a folder, and its contents."""
+    return {
+        str(file.relative_to(path)): os.readlink(file).encode() if file.is_symlink() else file.read_bytes()
+        for file in path.rglob("*")
+        if (file.is_file() or file.is_symlink()) and file.name != ".lock"
+    }
+
+
+def make(path: Path, config: dict[str, Any] = CONFIG, iterations: int = 3) -> Path:
+    """A finished run with a file of each kind."""
+    with Run.create(path, config) as run:
+        write_all(run, iterations)
+    return path
+
+
+def write_all(run: Run, iterations: int = 3) -> None:
+    episodes = mbmf.collect_random(mbmf.load_task("swimmer_forward"), 1, 2)
+    for file in (run.data("train"), run.rollouts(1), run.rollouts(2), run.rollouts(3)):
+        with run.writing(file) as new:
+            episodes.save(new)
+    for i in range(1, iterations + 1):
+        for file in (run.model(i), run.policy("policy"), run.policy("checkpoint")):
+            with run.writing(file) as new:
+                new.write_bytes(b"%d" % i)
+        run.append_metrics({"iteration": i, "reward_mean": 1.0 * i, "steps_total": i})
+    run.write_summary({"iterations": iterations})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make(tmp_path / "run")
+
+
+def test_every_file_is_recorded(run: Path) -> None:
+    files = json.loads((run / "files.json").read_text())["files"]
+    kept = {"data/train.npz", *(f"rollouts/iteration_{i}.npz" for i in (1, 2, 3))}
+    kept |= {f"models/iteration_{i}.safetensors" for i in (1, 2, 3)}
+    kept |= {"policy/policy.safetensors", "policy/checkpoint.safetensors"}
+    assert files.keys() == kept | {"config.yaml", "metrics.jsonl", "summary.json"}
+    assert all(len(entry) == 1 for entry in files.values())
+    Run.resume(run, CONFIG).close()
+    assert json.loads((run / "files.json").read_text())["files"] == files
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda run: (run / "metrics.jsonl").unlink(),
+            r"metrics\.jsonl: metrics must be there, the run is fin",
+        ),
+        (
+            lambda run: flip(run / "metrics.jsonl", b"2.0", b"3.0"),
+            r"metrics\.jsonl: file must be as the run wr",
+        ),
+        (
+            lambda run: (run / "models/iteration_3.safetensors").unlink(),
+            "iteration_3.* must be there, the run",
+        ),
+        (lambda run: flip(run / "models/iteration_2.safetensors", b"2", b"3"), r"iteration_2\.safetensors: "),
+        (
+            lambda run: flip(run / "summary.json", b"3", b"4"),
+            r"summary\.json: file must be as the run wrote it",
+        ),
+        (
+            lambda run: (run / "policy/checkpoint.safetensors").unlink(),
+            r"checkpoint.* must be there after 3 iter",
+        ),
+        (
+            lambda run: (run / "policy/policy.safetensors").unlink(),
+            r"policy\.safetensors: file must be there",
+        ),
+        (lambda run: shutil.rmtree(run / "rollouts"), r"iteration_1\.npz: file must be there"),
+        (
+            lambda run: cut(run / "rollouts/iteration_1.npz"),
+            r"iteration_1\.npz: must be a whole file of Episodes",
+        ),
+        (
+            lambda run: (run / "rollouts/iteration_4.npz").touch(),
+            "iteration_4.npz: file must be one that the run",
+        ),
+        (
+            lambda run: (run / "data/validation.npz").touch(),
+            "validation.npz: file must be one that the run wro",
+        ),
+        (
+            lambda run: (run / "files.json").write_text("{"),
+            r"files\.json: list of files must be readable JSON",
+        ),
+        (
+            lambda run: (run / "files.json").write_text("[]"),
+            r"files\.json: list of files must be one of format",
+        ),
+        (
+            lambda run: (run / "files.json").write_text(
+                '{"format": "mbmf-files-1", "files": {"../x": ["a"]}}'
+            ),
+            r"files\.json: list of files must be one of",
+        ),
+        (
+            lambda run: (run / "metrics.jsonl").write_bytes(b"\xff\n"),
+            r"metrics\.jsonl: must be UTF-8 text, got a",
+        ),
+        (
+            lambda run: (run / "metrics.jsonl").write_text("[" * 9999 + "\n"),
+            r"metrics\.jsonl:1: line must be th",
+        ),
+        (
+            lambda run: (run / "summary.json").write_text("[" * 9999),
+            r"summary\.json: summary must be JSON that",
+        ),
+        (
+            lambda run: (run / "config.yaml").write_text("a: [1"),
+            r"config\.yaml: configuration must be readable",
+        ),
+        (lambda run: (run / "config.yaml").write_bytes(b"\xff"), r"config\.yaml: .* got: must be UTF-8 text"),
+        (lambda run: (run / "config.yaml").write_text("task: !!bool x"), r"config\.yaml: .* must be YAML"),
+        (
+            lambda run: (run / "config.yaml").write_text("{task: [1]}"),
+            r"config\.yaml: task must be a mapping",
+        ),
+    ],
+)
+def test_a_resume_touches_nothing_where_a_file_is_wrong(
+    run: Path, damage: Callable[[Path], Any], message: str
+) -> None:
+    damage(run)
+    before = snapshot(run)
+    with pytest.raises(DataError, match=message):
+        Run.resume(run, CONFIG)
+    assert snapshot(run) == before
+
+
+def flip(file: Path, old: bytes, new: bytes) -> None:
+    data = file.read_bytes()
+    assert old in data
+    file.write_bytes(data.replace(old, new, 1))
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("missing", ["policy/checkpoint.safetensors", "metrics.jsonl"])
+def test_a_run_without_a_list_of_its_files_is_compared_too(run: Path, missing: str) -> None:
+    """Of an earlier release."""
+    (run / "files.json").unlink()
+    Run.resume(run, CONFIG).close()
+    assert Manifest(run).exists
+    (run / "files.json").unlink()
+    (run / "summary.json").unlink()
+    (run / missing).unlink()
+    before = snapshot(run)
+    with pytest.raises(DataError, match=rf"{missing.split('/')[-1]}: .* must be"):
+        Run.resume(run, CONFIG)
+    assert snapshot(run) == before
+
+
+def test_readers_notice_too(run: Path) -> None:
+    assert Run(run).latest_model() == run / "models/iteration_3.safetensors"
+    flip(run / "models/iteration_3.safetensors", b"3", b"4")
+    with pytest.raises(DataError, match=r"iteration_3.* must be as the run wrote it \(SHA-256 4e0740856"):
+        Run(run).check(run / "models/iteration_3.safetensors")
+    (run / "models/iteration_3.safetensors").unlink()
+    with pytest.raises(
+        DataError, match=r"iteration_3.*: file must be there, the run has written it, got none"
+    ):
+        Run(run).latest_model()
+
+
+def test_what_a_full_disk_leaves_is_recorded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    (run / "summary.json").unlink()
+    with Run.resume(run, CONFIG) as again:
+        with monkeypatch.context() as patch:
+            patch.setattr("mbmf.runs.manifest.rename", full)
+            with pytest.raises(DataError, match=r"metrics\.jsonl: file must be writable, got: No space left"):
+                again.append_metrics({"iteration": 4})
+        assert len(again.metrics()) == 3
+        again.append_metrics({"iteration": 4, "steps_total": 9})
+    assert not list(run.glob("**/.*.tmp"))
+    Run.resume(run, CONFIG).close()
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_killed_between_the_list_and_the_file(
+    run: Path, monkeypatch: pytest.MonkeyPatch, renamed: bool
+) -> None:
+    """Twice: what is there is the old file or the new one, whatever the next one would have been."""
+    policy = run / "policy/policy.safetensors"
+
+    def stop(new: Path, file: Path) -> None:
+        if renamed:
+            os.replace(new, file)
+        os._exit(9)
+
+    for contents in (b"first", b"second", b"third"):
+
+        def child(contents: bytes = contents) -> None:
+            with Run.resume(run, CONFIG) as again:
+                monkeypatch.setattr("mbmf.runs.manifest.rename", stop)
+                with again.writing(again.policy("policy")) as new:
+                    new.write_bytes(contents)
+
+        killed(child)
+        assert policy.read_bytes() == (contents if renamed else b"3")
+        assert len(json.loads((run / "files.json").read_text())["files"]["policy/policy.safetensors"]) == 2
+    Run.resume(run, CONFIG).close()
+    assert len(json.loads((run / "files.json").read_text())["files"]["policy/policy.safetensors"]) == 1
+    assert not list(run.glob("**/.*.tmp"))
+
+
+# --- replacing a run
+
+
+def test_a_run_is_replaced_as_a_whole(run: Path, tmp_path: Path) -> None:
+    """Whatever is a link goes, and what it points at stays."""
+    shutil.move(run / "data", tmp_path / "large_disk")
+    (run / "data").symlink_to(tmp_path / "large_disk")
+    (run / "policy/link").symlink_to(tmp_path / "large_disk")
+    (run / "mine.txt").write_text("notes")
+    make(run / "imitation", {**CONFIG, "algorithm": "imitation"})
+    with Run.create(run, {**CONFIG, "seed": 1}, overwrite=True) as new:
+        assert new.config()["seed"] == 1
+    assert not (run / "data").is_symlink()
+    assert os.listdir(tmp_path / "large_disk") == ["train.npz"]
+    left = {"config.yaml", "files.json", ".lock", "data", "models", "rollouts", "plots", "videos", "mine.txt"}
+    assert set(os.listdir(run)) == left
+    assert list(json.loads((run / "files.json").read_text())["files"]) == ["config.yaml"]
+
+
+@pytest.mark.parametrize("at", range(12))
+@pytest.mark.parametrize("error", [OSError(13, "Permission denied"), KeyboardInterrupt()])
+def test_a_replacement_that_fails_puts_everything_back(
+    run: Path, monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException
+) -> None:
+    before, good, calls = snapshot(run), os.rename, []
+
+    def fail_once(*args: Any) -> None:
+        calls.append(args)
+        if len(calls) == at + 1:
+            raise error
+        good(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mbmf.runs.replace.os.rename", fail_once)
+        try:
+            Run.create(run, {**CONFIG, "seed": 1}, overwrite=True).close()
+        except (DataError, KeyboardInterrupt):
+            assert snapshot(run) == before
+        else:
+            assert len(calls) <= at
+            assert Run(run).config()["seed"] == 1
+    Run.create(run, {**CONFIG, "seed": 2}, overwrite=True).close()
+
+
+def killed(function: Callable[[], Any]) -> None:
+    """Runs it in a child, which ends as by kill -9 where `os.rename` or `shutil.rmtree` is told to."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            function()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("keep", [(), ("data",)])
+@pytest.mark.parametrize("at", range(14))
+def test_killed_while_it_is_replaced_a_run_is_the_old_or_the_new_one(
+    run: Path, monkeypatch: pytest.MonkeyPatch, at: int, keep: tuple[str, ...]
+) -> None:
+    new = {**CONFIG, "seed": 1}
+    before, count = snapshot(run), [0]
+
+    def step(function: Callable[..., Any]) -> Callable[..., Any]:
+        def stepped(*args: Any, **kwargs: Any) -> Any:
+            if count[0] == at:
+                os._exit(9)
+            count[0] += 1
+            return function(*args, **kwargs)
+
+        return stepped
+
+    def child() -> None:
+        for name in ("os.rename", "os.replace", "shutil.rmtree"):
+            monkeypatch.setattr(name, step(eval(name)))
+        if keep:
+            Run.reuse(run, new, task="small", keep=keep).close()
+        else:
+            Run.create(run, new, overwrite=True).close()
+
+    killed(child)
+    look = Run(run)
+    assert look.exists
+    if replace.is_interrupted(run):
+        with pytest.raises(DataError, match="must be whole, got one whose replacement was interrupted"):
+            look.config()
+        assert not (run / "config.yaml").exists()
+        with pytest.raises(DataError, match="got an existing run"):
+            Run.create(run, new)
+        # the old run comes back whole
+        Run.resume(run, CONFIG).close()
+        assert snapshot(run) == before
+    elif look.config()["seed"] == 1:
+        Run.resume(run, new).close()
+        assert not (run / "summary.json").exists()
+        assert (run / "data/train.npz").exists() == bool(keep)
+    else:
+        assert snapshot(run) == before or not (run / "config.yaml").exists()
+        Run.resume(run, CONFIG).close()
+    Run.create(run, {**CONFIG, "seed": 2}, overwrite=True).close()
+    assert not list(run.glob(".*.tmp"))
+
+
+# --- what others left, and others at work
+
+
+def test_an_export_that_was_killed_is_no_obstacle(run: Path) -> None:
+    (run / "bundle").mkdir()
+    (run / "bundle/bundle.json").write_text("old")
+
+    def child() -> None:
+        with atomic_folder(run / "bundle") as new:
+            (new / "bundle.json").write_text("half")
+            os._exit(9)
+
+    killed(child)
+    assert any(each.is_dir() for each in run.glob(".bundle.*.tmp"))
+    Run.resume(run, CONFIG).close()
+    assert not list(run.glob(".bundle.*"))
+    assert (run / "bundle/bundle.json").read_text() == "old"
+    # between the two renames of a system that cannot exchange folders
+    os.rename(run / "bundle", run / ".bundle.12-ab.old")
+    Run.resume(run, CONFIG).close()
+    assert (run / "bundle/bundle.json").read_text() == "old"
+    with atomic_folder(run / "bundle") as new:
+        (new / "bundle.json").write_text("new")
+    assert (run / "bundle/bundle.json").read_text() == "new"
+    assert not list(run.glob(".bundle.*"))
+
+
+def test_rollouts_that_were_being_saved_go_when_the_run_is_finished(run: Path) -> None:
+    shutil.copy(run / "rollouts/iteration_1.npz", run / "rollouts/saving_0.npz")
+    manifest = Manifest(run)
+    manifest.record(run / "rollouts/saving_0.npz")
+    manifest.save()
+    Run.resume(run, CONFIG).close()
+    assert not (run / "rollouts/saving_0.npz").exists()
+    Run.resume(run, CONFIG).close()
+
+
+@pytest.mark.parametrize("how", ["moved", "removed", "replaced"])
+def test_a_directory_that_is_gone_is_an_error(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "run"
+
+    def work() -> None:
+        with Run.create(path, CONFIG) as run:
+            run.append_metrics({"iteration": 1})
+            if how == "removed":
+                shutil.rmtree(path)
+            else:
+                os.rename(path, tmp_path / "elsewhere")
+            if how == "replaced":
+                make(path)
+            with run.writing(run.model(1)) as new:
+                new.write_bytes(b"model")
+
+    with pytest.raises(
+        DataError, match="run directory must stay where it is while it is in use, got one that"
+    ):
+        work()
+    assert not path.exists() or (how == "replaced" and Run(path).summary() == {"iterations": 3})
+
+    def end() -> None:
+        with Run.create(tmp_path / "other", CONFIG):
+            shutil.rmtree(tmp_path / "other")
+
+    with pytest.raises(DataError, match="must stay where it is"):
+        end()
+
+
+@pytest.mark.parametrize("inner", ["paths/left_turn", "imitation", "mbmf_std1_1"])
+def test_the_run_around_a_run_is_not_replaced(run: Path, inner: str) -> None:
+    with Run.create(run / inner, CONFIG) as part:
+        part.share(Run(run), "models")
+        assert part.latest_model() == run / "models/iteration_3.safetensors"
+        with pytest.raises(DataError, match=f"{run}: run must not be in use"):
+            Run.create(run, CONFIG, overwrite=True)
+        with Run.read(run):
+            pass
+    with Run.resume(run, CONFIG), pytest.raises(DataError, match=f"{run}: run must not be in use"):
+        Run.resume(run / inner, CONFIG)
+    Run.create(run, CONFIG, overwrite=True).close()
+    assert not (run / inner).exists()
+
+
+def test_two_that_begin_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one was faster, and is done, when this one gets the lock."""
+    good = fcntl.flock
+
+    def late(*args: Any) -> None:
+        monkeypatch.undo()
+        make(tmp_path / "run")
+        good(*args)
+
+    monkeypatch.setattr("mbmf.runs.lock.fcntl.flock", late)
+    with pytest.raises(DataError, match="got an existing run"):
+        Run.create(tmp_path / "run", CONFIG)
+    assert len(Run(tmp_path / "run").metrics()) == 3
+
+
+def test_threads_are_counted_before_there_is_a_directory(tmp_path: Path) -> None:
+    for nthread in (-1, 5000, 1.5):
+        with pytest.raises(ConfigError, match="nthread must be "):
+            Run.create(tmp_path / "run", {**CONFIG, "nthread": nthread})
+    assert not (tmp_path / "run").exists()
+
+
+# --- at the command line
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("config.yaml", lambda text: text[: len(text) // 2], "config.yaml"),
+        ("config.yaml", lambda text: text[:300], "config.yaml"),
+        ("config.yaml", lambda text: text.replace("seed: 3", "sed: 3"), "config.yaml: seed must be"),
+        ("config.yaml", lambda text: "task: &a {b: *a}", "config.yaml: configuration must be readable YAML"),
+        ("config.yaml", lambda text: "algorithm: [", "config.yaml: configuration must be readable YAML"),
+        ("metrics.jsonl", lambda text: text.replace("steps_total", "stops_total"), "metrics.jsonl"),
+        (
+            "metrics.jsonl",
+            lambda text: text.replace('"returns": [', '"returns": ["x", '),
+            "returns must be a li",
+        ),
+        (
+            "metrics.jsonl",
+            lambda text: text.replace('"reward_mean": ', '"reward_mean": 1e999, "x": '),
+            "reward_me",
+        ),
+        (
+            "metrics.jsonl",
+            lambda text: text.replace('"diverged": 0', '"diverged": null'),
+            "diverged must be a nu",
+        ),
+        (
+            "metrics.jsonl",
+            lambda text: text.replace("1", "9" * 5000, 1),
+            "metrics.jsonl:1: line must be the JSON",
+        ),
+        ("metrics.jsonl", lambda text: "\udcff" + text, "metrics.jsonl: must be UTF-8 text"),
+        ("summary.json", lambda text: "\udcff", "summary.json: summary must be UTF-8 text"),
+        ("summary.json", lambda text: "[1]", "summary.json: record must be a mapping"),
+        ("files.json", lambda text: text[:50], "files.json: list of files must be readable JSON"),
+    ],
+)
+def test_reports_of_damaged_runs(
+    small_runs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    change: Callable[[str], str],
+    message: str,
+) -> None:
+    """No command ends in a traceback: what is wrong is named by each that needs it."""
+    runs = tmp_path / "runs"
+    shutil.copytree(small_runs, runs)
+    path = runs / "run_1" / file
+    path.write_text(change(path.read_text()), encoding="utf-8", errors="surrogateescape")
+    before = snapshot(runs)
+    said = ""
+    for command in (
+        ["report"],
+        ["plot", "loss"],
+        ["video", "--rollouts=saved", "--width=64", "--height=48"],
+        ["export", f"--out={tmp_path / 'out'}"],
+        ["control", "--seconds=0.1", f"--output={tmp_path / 'control'}"],
+    ):
+        if command[0] in ("video", "control") and file == "summary.json":
+            continue  # they do not read it
+        assert main([*command, "--run_num=1", f"--runs_dir={runs}"]) in (0, 2)
+        said += capsys.readouterr().err
+    assert message in said.replace("\n", " ")
+    after = snapshot(runs)
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_finished_run_without_metrics_is_not_resumed(
+    small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text(mbmf.load_task(dict(Run(small_runs / "run_1").config()["task"])).to_yaml())
+    shutil.copytree(small_runs / "run_1", tmp_path / "runs/run_1")
+    command = [
+        "mb",
+        f"--yaml_file={task}",
+        "--run_num=1",
+        "--seed=3",
+        f"--runs_dir={tmp_path / 'runs'}",
+        "--resume",
+    ]
+    assert main(command) == 0
+    (tmp_path / "runs/run_1/metrics.jsonl").unlink()
+    before = snapshot(tmp_path)
+    assert main(command) == 2
+    assert "metrics.jsonl: metrics must be there, the run is finished" in capsys.readouterr().err
+    assert snapshot(tmp_path) == before
+
+
+def test_killed_at_random_while_it_is_overwritten(run: Path) -> None:
+    """`kill -9` at random moments: the run is the old one, the new one, or comes back as the old one."""
+    context, moments = multiprocessing.get_context("fork"), random.Random(0)
+    before = snapshot(run)
+    for _ in range(20):
+        process = context.Process(target=_overwrite, args=(run,))
+        process.start()
+        time.sleep(moments.uniform(0, 0.02))
+        process.kill()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+        if Run(run).exists:
+            try:
+                Run.resume(run, CONFIG).close()
+                assert snapshot(run) == before
+            except DataError as error:
+                assert "seed must be 0" in str(error)  # noqa: PT017
+                Run.resume(run, {**CONFIG, "seed": 1}).close()
+                Run.create(run, CONFIG, overwrite=True).close()
+                with Run.resume(run, CONFIG) as again:
+                    write_all(again)
+                Run.resume(run, CONFIG).close()
+                before = snapshot(run)
+
+
+def _overwrite(path: Path) -> None:
+    Run.create(path, {**CONFIG, "seed": 1}, overwrite=True).close()
