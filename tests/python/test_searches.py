@@ -316,3 +316,28 @@ def test_no_finite_candidate(search: str) -> None:
     with pytest.raises(mbmf.CoreError, match="no candidate has a finite cost at step 2 of episode 1"):
         planner.plan(start_state(task), 1, 2, memory=memory)
     assert not memory.filled
+
+
+def test_what_the_page_shows_works() -> None:
+    """The Python of docs/planning.md, one block after the other, and its table of defaults."""
+    import re
+    from pathlib import Path
+
+    from mbmf.tasks.searches import search_kinds
+
+    page = (Path(__file__).parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")
+    scope: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, scope)
+    assert scope["plan"].rounds_done > 0
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()]
+    table = {row[0].strip("`"): row for row in rows if len(row) == 4 and row[0].startswith("`")}
+    for name, kind in search_kinds().items():
+        for option in kind.options.values():
+            searches = re.findall(r"`(\w+)`", table[option.name][1])
+            assert name in searches
+            defaults = table[option.name][3].split(", ")
+            shown = defaults[searches.index(name) if len(defaults) > 1 else 0]
+            default = option.default
+            text = f"{default:g}" if isinstance(default, float) else str(default).lower()
+            assert text == shown, (name, option.name)
