@@ -54,14 +54,14 @@ TEST(ControllerPath, SwitchesWhileItRuns) {
   controller.start();
   {
     Feeder feeder(&controller, state);
-    EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 10; }));
+    EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 25; }));
     for (int i = 1; i <= 300; ++i) {
       controller.set_path(paths[static_cast<std::size_t>(i % 2)]);
       std::this_thread::sleep_for(std::chrono::microseconds(300));
     }
     controller.set_path(paths[1]);
     const std::int64_t before = controller.statistics().planned;
-    EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= before + 5; }));
+    EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= before + 20; }));
   }
   controller.stop();
 

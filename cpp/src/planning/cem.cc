@@ -72,6 +72,7 @@ class Cem : public Search {
 
   void update(const Round& round, Work* work) const override {
     State& s = static_cast<State&>(*work);
+    s.last = round.number;
     if (round.nscored == 0) return;
     const std::size_t size = sequence_size(shape_);
     s.chosen.clear();
@@ -85,7 +86,6 @@ class Cem : public Search {
       std::copy_n(s.chosen.front(), size, s.best.data());
     }
     s.found = true;
-    s.last = round.number;
     // what a round that was cut short says of the spread is too little
     if (round.number == 0 || !round.cut() || round.done >= 2 * o_.elites) {
       refit(s.chosen, size, o_.momentum, false, s.mean.data(), s.variance.data());

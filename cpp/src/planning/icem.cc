@@ -129,7 +129,12 @@ class Icem : public Search {
       }
       s.chosen.push_back(to);
     }
-    if (s.chosen.empty()) return;
+    if (s.chosen.empty()) {  // nothing new is finite, and nothing was kept: the round before stands
+      s.old.swap(s.elites);
+      s.old_scored.swap(s.scored);
+      for (Scored& scored : s.scored) scored.position = -1;
+      return;
+    }
     if (round.number == 0 || !round.cut() || pool >= 2 * static_cast<std::size_t>(o_.elites)) {
       refit(s.chosen, size, o_.momentum, true, s.mean.data(), s.deviation.data());
     }

@@ -77,6 +77,7 @@ class Mppi : public Search {
   // sums in float64, in order of positions, whatever the threads
   void update(const Round& round, Work* work) const override {
     State& s = static_cast<State&>(*work);
+    s.last = round.number;
     if (round.nscored == 0) return;
     const Scored least = *std::min_element(round.scored, round.scored + round.nscored, better);
     if (!s.found || least.cost < s.scored.cost) {
@@ -85,7 +86,6 @@ class Mppi : public Search {
       round.sequences(least.position, 1, s.best.data());
     }
     s.found = true;
-    s.last = round.number;
     const std::size_t size = sequence_size(shape_);
     double total = 0;
     std::fill(s.sum.begin(), s.sum.end(), 0.0);

@@ -138,7 +138,7 @@ struct Planner::Impl {
   std::vector<ProposalStore> stores;  // (nslot, jobs)
   std::vector<std::int64_t> counts;   // (jobs)
   std::vector<Scored> scored;
-  PlanMemory none, unkept;  // where the caller keeps no memory
+  PlanMemory none;  // where the caller keeps no memory
   PlanTimes times;
   CostEstimate update, choose, predict;  // what follows a round; the search; that
   std::atomic<bool> busy{false};
@@ -158,7 +158,6 @@ struct Planner::Impl {
         anytime(&pool, roller->grain(most), most, most_keep),
         maker(shape, table) {
     scored.resize(static_cast<std::size_t>(anytime.room()));
-    unkept = make_memory();
     reserve(1);
   }
 
@@ -233,7 +232,8 @@ struct Planner::Impl {
     const auto good = [](const std::vector<float>& values) {
       return std::all_of(values.begin(), values.end(), [](float x) { return x >= -1 && x <= 1; });
     };
-    if ((memory.mean.size() != size && !memory.mean.empty()) || memory.kept.size() % size != 0 ||
+    const bool cold = memory.mean.empty() && memory.kept.empty();  // what random shooting leaves
+    if ((memory.mean.size() != size && !cold) || memory.kept.size() % size != 0 ||
         memory.kept.size() > size * static_cast<std::size_t>(search->most_given()) ||
         memory.executed.size() != static_cast<std::size_t>(shape.naction)) {
       throw_invalid("memory must have the sizes that the planner gave it, got others");
@@ -257,8 +257,9 @@ struct Planner::Impl {
     job.rounds = 0;
     job.slot = -1;
     job.over = job.found = false;
-    const PlanMemory& before = memory == nullptr ? none : *memory;
-    search->begin(before, shift_of(before, query), job.work.get());
+    const PlanMemory& given = memory == nullptr ? none : *memory;
+    const std::uint64_t shift = shift_of(given, query);
+    search->begin(given.mean.empty() ? none : given, shift, job.work.get());
   }
 
   // Asks for the next round of a job and copies what it is made of into a slot; its candidates.
@@ -271,6 +272,13 @@ struct Planner::Impl {
     if (count > search->most(number) || count < 0 || proposal.ngiven > search->most_given()) {
       throw_invalid("a round must have at most ", search->most(number), " candidates, ", search->most_given(),
                     " of them given, got ", count, " and ", proposal.ngiven);
+    }
+    const bool normal = proposal.kind != ProposalKind::kUniform;
+    if (proposal.redrawn < 0 || proposal.redrawn > shape.horizon || proposal.ngiven < 0 ||
+        (proposal.ngiven > 0 && proposal.given == nullptr) ||
+        (normal && (proposal.mean == nullptr || proposal.deviation == nullptr))) {
+      throw_invalid("a proposal must have what its kind needs, got one of search ", search->name(),
+                    " with a null pointer or with redrawn ", proposal.redrawn);
     }
     const PhiloxKey key = derive_key(options.seed, Stream::kPlan, job.query.episode);
     std::copy(key.begin(), key.end(), proposal.key);
@@ -480,7 +488,11 @@ bool Planner::try_plan(const PlanQuery& query, PlanMemory* memory, Plan* plan) {
 }
 
 void Planner::plan(const PlanQuery& query, PlanMemory* memory, Plan* plan) {
-  if (!try_plan(query, memory, plan)) impl_->require_found(impl_->jobs.front());
+  Impl& m = *impl_;
+  const Impl::Guard guard(&m);
+  m.begin(m.jobs.front(), query, memory, plan);
+  m.run(1, nullptr);
+  m.require_found(m.jobs.front());
 }
 
 std::vector<RoundTrace> Planner::trace(const PlanQuery& query, PlanMemory* memory, Plan* plan) {

@@ -76,6 +76,10 @@ def save_bundle(
     """
     if task.cost_function is not None:
         raise DataError(f"the cost of {task.name} must be terms of its file to export it, got a function")
+    if horizon is not None:
+        horizon = whole_number("horizon", horizon, 1, 10_000)
+    if candidates is not None:
+        candidates = whole_number("candidates", candidates, 1, 100_000_000)
     planned = task.with_planner(search, horizon, candidates).planner
     if planned.horizon is None:
         raise DataError(f"horizon must be given for {task.name}: its file has none")

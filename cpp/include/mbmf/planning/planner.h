@@ -99,6 +99,8 @@ class Planner {
   void set_task(std::shared_ptr<const Task> task);
 
   // Bytes of working memory of a thread, with all that the threads share; the packed weights are not in it.
+  // It grows with the horizon (the actions of one call of the kernels), and for random shooting not with the
+  // number of candidates.
   std::int64_t scratch_bytes() const;
 
   // Where the model expects the robot to be after some actions: state (nstate), actions (steps, naction) ->

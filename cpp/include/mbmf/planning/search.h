@@ -67,7 +67,8 @@ class Search {
   // Begins a plan. memory: filled or not; shift: steps since the plan that filled it.
   virtual void begin(const PlanMemory& memory, std::uint64_t shift, Work* work) const = 0;
   // Says how round `number` comes to be, and returns how many positions it has; 0: the search is over. What
-  // the proposal points to must stay until `update`. `proposal` comes with horizon and naction.
+  // the proposal points to must stay until `update`, and its colour as it is for as long as the search lives.
+  // `proposal` comes with horizon and naction.
   virtual std::int64_t propose(int number, const PlanQuery& query, Work* work, Proposal* proposal) const = 0;
   virtual void update(const Round& round, Work* work) const = 0;
   // Says what to execute: plan.actions, candidate and cost (NaN: not known). False: there is nothing, since
