@@ -67,6 +67,12 @@ CostFunction cost_function(const py::object& function, int horizon, int nstate, 
   };
 }
 
+// lets Ctrl-C through
+void check_signals() {
+  const py::gil_scoped_acquire acquire;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
 std::unique_ptr<Planner> make(const std::shared_ptr<Task>& task, const std::shared_ptr<Dynamics>& dynamics,
                               const py::object& search, const PlannerOptions& options,
                               const py::object& cost) {
@@ -187,7 +193,9 @@ void register_planner(py::module_& module) {
                       const std::map<std::string, double>& settings, const py::object& cost) {
             PlannerOptions options{horizon, candidates, seed, nthread, "", settings};
             options.search = py::isinstance<py::str>(search) ? search.cast<std::string>() : "own";
-            return make(task, dynamics.value_or(nullptr), search, options, cost);
+            std::unique_ptr<Planner> planner = make(task, dynamics.value_or(nullptr), search, options, cost);
+            planner->set_check(&check_signals);
+            return planner;
           }),
           py::arg("task").none(false), py::arg("dynamics"), py::arg("search"), py::arg("horizon"),
           py::arg("candidates"), py::arg("seed") = 0, py::arg("nthread") = 0,

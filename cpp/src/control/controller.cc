@@ -1,5 +1,7 @@
 #include "mbmf/control/controller.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -67,6 +69,7 @@ struct Controller::Impl {
   std::atomic<bool> stop{false}, active{false};
   std::atomic<int> settled{0};
   std::thread thread;
+  const pid_t process = getpid();
 
   Impl(std::shared_ptr<const Task> task_in, std::shared_ptr<const Dynamics> dynamics,
        const PlannerOptions& planner_options, ControllerOptions options_in)
@@ -292,6 +295,9 @@ const std::vector<std::string>& Controller::notes() const { return impl_->refuse
 void Controller::start(TimePoint first) {
   Impl& m = *impl_;
   if (m.active.load()) throw Error("the controller runs already");
+  if (getpid() != m.process) {
+    throw Error("a controller must be used in the process that made it, got a call after a fork");
+  }
   m.log->clear();
   m.start = first;
   m.last_tick = m.newest_tick = -1;
@@ -310,6 +316,11 @@ void Controller::start(TimePoint first) {
 
 void Controller::stop() {
   if (!impl_->active.load()) return;
+  if (getpid() != impl_->process) {  // the loop goes on where it was started, and is not here
+    impl_->thread.detach();
+    impl_->active.store(false);
+    return;
+  }
   impl_->stop.store(true, std::memory_order_release);
   impl_->thread.join();
   impl_->active.store(false);

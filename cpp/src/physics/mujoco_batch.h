@@ -5,6 +5,8 @@
 
 #include <mujoco/mjbatch.h>
 #include <mujoco/mujoco.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -17,8 +19,12 @@
 
 namespace mbmf {
 
+// A forked child has none of a batch's threads: there it is neither used nor freed.
 struct BatchDeleter {
-  void operator()(mjBatch* batch) const { mjb_deleteBatch(batch); }
+  pid_t process = getpid();
+  void operator()(mjBatch* batch) const {
+    if (getpid() == process) mjb_deleteBatch(batch);
+  }
 };
 using Batch = std::unique_ptr<mjBatch, BatchDeleter>;
 
@@ -36,12 +42,16 @@ inline Batch make_batch(const mjModel* model, int nsim, int nthread) {
 }
 
 // mjb_apply: runs func on simulations `ids` (nid; null: all) on the batch's threads and returns how many
-// failed.
+// failed. Throws mbmf::Error in a forked child.
 //
 // MuJoCo's release is built without the thread sanitizer, which therefore does not see that mjb_apply starts
 // its calls after the caller's writes and returns after theirs. Here it is told; the calls stay unordered
 // among themselves, so that a race between two simulations is still found.
-inline int apply(mjBatch* batch, const int* ids, int nid, mjfBatchFunc func, void* arg, int save) {
+inline int apply(const Batch& owner, const int* ids, int nid, mjfBatchFunc func, void* arg, int save) {
+  if (getpid() != owner.get_deleter().process) {
+    throw Error("simulations must be used in the process that made them, got a call after a fork");
+  }
+  mjBatch* const batch = owner.get();
 #ifdef __SANITIZE_THREAD__
   struct Call {
     mjfBatchFunc func;

@@ -82,7 +82,7 @@ struct Simulator::Impl {
 
   // Runs func on the simulations; throws if MuJoCo raised an error in any.
   void apply_or_throw(const int* ids, int nid, mjfBatchFunc func, void* arg, const char* doing) {
-    if (apply(batch.get(), ids, nid, func, arg, 1) == 0) return;
+    if (apply(batch, ids, nid, func, arg, 1) == 0) return;
     for (int sim = 0; sim < nsim; ++sim) {
       if (mjb_status(batch.get())[sim] != 0) {
         throw Error("simulation " + std::to_string(sim) + " failed while " + doing + ": " +
@@ -198,7 +198,7 @@ void Simulator::step(const int* ids, int nid, const double* actions) {
     const std::size_t sim = static_cast<std::size_t>(ids ? ids[j] : j);
     clip_action(actions + static_cast<std::size_t>(j) * na, na, &impl.clipped[sim * na]);
   }
-  if (apply(impl.batch.get(), ids, nid, Impl::step_one, &impl, 1) == 0) return;
+  if (apply(impl.batch, ids, nid, Impl::step_one, &impl, 1) == 0) return;
 
   // an error in MuJoCo: the batch kept the row
   for (int j = 0; j < n; ++j) {

@@ -12,6 +12,7 @@ namespace mbmf {
 namespace {
 
 constexpr std::int64_t kMaxRecords = 4096;
+constexpr Nanoseconds kCheckInterval = 50'000'000;
 
 }  // namespace
 
@@ -79,7 +80,12 @@ double AnytimeRound::expected(int thread, int size) const {
 
 // the largest size that ends before `stop`, or -1
 int AnytimeRound::size_in_time(int thread, Nanoseconds now, Nanoseconds stop) const {
-  if (stop == kNever) return kSizes - 1;
+  if (stop == kNever) {
+    // the caller's thread looks up in between, whatever the horizon
+    const bool is_long =
+        check_ && thread == 0 && expected(0, kSizes - 1) > static_cast<double>(kCheckInterval);
+    return is_long ? 0 : kSizes - 1;
+  }
   const double left = static_cast<double>(stop - now);
   if (left <= 0) return -1;
   for (int size = kSizes - 1; size > 0; --size) {
@@ -157,7 +163,7 @@ bool AnytimeRound::take(Slot& slot, int thread) {
 // is evaluated again here.
 void AnytimeRound::wait_for_prefix(Slot& slot, bool must) {
   std::int64_t prefix = 0;
-  Nanoseconds waited_since = monotonic_now();
+  Nanoseconds waited_since = monotonic_now(), checked = waited_since;
   bool taking = true;
   for (;;) {
     const std::int64_t before = prefix;
@@ -167,6 +173,10 @@ void AnytimeRound::wait_for_prefix(Slot& slot, bool must) {
     }
     slot.prefix = prefix;
     const Nanoseconds now = monotonic_now();
+    if (check_ && now - checked > kCheckInterval) {
+      check_();
+      checked = now;
+    }
     if (prefix != before) waited_since = now;
     const std::int64_t taken = std::min(slot.next.load(std::memory_order_relaxed), slot.nrecord());
     if (!taking && prefix >= taken && (prefix > 0 || !must)) return;
@@ -222,6 +232,7 @@ void AnytimeRound::run(int number, Roll roll, const void* context, const std::in
   try {
     wait_for_prefix(slot, must);
   } catch (...) {
+    slot.next.store(nrecord, std::memory_order_relaxed);  // the other threads take no more
     pool_->close();
     throw;
   }

@@ -14,8 +14,10 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "mbmf/base/thread_pool.h"
@@ -52,6 +54,10 @@ class AnytimeRound {
   AnytimeRound(ThreadPool* pool, const Grain& grain, std::int64_t most, std::int64_t keep);
   AnytimeRound(const AnytimeRound&) = delete;
   AnytimeRound& operator=(const AnytimeRound&) = delete;
+
+  // Called on the caller's thread about twenty times a second while a round runs; what it throws ends the
+  // round.
+  void set_check(std::function<void()> check) { check_ = std::move(check); }
 
   // Makes room for so many jobs a round; 1 at first.
   void reserve(int njob);
@@ -111,6 +117,7 @@ class AnytimeRound {
   void wait_for_prefix(Slot& slot, bool must);
 
   ThreadPool* pool_;
+  std::function<void()> check_;
   int unit_;  // candidates of a record
   int call_;  // candidates of one call of roll, at most
   std::int64_t most_records_;

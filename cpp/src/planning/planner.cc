@@ -583,6 +583,8 @@ void Planner::set_task(std::shared_ptr<const Task> task) {
   m.task = std::move(task);
 }
 
+void Planner::set_check(std::function<void()> check) { impl_->anytime.set_check(std::move(check)); }
+
 std::int64_t Planner::scratch_bytes() const {
   const Impl& m = *impl_;
   const std::size_t shared = m.scored.size() * sizeof(Scored) + m.stores.size() * sizeof(ProposalStore);

@@ -122,7 +122,7 @@ class SimulatorRoller : public Roller {
   // a diverged simulation, or one in which MuJoCo raises an error, has no finite cost
   Call run(Thread& thread, const Start& start, const float* actions, float* states) const {
     Call call{this, &start, actions, thread.state.data(), thread.action.data(), states, 0, false, 0};
-    if (apply(thread.batch.get(), nullptr, 0, run_one, &call, 0) > 0) {
+    if (apply(thread.batch, nullptr, 0, run_one, &call, 0) > 0) {
       call.cost = std::numeric_limits<double>::infinity();
     }
     return call;

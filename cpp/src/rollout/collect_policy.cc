@@ -117,7 +117,7 @@ class PolicyEpisodes {
   // Runs all episodes, on the batch's threads including the caller's.
   void run() {
     while (!stop_) {
-      const int failed = apply(batch_.get(), nullptr, 0, run_one, this, 0);
+      const int failed = apply(batch_, nullptr, 0, run_one, this, 0);
       // an error in MuJoCo ended the simulation in the middle of an episode: that episode diverged, the
       // others go on
       for (int sim = 0; failed > 0 && sim < mjb_nsim(batch_.get()); ++sim) {

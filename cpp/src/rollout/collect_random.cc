@@ -32,7 +32,7 @@ class RandomEpisodes {
 
   // Runs all episodes, on the batch's threads including the caller's.
   void run() {
-    while (apply(batch_.get(), nullptr, 0, run_one, this, 0) > 0 && !stop_) {
+    while (apply(batch_, nullptr, 0, run_one, this, 0) > 0 && !stop_) {
       // an error in MuJoCo ended the simulation in the middle of an episode: that episode diverged, the
       // others go on
       for (int sim = 0; sim < nsim_; ++sim) {

@@ -94,6 +94,10 @@ class Planner {
   // (episode, step): out (count, horizon, naction).
   void sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count, float* out);
 
+  // Called on the planning thread about twenty times a second during plans that last, to end them by
+  // throwing; for Ctrl-C. The planner is usable afterwards.
+  void set_check(std::function<void()> check);
+
   // Goes on with another task of the same robot and state: another path or another cost. Throws
   // std::invalid_argument if its sizes differ.
   void set_task(std::shared_ptr<const Task> task);
