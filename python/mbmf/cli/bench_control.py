@@ -142,13 +142,16 @@ def measure_plans(
     planned = task.with_planner(options.search).planner
     if planned.horizon is None:
         raise ConfigError(f"--task must be one whose file has a horizon, got {options.task}")
-    # more than there is time for, and few enough that the search stays fine-grained
+    # more than there is time for, and few enough that the search stays fine-grained; several rounds are cut
+    # short in any of them
+    rounds = planned.settings.get("rounds", 1)
+    candidates = 65_536 if planned.search == "random_shooting" else 4000 // rounds
     planner = _core.Planner(
         task.core,
         _network(task.nstate, task.naction, options.seed),
         planned.search,
         planned.horizon,
-        65_536,
+        candidates,
         0,
         options.nthread,
         search_values(planned.search, planned.settings),
