@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from mbmf.planning.make import make_planner as make_planner
     from mbmf.planning.mppi import MPPI as MPPI
     from mbmf.planning.own import Search as Search
-    from mbmf.planning.planner import Plan as Plan
-    from mbmf.planning.planner import PlanMemory as PlanMemory
+    from mbmf.planning.plan import Plan as Plan
+    from mbmf.planning.plan import PlanMemory as PlanMemory
+    from mbmf.planning.plan import SimulatorModel as SimulatorModel
     from mbmf.planning.planner import Planner as Planner
-    from mbmf.planning.planner import SimulatorModel as SimulatorModel
     from mbmf.planning.random_shooting import RandomShooting as RandomShooting
     from mbmf.policies.batch import PolicyBatch as PolicyBatch
     from mbmf.policies.policy import GaussianPolicy as GaussianPolicy
@@ -51,14 +51,14 @@ _MODULE_OF = {
     "ICEM": "planning.icem",
     "MPPI": "planning.mppi",
     "MbmfError": "errors",
-    "Plan": "planning.planner",
-    "PlanMemory": "planning.planner",
+    "Plan": "planning.plan",
+    "PlanMemory": "planning.plan",
     "Planner": "planning.planner",
     "PolicyBatch": "policies.batch",
     "RandomShooting": "planning.random_shooting",
     "Search": "planning.own",
     "Simulator": "simulation.simulator",
-    "SimulatorModel": "planning.planner",
+    "SimulatorModel": "planning.plan",
     "Task": "tasks.task",
     "Trained": "runs.trained",
     "collect_mpc": "rollouts.collect",

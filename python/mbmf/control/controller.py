@@ -15,7 +15,8 @@ from mbmf import _core
 from mbmf.arguments import MAX_SEED, float64_array, whole_number
 
 if TYPE_CHECKING:
-    from mbmf.planning.planner import PathLike, Planner
+    from mbmf.planning.plan import PathLike
+    from mbmf.planning.planner import Planner
 
 Mode = Literal["anytime", "fixed", "fitted"]
 _MODES = {

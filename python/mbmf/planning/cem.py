@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from mbmf import _core
-from mbmf.planning.planner import HasCore, PathLike, Planner, SimulatorModel
+from mbmf.planning.plan import HasCore, PathLike, SimulatorModel
+from mbmf.planning.planner import Planner
 from mbmf.tasks.task import Task
 
 

@@ -9,7 +9,8 @@ from mbmf import _core
 from mbmf.planning.cem import CEM
 from mbmf.planning.icem import ICEM
 from mbmf.planning.mppi import MPPI
-from mbmf.planning.planner import HasCore, PathLike, Planner, SimulatorModel
+from mbmf.planning.plan import HasCore, PathLike, SimulatorModel
+from mbmf.planning.planner import Planner
 from mbmf.planning.random_shooting import RandomShooting
 from mbmf.tasks.searches import search_kind, search_values
 from mbmf.tasks.task import Task

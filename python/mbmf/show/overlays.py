@@ -15,7 +15,8 @@ from mbmf.simulation.renderer import Line
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
-    from mbmf.planning.planner import PlanMemory, Planner
+    from mbmf.planning.plan import PlanMemory
+    from mbmf.planning.planner import Planner
     from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 

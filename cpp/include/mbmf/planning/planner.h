@@ -42,6 +42,9 @@ struct PlanTimes {
 // What candidates cost (src/planning/roller.h).
 class Roller;
 
+// What makes plans (src/planning/engine.h).
+struct Engine;
+
 // The costs of n candidates, in place of the task's: states (n, horizon + 1, nstate), actions (n, horizon,
 // naction) -> costs (n). Called on the thread that plans; may throw.
 using CostFunction =
@@ -123,8 +126,7 @@ class Planner {
   std::vector<std::thread::native_handle_type> thread_handles();
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Engine> engine_;
 };
 
 // A planner as the options say, with the search that they name or one of one's own (options.search and

@@ -1,0 +1,83 @@
+"""What a planner takes and gives: models, plans, memories, rounds."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mbmf import _core
+from mbmf.tasks.task import Task
+
+FloatArray = npt.NDArray[np.float64]
+Sequences = npt.NDArray[np.float32]
+
+PathLike = str | Path | npt.ArrayLike | Task
+
+#: What one plan leaves for the next of its episode: copyable, and accepted by any planner like the one that
+#: wrote it. An empty one, `PlanMemory()`, begins an episode.
+PlanMemory = _core.PlanMemory
+
+
+class HasCore(Protocol):
+    """A dynamics model with a compiled form, such as :class:`mbmf.DynamicsModel`."""
+
+    @property
+    def core(self) -> _core.Dynamics: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulatorModel:
+    """The simulator in the place of a learned model: planning with it is the upper bound for one.
+
+    A planner with it starts from integration-state rows (:meth:`mbmf.Simulator.get_state`), since a state
+    need not say all that MuJoCo must know.
+    """
+
+    task: Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What one search found.
+
+    Attributes:
+      action: the first action to execute, float32 (naction,), in [-1, 1].
+      cost: the planning cost of the actions; lower is better.
+      actions: the whole sequence, float32 (H, naction).
+      states: the states that the model predicts for it, float32 (H + 1, nstate), the first being the present.
+      candidate: its position among the candidates of the last round; -1 if it is none of them, as the mean.
+      candidates_done: candidates that were rolled, over all rounds: all of them where there was no deadline.
+      moved: on a path, whether it moves on from the segment where it begins.
+      segment: on a path, the segment of the next plan.
+      rounds_done: rounds that were begun.
+    """
+
+    action: npt.NDArray[np.float32]
+    cost: float
+    actions: Sequences
+    states: npt.NDArray[np.float32]
+    candidate: int
+    candidates_done: int
+    moved: bool = False
+    segment: int = 0
+    rounds_done: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """A round of a search as it was.
+
+    Attributes:
+      sequences: its candidates, float32 (n, H, naction).
+      costs: of them, float64 (n,); not finite where one cannot be rolled.
+      mean, deviation: of the search after it, float32 (H, naction), or (0, naction) where it has none.
+    """
+
+    sequences: Sequences
+    costs: FloatArray
+    mean: Sequences
+    deviation: Sequences
