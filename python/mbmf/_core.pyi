@@ -751,6 +751,7 @@ class Fault(enum.IntEnum):
     NONE = 0
     NO_STATE = 1
     STALE_STATE = 2
+    FUTURE_STATE = 6
     BAD_STATE = 3
     LATE_PLAN = 4
     NO_PLAN = 5
@@ -858,6 +859,8 @@ class ControllerStatistics:
     def compute(self) -> Quantiles: ...
     @property
     def fewest(self) -> int: ...
+    @property
+    def future(self) -> int: ...
     @property
     def held(self) -> int: ...
     @property

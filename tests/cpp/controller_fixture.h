@@ -50,7 +50,9 @@ class Feeder {
         if (!stall) {
           std::vector<double> state = state_;
           if (broken) state[1] = std::nan("");
-          controller->put_state(state.data());
+          // as of a clock of 1970, where the controller's begins with the machine
+          const auto ahead = std::chrono::hours(wall_clock ? 480'000 : 0);
+          controller->put_state(state.data(), std::chrono::steady_clock::now() + ahead);
         }
         std::this_thread::sleep_for(std::chrono::microseconds(500));
       }
@@ -60,7 +62,7 @@ class Feeder {
     stop = true;
     thread_.join();
   }
-  std::atomic<bool> stop{false}, stall{false}, broken{false};
+  std::atomic<bool> stop{false}, stall{false}, broken{false}, wall_clock{false};
 
  private:
   std::vector<double> state_;

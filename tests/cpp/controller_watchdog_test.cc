@@ -62,6 +62,7 @@ void expect_watchdog(std::atomic<bool> Feeder::*fault, Fault expected) {
 }
 
 TEST(Controller, StatesThatStopArriving) { expect_watchdog(&Feeder::stall, Fault::kStaleState); }
+TEST(Controller, StatesOfAnotherClock) { expect_watchdog(&Feeder::wall_clock, Fault::kFutureState); }
 TEST(Controller, StatesThatAreNotFinite) { expect_watchdog(&Feeder::broken, Fault::kBadState); }
 
 // what is held are the last plan's next actions

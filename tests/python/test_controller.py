@@ -283,3 +283,28 @@ def test_a_suspended_process_goes_on() -> None:
     assert resumed == "True"
     assert int(skipped) >= 40
     assert int(planned) >= 10
+
+
+def test_stamps_of_the_wall_clock_are_no_states() -> None:
+    """`time.time()` in place of `time.monotonic()` would make a state fresh for ever."""
+    task = mbmf.load_task("swimmer_forward")
+    controller = mbmf.Controller(make_planner(task), 0.01, hold_steps=0)
+    state = mbmf.Simulator(task, nsim=1, nthread=1).states[0].copy()
+    with controller:
+        deadline = time.monotonic() + 10
+        while controller.statistics()["future"] < 3 and time.monotonic() < deadline:
+            controller.put_state(state, time.time())
+            time.sleep(0.005)
+    found = controller.statistics()
+    assert found["future"] >= 3
+    assert found["planned"] == 0
+
+
+@pytest.mark.parametrize("value", [float("inf"), 1e10, float("nan"), -1.0])
+def test_durations_have_a_limit(value: float) -> None:
+    planner = make_planner(mbmf.load_task("swimmer_forward"))
+    with pytest.raises(ValueError, match=r"stale_after must be in \[0, 1e\+06\] s"):
+        mbmf.Controller(planner, 0.01, stale_after=value)
+    controller = mbmf.Controller(planner, 0.01)
+    with pytest.raises(ValueError, match="when must be from -9e"):
+        controller.put_state(np.zeros(planner.task.nstate), when=value * 1e20)

@@ -142,7 +142,9 @@ struct Controller::Impl {
     }
     if (!have_state) return Fault::kNoState;
     if (!usable(measured.state)) return Fault::kBadState;
-    return now - measured.when > to_ns(options.stale_after) ? Fault::kStaleState : Fault::kNone;
+    const nanoseconds limit = to_ns(options.stale_after);
+    if (measured.when - now > limit) return Fault::kFutureState;
+    return now - measured.when > limit ? Fault::kStaleState : Fault::kNone;
   }
 
   // where the model expects the robot to be when an action of tick `tick` acts

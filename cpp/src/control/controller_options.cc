@@ -13,7 +13,7 @@ namespace mbmf {
 
 namespace {
 
-constexpr double kMaxPeriod = 3600;
+constexpr double kMaxPeriod = 3600, kMaxStale = 1e6;
 constexpr std::int64_t kMaxHistory = 100'000'000;
 
 void check_seconds(const char* name, double value, double most) {
@@ -42,7 +42,7 @@ ControllerOptions resolve_options(ControllerOptions o, const Task& task) {
     throw_invalid("hold_steps must be in [0, 1000000], got ", o.hold_steps);
   }
   if (o.stale_after == 0) o.stale_after = 3 * o.period;
-  if (!(o.stale_after > 0)) throw_invalid("stale_after must be at least 0 s, got ", o.stale_after);
+  check_seconds("stale_after", o.stale_after, kMaxStale);
   check_seconds("spin", o.spin, o.period);
   if (o.history < 1 || o.history > kMaxHistory) {
     throw_invalid("history must be in [1, ", kMaxHistory, "], got ", o.history);
@@ -86,6 +86,8 @@ const char* fault_text(Fault fault) {
       return "the plan was late";
     case Fault::kNoPlan:
       return "no candidate has a finite cost";
+    case Fault::kFutureState:
+      return "the state is of the future: its time is another clock's";
   }
   return "";
 }

@@ -14,8 +14,8 @@ void raise(std::atomic<std::int64_t>* count, std::int64_t by) {
 }  // namespace
 
 void StepLog::clear() {
-  for (auto* count : {&steps_, &planned_, &held_, &safe_, &waiting_, &late_, &skipped_, &stale_, &bad_state_,
-                      &no_plan_, &candidates_, &fewest_, &most_}) {
+  for (auto* count : {&steps_, &planned_, &held_, &safe_, &waiting_, &late_, &skipped_, &stale_, &future_,
+                      &bad_state_, &no_plan_, &candidates_, &fewest_, &most_}) {
     count->store(0);
   }
   for (Histogram* histogram : {&period_, &compute_, &jitter_, &age_}) histogram->clear();
@@ -37,6 +37,7 @@ void StepLog::add(const StepRecord& record, TimePoint woke) {
   if (record.fault == Fault::kNoState) raise(&waiting_, 1);
   if (record.fault == Fault::kLatePlan) raise(&late_, 1);
   if (record.fault == Fault::kStaleState) raise(&stale_, 1);
+  if (record.fault == Fault::kFutureState) raise(&future_, 1);
   if (record.fault == Fault::kBadState) raise(&bad_state_, 1);
   if (record.fault == Fault::kNoPlan) raise(&no_plan_, 1);
   if (record.kind == StepKind::kPlanned) {
@@ -60,6 +61,7 @@ ControllerStatistics StepLog::statistics() const {
   s.late = late_.load();
   s.skipped = skipped_.load();
   s.stale = stale_.load();
+  s.future = future_.load();
   s.bad_state = bad_state_.load();
   s.no_plan = no_plan_.load();
   s.candidates = candidates_.load();

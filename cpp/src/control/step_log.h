@@ -33,7 +33,7 @@ class StepLog {
 
  private:
   std::atomic<std::int64_t> steps_{0}, planned_{0}, held_{0}, safe_{0}, waiting_{0}, late_{0}, skipped_{0},
-      stale_{0}, bad_state_{0}, no_plan_{0}, candidates_{0}, fewest_{0}, most_{0};
+      stale_{0}, future_{0}, bad_state_{0}, no_plan_{0}, candidates_{0}, fewest_{0}, most_{0};
   Histogram period_, compute_, jitter_, age_;
   LatestValue<StepRecord> latest_{StepRecord{}};
   std::vector<StepRecord> ring_;

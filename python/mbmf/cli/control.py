@@ -290,7 +290,12 @@ def _report(console: Console, drive: Drive, task: Task) -> None:
         f"({s['waiting']} before the first state)",
         soft_wrap=True,
     )
-    faults = {"old states": s["stale"], "states not finite": s["bad_state"], "no plan": s["no_plan"]}
+    faults = {
+        "old states": s["stale"],
+        "states of the future": s["future"],
+        "states not finite": s["bad_state"],
+        "no plan": s["no_plan"],
+    }
     if any(faults.values()):
         console.print("; ".join(f"{name}: {count}" for name, count in faults.items() if count))
     if drive.overruns:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, float64_array, whole_number
+from mbmf.arguments import MAX_SEED, float64_array, number, whole_number
 
 if TYPE_CHECKING:
     from mbmf.planning.plan import PathLike
@@ -69,7 +69,8 @@ class Controller:
         that are under way until then.
       actuation_delay: for ``compensate``: seconds from a tick to when its action acts.
       hold_steps: steps for which the last plan is held.
-      stale_after: seconds; 0: three periods.
+      stale_after: seconds, at most 10^6; 0: three periods. A state that is said to be of later than so much
+        from now counts as of another clock (`time.time` for `time.monotonic`), and is answered likewise.
       safe_action: (naction,) in [-1, 1]; None: the task's.
       episode: whose random numbers the plans use.
       spin: seconds before a tick in which the loop looks at the clock instead of sleeping.
@@ -196,7 +197,7 @@ class Controller:
           state: any numbers: the loop looks whether they are finite.
           when: when it was measured, seconds of `time.monotonic`; now if not given.
         """
-        now = time.monotonic_ns() if when is None else int(1e9 * when)
+        now = time.monotonic_ns() if when is None else int(1e9 * number("when", when, -9e9, 9e9))
         self.core.put_state(float64_array("state", state, (self.task.nstate,)), now)
 
     def get_action(self) -> Command:
@@ -225,13 +226,14 @@ class Controller:
         """Counts, and quantiles in seconds, since `start`; at any time, from any thread.
 
         Keys: steps = planned + held + safe; waiting (of the safe ones, before the first state); late (plans
-        that were not sent); skipped (ticks); misses = late + skipped; stale, bad_state, no_plan (steps with
-        that fault); candidates, fewest, most (of planned steps: mean, least, most); and period, compute,
-        jitter (how late the loop woke) and age (of the state), each with mean, p50, p99, p999 and max.
+        that were not sent); skipped (ticks); misses = late + skipped; stale, future, bad_state, no_plan
+        (steps with that fault); candidates, fewest, most (of planned steps: mean, least, most); and period,
+        compute, jitter (how late the loop woke) and age (of the state), each with mean, p50, p99, p999 and
+        max.
         """
         s = self.core.statistics()
         counts = ("steps", "planned", "held", "safe", "waiting", "late", "skipped", "misses")
-        faults = ("stale", "bad_state", "no_plan", "fewest", "most")
+        faults = ("stale", "future", "bad_state", "no_plan", "fewest", "most")
         found: dict[str, Any] = {name: getattr(s, name) for name in counts + faults}
         found["candidates"] = s.candidates / s.planned if s.planned else 0.0
         for name in ("period", "compute", "jitter", "age"):

@@ -8,9 +8,9 @@
 // Where the task follows a path, the path begins where the robot is first seen after the start; one that is
 // set while the loop runs begins where the robot is then.
 //
-// Watchdog: where the state is missing, old or not finite, or the plan late, the loop sends the next actions
-// of the last plan for a set number of steps, and then the task's safe action, until all is well again. Every
-// step says which it was, and why.
+// Watchdog: where the state is missing, old, of the future or not finite, or the plan late, the loop sends
+// the next actions of the last plan for a set number of steps, and then the task's safe action, until all is
+// well again. Every step says which it was, and why.
 //
 // In the steady state the loop takes no lock and allocates nothing. Its system calls are the clock and the
 // wait; and the planner's other threads, which sleep between plans, are woken by a futex. (With nthread = 1
@@ -48,11 +48,12 @@ enum class StepKind : std::int8_t { kPlanned = 0, kHeld = 1, kSafe = 2 };
 // Why a step was not planned.
 enum class Fault : std::int8_t {
   kNone = 0,
-  kNoState = 1,     // none has come yet
-  kStaleState = 2,  // the latest is older than stale_after
-  kBadState = 3,    // not finite
-  kLatePlan = 4,    // not ready before the next tick
-  kNoPlan = 5,      // no candidate had a finite cost
+  kNoState = 1,      // none has come yet
+  kStaleState = 2,   // the latest is older than stale_after
+  kBadState = 3,     // not finite
+  kLatePlan = 4,     // not ready before the next tick
+  kNoPlan = 5,       // no candidate had a finite cost
+  kFutureState = 6,  // the latest is said to be of later than stale_after from now: of another clock
 };
 const char* fault_text(Fault fault);
 
@@ -79,7 +80,7 @@ struct ControllerOptions {
   double actuation_delay = 0;
 
   int hold_steps = 3;               // steps for which the last plan is held
-  double stale_after = 0;           // seconds; 0: three periods
+  double stale_after = 0;           // seconds, at most 10^6; 0: three periods
   std::vector<double> safe_action;  // (naction) in [-1, 1]; empty: the task's
 
   std::uint64_t episode = 0;  // whose random numbers the plans use; steps are the ticks' numbers
@@ -110,7 +111,7 @@ struct ControllerStatistics {
   std::int64_t waiting = 0;                      // of the safe ones: before the first state
   std::int64_t late = 0;                         // plans that were not ready in time and were not sent
   std::int64_t skipped = 0;                      // ticks that passed while the loop was held up
-  std::int64_t stale = 0, bad_state = 0, no_plan = 0;
+  std::int64_t stale = 0, future = 0, bad_state = 0, no_plan = 0;
   std::int64_t candidates = 0, fewest = 0, most = 0;  // of the planned steps: in all, in one
   Quantiles period, compute, jitter, age;
   std::int64_t misses() const { return late + skipped; }
