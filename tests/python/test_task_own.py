@@ -256,3 +256,23 @@ def test_the_page_describes_imitation_and_fine_tuning():
             assert default == ImitationConfig.model_fields[key].default
     for key in ("steps_total", "loss_validation", "reward_mean", "steps_labelled", "seconds_labelling"):
         assert any(f"`{key}`" in "|".join(row) for row in metrics.values())
+
+
+def test_a_number_that_is_another_ones_name_is_an_error(tmp_path):
+    """An unnamed joint goes by its number; a joint of that name would take its place without a word."""
+    text = """<mujoco><worldbody>
+    <body><freejoint {name}/><geom size=".05"/></body>
+    <body><joint name="0" axis="0 1 0"/><geom size=".1" pos=".2 0 0"/>
+    <body pos=".4 0 0"><joint name="1" axis="0 1 0"/><geom size=".1" pos=".2 0 0"/></body></body>
+    </worldbody><actuator><motor joint="0"/><motor joint="1"/></actuator></mujoco>"""
+    task = {
+        "name": "cad",
+        "model": {"file": str(tmp_path / "a.xml")},
+        "state": [{"source": "qpos"}, {"source": "qvel"}],
+        "reward": [{"term": "action", "weight": -1}],
+    }
+    (tmp_path / "a.xml").write_text(text.format(name=""))
+    with pytest.raises(ConfigError, match="joint number 0 must have a name in the MJCF, since joint"):
+        load_task(task)
+    (tmp_path / "a.xml").write_text(text.format(name='name="base"'))
+    assert load_task(task).nstate == 9 + 8

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import mujoco
 
+from mbmf.errors import ConfigError
+
 # components and units by joint type: free, ball, slide, hinge
 _QPOS = {
     0: (("x", "y", "z", "qw", "qx", "qy", "qz"), ("m", "m", "m", "1", "1", "1", "1")),
@@ -94,7 +96,17 @@ def late_sensors(model: mujoco.MjModel) -> set[str]:
 
 
 def _names(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> list[str]:
-    return [mujoco.mj_id2name(model, kind, i) or str(i) for i in range(count)]
+    """Of all elements of a kind; one without a name goes by its number. Raises ConfigError on a collision."""
+    names = [mujoco.mj_id2name(model, kind, i) for i in range(count)]
+    taken = {name: i for i, name in enumerate(names) if name}
+    for number, name in enumerate(names):
+        if not name and str(number) in taken:
+            word = kind.name.removeprefix("mjOBJ_").lower()
+            raise ConfigError(
+                f"model: {word} number {number} must have a name in the MJCF, since {word} number "
+                f"{taken[str(number)]} is named {str(number)!r}, got none"
+            )
+    return [name or str(number) for number, name in enumerate(names)]
 
 
 def _numbered(source: str, name: str, first: int, size: int) -> list[Entry]:
