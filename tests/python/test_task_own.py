@@ -276,3 +276,27 @@ def test_a_number_that_is_another_ones_name_is_an_error(tmp_path):
         load_task(task)
     (tmp_path / "a.xml").write_text(text.format(name='name="base"'))
     assert load_task(task).nstate == 9 + 8
+
+
+def test_an_mjcf_behind_a_link(tmp_path):
+    """As caches and build systems lay files out: the meshes are beside the link, not beside its target."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "arm.xml").write_text(
+        '<mujocoinclude><body><joint name="j"/><geom size=".1"/></body></mujocoinclude>'
+    )
+    (tmp_path / "blobs" / "5d41402a").write_text(
+        '<mujoco><worldbody><include file="arm.xml"/></worldbody>'
+        '<actuator><motor joint="j"/></actuator></mujoco>'
+    )
+    (tmp_path / "snapshot" / "robot.xml").symlink_to("../blobs/5d41402a")
+    task = load_task(
+        {
+            "name": "linked",
+            "model": {"file": str(tmp_path / "snapshot" / "robot.xml")},
+            "state": [{"source": "qpos"}],
+            "reward": [{"term": "action", "weight": -1}],
+        }
+    )
+    assert task.state_names == ["qpos.j"]
+    assert task.config.model.file.endswith("snapshot/robot.xml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,8 @@ _FIXED = ("id", "signature")
 def model_path(source: ModelSource, directory: Path, file: str) -> Path:
     """The MJCF file of a task in `directory`. Raises ConfigError if it is not there."""
     if source.file is not None:
-        key, path = "model.file", (directory / source.file).resolve()
+        # links stay as they are: what a file includes lies beside the link
+        key, path = "model.file", Path(os.path.abspath(directory / source.file))
         choices = sorted(entry.name for entry in path.parent.glob("*.xml")) if path.parent.is_dir() else []
     else:
         # found without importing Gymnasium, which would cost more than all the rest
