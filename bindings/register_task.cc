@@ -165,6 +165,7 @@ void register_structures(py::module_& module) {
       .def_readwrite("cost", &TaskSpec::cost)
       .def_readwrite("path", &TaskSpec::path)
       .def_readwrite("alive", &TaskSpec::alive)
+      .def_readwrite("dying_cost", &TaskSpec::dying_cost)
       .def_readwrite("healthy", &TaskSpec::healthy)
       .def_readwrite("start_qpos", &TaskSpec::start_qpos)
       .def_readwrite("start_qvel", &TaskSpec::start_qvel)

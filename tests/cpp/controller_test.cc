@@ -303,7 +303,7 @@ TEST(Controller, RefusesBadInput) {
       {[](auto& o) { o.phase = -1; }, "phase must be at least 0 and below the period of "},
       {[](auto& o) { o.actuation_delay = -1; }, "actuation_delay must be in [0, "},
       {[](auto& o) { o.hold_steps = -1; }, "hold_steps must be in [0, 1000000], got -1"},
-      {[](auto& o) { o.stale_after = -1; }, "stale_after must be at least 0 s, got -1"},
+      {[](auto& o) { o.stale_after = -1; }, "stale_after must be in [0, 1e+06] s, got -1"},
       {[](auto& o) { o.spin = 1; }, "spin must be in [0, "},
       {[](auto& o) { o.history = 0; }, "history must be in [1, 100000000], got 0"},
       {[](auto& o) { o.safe_action = {0}; }, "safe_action must be 2 numbers, got 1"},

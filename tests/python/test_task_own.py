@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+import mbmf
 from mbmf.errors import ConfigError
 from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
 from mbmf.tasks.schema import Source, TaskConfig
@@ -300,3 +301,59 @@ def test_an_mjcf_behind_a_link(tmp_path):
     )
     assert task.state_names == ["qpos.j"]
     assert task.config.model.file.endswith("snapshot/robot.xml")
+
+
+CLIFF = {
+    "name": "cliff",
+    "model": {"file": "cliff.xml"},
+    "physics_steps": 10,
+    "state": [{"source": "qpos"}, {"source": "qvel"}],
+    "reward": [{"term": "distance", "state": "qpos.x", "target": 1, "weight": -1}],
+    "alive": [{"state": "qpos.x", "above": -0.05}],
+}
+
+
+def _after(task, steps=15):
+    simulator = mbmf.Simulator(task, nsim=1, nthread=1)
+    planner = mbmf.RandomShooting(task, mbmf.SimulatorModel(task), horizon=20, candidates=500)
+    for _ in range(steps):
+        simulator.step(planner.act(simulator.get_state()[0])[None])
+    return simulator.states[0, 0]
+
+
+def test_dying_may_cost(tmp_path, monkeypatch):
+    """Without it a planner whose costs are above 0 seeks the cliff, and the file says so by a warning."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cliff.xml").write_text(
+        '<mujoco><worldbody><body><joint name="x" type="slide" axis="1 0 0" damping="1"/>'
+        '<geom size=".1" mass="1"/></body></worldbody>'
+        '<actuator><motor joint="x" gear="20" ctrlrange="-1 1"/></actuator></mujoco>'
+    )
+    with pytest.warns(UserWarning, match="dying_cost should be above 0 where costs are: at rest they are 1"):
+        cheap = load_task(CLIFF)
+    assert _after(cheap) < -0.05
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dear = load_task(CLIFF | {"dying_cost": 100})
+        load_task("hopper_forward")  # the paper's rule and costs
+    assert _after(dear) > 0.3
+
+    # the same in the kernels, in the simulator's cost and in Python
+    rng = np.random.default_rng(0)
+    model = mbmf.DynamicsModel(dear, hidden=(8,), seed=1)
+    model.fit(mbmf.collect_random(dear, 4, 50, seed=0), epochs=2)
+    sequences = rng.uniform(-1, 1, (200, 12, 1)).astype(np.float32)
+    start = np.zeros((200, dear.nstate), np.float32)
+    states = model.core.open_loop(start, sequences, 1)
+    planner = mbmf.RandomShooting(dear, model, horizon=12, candidates=10)
+    got = planner.roll(start[0].astype(np.float64), sequences)
+    want = np.zeros(200)
+    for k in range(200):
+        for t in range(13):
+            if not states[k, t, 0] > -0.05:
+                want[k] += 100
+                break
+            want[k] += abs(states[k, t, 0] - 1)
+    assert 0 < (want >= 100).sum() < 200
+    np.testing.assert_allclose(got, want, rtol=1e-4)
+    np.testing.assert_allclose(dear.cost(states, sequences), want, rtol=1e-4)

@@ -99,8 +99,8 @@ PathCost path(const JsonField& field) {
 }  // namespace
 
 TaskSpec task_from_json(const JsonField& field) {
-  field.only({"name", "physics_steps", "state", "observation", "reward", "cost", "path", "alive", "healthy",
-              "start_qpos", "start_qvel", "reset", "safe_action"});
+  field.only({"name", "physics_steps", "state", "observation", "reward", "cost", "path", "alive",
+              "dying_cost", "healthy", "start_qpos", "start_qvel", "reset", "safe_action"});
   TaskSpec spec;
   spec.name = field["name"].text();
   spec.physics_steps = static_cast<int>(field["physics_steps"].integer(1, 1'000'000));
@@ -109,6 +109,7 @@ TaskSpec task_from_json(const JsonField& field) {
   spec.reward = terms(field["reward"]);
   spec.cost = terms(field["cost"]);
   if (!field["path"].is_null()) spec.path = path(field["path"]);
+  spec.dying_cost = field["dying_cost"].number();
   for (const JsonField& item : field["alive"].items()) {
     item.only({"index", "bounds"});
     spec.alive.push_back({static_cast<int>(item["index"].integer(0, kMaxInt)), bounds(item["bounds"])});

@@ -90,6 +90,7 @@ struct Rollout {
   int nterm;
   const Bound* alive;
   int nalive;
+  float dying;         // added when a candidate leaves these bounds
   const Path* path;    // or null
   const float* state;  // (nstate) where all candidates start
   const float*

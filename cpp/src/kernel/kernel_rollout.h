@@ -69,7 +69,7 @@ void add_point(const Rollout& work, const float* x, int first, int lanes, const 
     Vec point = point_cost(work, lane);
     if (work.path != nullptr) point = point + path_cost(*work.path, lane, first + v * kLanes, dead, s);
     if (work.nalive > 0) {
-      point = dead ? Vec{} : point;
+      point = dead ? broadcast(work.dying) : point;
       point = broken ? broadcast(__builtin_nanf("")) : point;
       const Mask out = dead | broken;
       for (int i = 0; i < kLanes; ++i) gone[v * kLanes + i] = out[i];

@@ -18,9 +18,13 @@ class CostWalk {
     if (path != nullptr) path_.emplace(*path, start);
   }
 
-  // Adds the cost of the next point; false if the candidate is out of the alive bounds: dead for good.
+  // Adds the cost of the next point; false if the candidate is out of the alive bounds: dead for good,
+  // which it pays for once.
   bool add(const double* state, const double* action, int naction, double* cost) {
-    if (!within(spec_->alive, state)) return false;
+    if (!within(spec_->alive, state)) {
+      *cost += spec_->dying_cost;
+      return false;
+    }
     *cost += evaluate(spec_->cost, state, action, naction);
     if (path_) *cost += path_->add(state);
     return true;

@@ -229,6 +229,7 @@ void Task::check() const {
   check_terms(spec_.cost, nstate(), "cost");
   if (spec_.path) check_path(*spec_.path, nstate());
   check_bounds(spec_.alive, nstate(), "alive");
+  if (!std::isfinite(spec_.dying_cost)) throw_invalid("dying_cost must be finite, got ", spec_.dying_cost);
   for (std::size_t i = 0; i < spec_.healthy.size(); ++i) {
     const ChannelBound& bound = spec_.healthy[i];
     check_channel(model_, bound.channel, item("healthy", i));

@@ -262,6 +262,7 @@ def _task(spec: _core.TaskSpec) -> dict[str, Any]:
         "cost": _terms(spec.cost),
         "path": None if spec.path is None else _path(spec.path),
         "alive": [{"index": bound.index, "bounds": _bounds(bound.bounds)} for bound in spec.alive],
+        "dying_cost": spec.dying_cost,
         "healthy": [
             {"channel": _channel(bound.channel), "bounds": _bounds(bound.bounds)} for bound in spec.healthy
         ],

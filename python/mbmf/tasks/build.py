@@ -84,6 +84,7 @@ class _Builder:
             spec.path = self.path(config.path)
             spec.cost = [*spec.cost, *self.path_penalties(config.path)]
         spec.alive = self.alive()
+        spec.dying_cost = config.dying_cost
         self.raise_problems()
         return Built(spec, self.state, observation)
 

@@ -332,6 +332,7 @@ class TaskConfig(Part):
     reward: Terms | None = None
     cost: Terms | None = None
     alive: Annotated[tuple[StateBoundConfig, ...], list_of()] = ()
+    dying_cost: Number = 0.0
     healthy: Annotated[tuple[HealthyConfig, ...], list_of()] = ()
     reset: ResetsConfig = ResetsConfig()
     safe_action: Numbers | None = None

@@ -134,11 +134,28 @@ class Task:
         self._build(file)
         self.reward_function = None if reward is None else CheckedFunction("reward", reward)
         self.cost_function = None if cost is None else CheckedFunction("cost", cost)
+        self._warn_of_cheap_death(file)
         if self.core.is_sparse and _core.mujoco_version() == "4.0.0":
             warnings.warn(
                 f"{file}: the model uses sparse constraint Jacobians, in which MuJoCo 4.0.0 has a defect; "
                 "overrides: {option: {jacobian: dense}} avoids them",
                 stacklevel=3,
+            )
+
+    def _warn_of_cheap_death(self, file: str) -> None:
+        """Warns where a candidate that leaves the bounds of ``alive`` pays less than one that stays."""
+        from mbmf import _core
+
+        if not self.config.alive or self.config.dying_cost > 0 or self.cost_function is not None:
+            return
+        start = _core.Simulator(self.core, 1, 1, 0).states[0].astype(np.float32)
+        rest = np.zeros((1, 1, self.naction), np.float32)
+        cost = float(self.core.cost(np.stack([start, start])[None], rest, 0, [0.0, 0.0])[0])
+        if cost > 0:
+            warnings.warn(
+                f"{file}: dying_cost should be above 0 where costs are: at rest they are {cost / 2:.3g} a "
+                "step, and a plan that leaves `alive` pays nothing more",
+                stacklevel=4,
             )
 
     def _build(self, file: str) -> None:

@@ -93,6 +93,7 @@ struct TaskSpec {
   std::vector<Term> cost;             // over predicted states and actions
   std::optional<PathCost> path;       // added to the cost where the task is to follow a path
   std::vector<StateBound> alive;      // a candidate outside these is dead for good and gains nothing more
+  double dying_cost = 0;              // what it pays when it leaves them
   std::vector<ChannelBound> healthy;  // an episode outside these is terminated
   std::vector<double> start_qpos, start_qvel;  // (nq), (nv)
   Reset reset[3];                              // by ResetKind
