@@ -22,7 +22,8 @@ class PythonSearch : public Search {
         horizon_(options.horizon),
         naction_(naction),
         candidates_(options.candidates) {}
-  ~PythonSearch() override {
+  // taking the GIL throws only where Python is at its end
+  ~PythonSearch() override {  // NOLINT(bugprone-exception-escape)
     const py::gil_scoped_acquire acquire;
     object_.release().dec_ref();
   }
@@ -38,7 +39,7 @@ class PythonSearch : public Search {
   struct State : Work {
     py::object plan;
     py::array_t<float> sequences;
-    ~State() override {
+    ~State() override {  // NOLINT(bugprone-exception-escape): as above
       const py::gil_scoped_acquire acquire;
       plan.release().dec_ref();
       sequences.release().dec_ref();

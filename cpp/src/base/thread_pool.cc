@@ -3,6 +3,9 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <new>
+#include <utility>
+
 #include "base/pause.h"
 #include "mbmf/base/error.h"
 
@@ -38,7 +41,7 @@ ThreadPool::ThreadPool(int nthread)
 ThreadPool::~ThreadPool() {
   if (getpid() != process_) {
     // in a forked child the workers do not exist: what is left of them is neither joined nor freed
-    static_cast<void>(new std::vector<std::thread>(std::move(workers_)));
+    static_cast<void>(new (std::nothrow) std::vector<std::thread>(std::move(workers_)));
     return;
   }
   stop_.store(true, std::memory_order_relaxed);

@@ -75,7 +75,7 @@ struct Controller::Impl {
        const PlannerOptions& planner_options, ControllerOptions options_in)
       : task(std::move(task_in)),
         options(resolve_options(std::move(options_in), *task)),
-        planner(make_planner(task, dynamics, planner_options)),
+        planner(make_planner(task, std::move(dynamics), planner_options)),
         naction(task->naction()),
         nstate(task->nstate()),
         horizon(planner_options.horizon),

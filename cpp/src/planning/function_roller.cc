@@ -96,7 +96,7 @@ class FunctionRoller : public Roller {
   }
 
   std::vector<float>& start(int slot, int job) {
-    return starts_[static_cast<std::size_t>(slot * njob_ + job)];
+    return starts_[static_cast<std::size_t>(slot) * njob_ + job];
   }
 
   std::shared_ptr<const Task> task_;

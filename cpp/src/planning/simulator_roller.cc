@@ -164,7 +164,7 @@ class SimulatorRoller : public Roller {
     }
   }
 
-  Start& start(int slot, int job) { return starts_[static_cast<std::size_t>(slot * njob_ + job)]; }
+  Start& start(int slot, int job) { return starts_[static_cast<std::size_t>(slot) * njob_ + job]; }
 
   std::shared_ptr<const Task> task_;
   std::shared_ptr<const PlannerPath> path_;
