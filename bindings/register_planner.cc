@@ -182,6 +182,15 @@ void register_planner(py::module_& module) {
   register_memory(module);
   module.def("search_kinds", &kinds, "The searches, their options and defaults, as dictionaries.");
 
+  module.def(
+      "check_search",
+      [](const Task& task, const std::string& search, int horizon, std::int64_t candidates,
+         const std::map<std::string, double>& settings) {
+        check_search(task, PlannerOptions{horizon, candidates, 0, 1, search, settings});
+      },
+      py::arg("task"), py::arg("search"), py::arg("horizon"), py::arg("candidates"), py::arg("settings"),
+      "Raises ValueError on a search that cannot be for a task.");
+
   py::class_<Planner, std::shared_ptr<Planner>>(
       module, "Planner",
       "A search over action sequences; a plan is a pure function of "

@@ -45,6 +45,7 @@ __all__: list[str] = [
     "Transform",
     "action_noise",
     "available_isas",
+    "check_search",
     "collect_mpc",
     "collect_policy",
     "collect_random",
@@ -1069,6 +1070,17 @@ def action_noise(
 def available_isas() -> list[str]:
     """
     Instruction sets that this machine can run, best first.
+    """
+
+def check_search(
+    task: Task,
+    search: str,
+    horizon: typing.SupportsInt | typing.SupportsIndex,
+    candidates: typing.SupportsInt | typing.SupportsIndex,
+    settings: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex],
+) -> None:
+    """
+    Raises ValueError on a search that cannot be for a task.
     """
 
 def collect_mpc(

@@ -318,6 +318,22 @@ def test_no_finite_candidate(search: str) -> None:
     assert not memory.filled
 
 
+def test_what_does_not_fit_is_said_when_the_task_is_read(tmp_path: Any, capsys: Any) -> None:
+    """Not after the minutes of data and training that come before the first plan."""
+    from mbmf.cli import main as cli
+
+    task = mbmf.load_task("cheetah_forward")
+    with pytest.raises(mbmf.MbmfError, match=r"planner\.elites must be at most the 4 candidates"):
+        task.with_planner("icem", candidates=4)
+    config = task.config.model_dump(exclude_none=True)
+    with pytest.raises(mbmf.MbmfError, match=r"task: planner.colour must be 0 with a horizon of 1"):
+        mbmf.load_task(config | {"planner": {"search": "icem", "horizon": 1}})
+    args = ["mb", "--yaml_file=cheetah_forward", "--search=icem", "--candidates=4", f"--runs_dir={tmp_path}"]
+    assert cli.main(args) == 2
+    assert "--elites must be at most the 4 candidates, got 10" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_the_page_shows_works() -> None:
     """The Python of docs/planning.md, one block after the other, and its table of defaults."""
     import re

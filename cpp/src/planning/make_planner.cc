@@ -52,6 +52,8 @@ std::unique_ptr<Planner> assemble(std::shared_ptr<const Task> task, std::unique_
 
 }  // namespace
 
+void check_search(const Task& task, const PlannerOptions& options) { make_search(task, options); }
+
 std::unique_ptr<Planner> make_planner(std::shared_ptr<const Task> task,
                                       std::shared_ptr<const Dynamics> dynamics, const PlannerOptions& options,
                                       std::unique_ptr<Search> search) {

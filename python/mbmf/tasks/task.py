@@ -174,6 +174,21 @@ class Task:
         self.state_names = [entry.name for entry in built.state]
         self.state_units = [entry.unit for entry in built.state]
         self.observation_names = [entry.name for entry in built.observation]
+        self._check_planner(file)
+
+    def _check_planner(self, file: str) -> None:
+        """Raises ConfigError on settings of the search that do not fit together."""
+        from mbmf import _core
+        from mbmf.tasks.searches import search_values
+
+        planned = self.planner
+        if self.config.planner is None or planned.horizon is None:
+            return
+        values = search_values(planned.search, planned.settings)
+        try:
+            _core.check_search(self.core, planned.search, planned.horizon, planned.candidates, values)
+        except ValueError as error:
+            raise ConfigError(f"{file}: planner.{error}") from None
 
     def with_path(
         self,
@@ -261,6 +276,7 @@ class Task:
         other = copy.copy(self)
         checked = check_task({**self.config.model_dump(exclude_none=True), "planner": section}, self.name)
         other.config = self.config.model_copy(update={"planner": checked.planner})
+        other._check_planner(self.name)
         return other
 
     @property

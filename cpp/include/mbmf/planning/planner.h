@@ -129,6 +129,9 @@ class Planner {
   std::unique_ptr<Engine> engine_;
 };
 
+// Throws what make_planner would throw of the options' search and sizes for this task.
+void check_search(const Task& task, const PlannerOptions& options);
+
 // A planner as the options say, with the search that they name or one of one's own (options.search and
 // settings are then not read). Candidates are rolled through a learned model, in the vector kernels; through
 // it with a cost function; or through MuJoCo itself, the upper bound that a learned model is measured
