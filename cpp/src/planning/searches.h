@@ -38,8 +38,8 @@ void shift_sequence(const float* sequence, const PlanShape& shape, std::uint64_t
 void refit(const std::vector<const float*>& sequences, std::size_t size, double keep, bool root, float* mean,
            float* spread);
 
-// (horizon, horizon): what makes unit normals over time noise of spectrum 1 / f^exponent and unit deviation
-// (Timmer and Koenig 1995, as iCEM takes it). exponent above 0, horizon at least 2.
+// (horizon, horizon): what makes unit normals over time noise of spectrum 1 / f^exponent (Timmer and Koenig
+// 1995, scaled as iCEM does: its deviation is a little above 1). exponent above 0, horizon at least 2.
 std::vector<float> colour_matrix(int horizon, double exponent);
 SearchOption colour_option(double colour);
 // Throws std::invalid_argument where colour has no meaning, or the matrix no room.

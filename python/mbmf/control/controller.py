@@ -56,7 +56,7 @@ class Controller:
     finite. After an overrun ticks are skipped, not made up for.
 
     Args:
-      planner: whose task, model, horizon, candidates, seed, threads and warm start are taken; its model as it
+      planner: whose task, model, search, horizon, candidates, seed and threads are taken; its model as it
         is now. The loop has a planner of its own.
       period: seconds; 0: the task's control step.
       mode: "anytime": as many candidates as there is time for, "fixed": always all of them, "fitted": as many
