@@ -1,7 +1,7 @@
 """Probabilistic ensembles in plain float64 NumPy: what a model predicts, and how its particles go on.
 
-Written from the definitions (Chua et al. 2018, section 5 and appendix A) and the documented random numbers, and
-nothing of the package. M members, N starts, P particles, H steps.
+Written from the definitions (Chua et al. 2018, section 5 and appendix A) and the documented random numbers,
+and nothing of the package. M members, N starts, P particles, H steps.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from search_oracle import MASK, Words, normals, philox
 
 Floats = npt.NDArray[np.float64]

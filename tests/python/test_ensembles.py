@@ -1,4 +1,4 @@
-"""Ensembles in the core against plain NumPy: every input map, propagation and activation, with the same noise."""
+"""Ensembles in the core against plain NumPy: input maps, propagations, activations, with the same noise."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ensemble_oracle import Ensemble
 
 import mbmf
+from ensemble_oracle import Ensemble
 from mbmf import _core
 
 N, H = 37, 6
@@ -151,7 +151,8 @@ def test_costs_of_plans_are_those_of_its_particles(name: str, setting: tuple[Any
             warnings.simplefilter("ignore", UserWarning)  # more threads than CPUs
             planner = mbmf.RandomShooting(task, core, nthread=nthread, **settings)
         other = planner.plan(start, episode=2, step=3)
-        assert np.array_equal(plan.actions, other.actions) and plan.cost == other.cost
+        assert np.array_equal(plan.actions, other.actions)
+        assert plan.cost == other.cost
         assert np.array_equal(plan.states, other.states)
     np.testing.assert_allclose(
         plan.states, ensemble.open_loop(start[None], plan.actions[None])[0], rtol=1e-4, atol=1e-4
