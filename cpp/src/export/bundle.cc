@@ -129,8 +129,8 @@ Bundle read_bundle(const std::map<std::string, std::string>& files) {
   field.only(
       {"format", "format_version", "versions", "source", "files", "task", "dynamics", "planner", "control"});
   if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");
-  if (field["format_version"].integer(0, 1'000'000) != 2) {
-    field["format_version"].fail("2 (export the run again with this release: mbmf export)");
+  if (field["format_version"].integer(0, 1'000'000) != 3) {
+    field["format_version"].fail("3 (export the run again with this release: mbmf export)");
   }
 
   Bundle bundle;
