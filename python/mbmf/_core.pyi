@@ -78,6 +78,7 @@ class Source(enum.IntEnum):
     SUBTREE_COM = 8
     SUBTREE_LINVEL = 9
     BODY_EULER = 10
+    CONTACT_FORCE = 11
 
 class Transform(enum.IntEnum):
     """What is done to a number that was read."""
@@ -85,6 +86,7 @@ class Transform(enum.IntEnum):
     IDENTITY = 0
     COS = 1
     SIN = 2
+    RATE = 3
 
 class TermKind(enum.IntEnum):
     """The kinds of reward and cost terms."""
@@ -139,6 +141,7 @@ class Channel:
     One dimension of a state: a source, transformed, then clipped.
     """
 
+    lagged: bool
     source: Source
     transform: Transform
     def __init__(
@@ -148,6 +151,7 @@ class Channel:
         transform: Transform = Transform.IDENTITY,
         low: typing.SupportsFloat | typing.SupportsIndex = ...,
         high: typing.SupportsFloat | typing.SupportsIndex = ...,
+        lagged: bool = False,
     ) -> None: ...
     @property
     def address(self) -> int: ...
@@ -355,6 +359,10 @@ class TaskSpec:
     @healthy.setter
     def healthy(self, arg0: collections.abc.Sequence[ChannelBound]) -> None: ...
     @property
+    def healthy_reward(self) -> float: ...
+    @healthy_reward.setter
+    def healthy_reward(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
     def observation(self) -> list[Channel]: ...
     @observation.setter
     def observation(self, arg0: collections.abc.Sequence[Channel]) -> None: ...
@@ -373,6 +381,10 @@ class TaskSpec:
     def reward(self) -> list[Term]: ...
     @reward.setter
     def reward(self, arg0: collections.abc.Sequence[Term]) -> None: ...
+    @property
+    def reward_state(self) -> list[Channel]: ...
+    @reward_state.setter
+    def reward_state(self, arg0: collections.abc.Sequence[Channel]) -> None: ...
     @property
     def safe_action(self) -> list[float]: ...
     @safe_action.setter
@@ -424,9 +436,19 @@ class Task:
         Whether MuJoCo would use sparse constraint Jacobians.
         """
     @property
+    def mjb(self) -> bytes:
+        """
+        The compiled robot in MuJoCo's binary format, with room for that.
+        """
+    @property
     def naction(self) -> int: ...
     @property
     def name(self) -> str: ...
+    @property
+    def nmemory(self) -> int:
+        """
+        Numbers of a simulation's user data that the task keeps.
+        """
     @property
     def nobservation(self) -> int: ...
     @property
