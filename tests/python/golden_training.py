@@ -1,8 +1,8 @@
-"""Training of today's model, as bits: what `golden/training.json` holds and test_golden_training.py makes again.
+"""Training of one network, as bits: what golden/training.json holds and test_golden_training.py makes again.
 
-The file was written by the trainer as it was before it knew of members. Bits of matrix products differ between
-processors and releases of PyTorch: `fingerprint` says which these are. To add a machine's, check out a release
-before the ensembles and run this:
+The file was written by the trainer as it was before it knew of members. Bits of matrix products differ
+between processors and releases of PyTorch: `fingerprint` says which these are. To add a machine's, check out
+the commit that added this file and run it:
 
     python tests/python/golden_training.py
 """
@@ -44,7 +44,6 @@ def compute() -> dict[str, Any]:
     task = mbmf.load_task("hopper_forward")
     data = mbmf.collect_random(task, episodes=6, steps=130, seed=0)
     new = [mbmf.collect_random(task, episodes=3, steps=50, seed=seed) for seed in (1, 2)]
-    states, actions, _ = data.transitions()
     found: dict[str, Any] = {}
     for name, hidden, activation in (("relu", (48,), "relu"), ("tanh", (24, 20), "tanh")):
         model = mbmf.DynamicsModel(task, hidden=hidden, activation=activation, seed=4)

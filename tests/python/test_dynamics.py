@@ -314,7 +314,7 @@ def _header(key: str, value: str) -> Damage:
         (_header("hidden", "[]"), r"hidden must be one or more positive integers, got \[\]"),
         (_header("hidden", "[40]"), r"weight.0 must be float32 \(40, 20\), got float32 \(48, 20\)"),
         (_header("hidden", '["x"]'), r"hidden must be one or more positive integers, got \['x'\]"),
-        (_header("activation", '"elu"'), "activation must be one of relu, tanh, got 'elu'"),
+        (_header("activation", '"elu"'), "activation must be one of relu, tanh, silu, got 'elu'"),
         (_header("updates", "-1"), "updates must be non-negative, got -1"),
         (_header("seed", "null"), "seed must be of type int, got None"),
     ],
@@ -370,7 +370,7 @@ def _with(data: mbmf.Episodes, field: str, value: float) -> mbmf.Episodes:
         (
             lambda t, d: DynamicsModel(t, activation="elu"),
             ValueError,
-            "activation must be one of relu, tanh, got 'elu'",
+            "activation must be one of relu, tanh, silu, got 'elu'",
         ),
         (lambda t, d: DynamicsModel(t, seed=-1), ValueError, "seed must be non-negative, got -1"),
         (lambda t, d: DynamicsModel(t).fit(d, epochs=0), ValueError, "epochs must be at least 1, got 0"),

@@ -179,7 +179,7 @@ class DynamicsModel:
             rows = training.concatenate(parts)
             mlp = self._mlp or xavier_normal(self.sizes, _generator(self.seed, _WEIGHTS))
             trainer = training.Trainer(mlp, self.activation)
-            losses = trainer.train(
+            history = trainer.train(
                 rows,
                 points_old,
                 epochs=epochs,
@@ -189,6 +189,7 @@ class DynamicsModel:
                 rng=_generator(seed, _BATCHES),
                 progress=progress,
             )
+            losses = history.losses
             loss_old = trainer.loss(rows[:points_old])
             loss_new = trainer.loss(rows[points_old:]) if points_new else None
         if not np.isfinite([*losses, loss_old, loss_new or 0.0]).all():
