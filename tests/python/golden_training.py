@@ -52,8 +52,7 @@ def compute() -> dict[str, Any]:
             model.fit(data, new, epochs=2, batch_size=64, seed=3),
             model.fit(data, new, epochs=2, batch_size=64, seed=4, fraction_use_new=1.0, noise=0.0),
         ]
-        mlp = model._mlp
-        assert mlp is not None
+        mlp = model._state().mlp
         found[name] = {
             "losses": [
                 [float(loss).hex() for loss in (*result.losses, result.loss_old, result.loss_new or 0.0)]

@@ -106,5 +106,5 @@ def truncated_normal(
         layer[:, :, :cols] = weights / (2.0 * np.sqrt(cols))
         layers.append(layer if members > 1 else layer[0])
     n = sizes[-1] // 2
-    bounds = np.tile(np.float32([[UPPER_BOUND], [LOWER_BOUND]]), (1, n)) if probabilistic else None
+    bounds = np.tile(np.array([[UPPER_BOUND], [LOWER_BOUND]], np.float32), (1, n)) if probabilistic else None
     return MlpState(layers, bounds=bounds)

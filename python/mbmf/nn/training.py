@@ -109,14 +109,13 @@ class Trainer:
         self._shapes = [layer.shape for layer in state.layers]
         if state.layers[0].ndim == 2 and not self._plain:
             self._shapes = [(1, *shape) for shape in self._shapes]
-        extra = (
-            [[], [], []]
-            if state.bounds is None
-            else [[array] for array in (state.bounds, state.bounds_first, state.bounds_second)]
-        )
         self._parameters, self._first, self._second = (
-            _flatten([*arrays, *more])
-            for arrays, more in zip((state.layers, state.first, state.second), extra, strict=True)
+            _flatten([*arrays, *([] if bounds is None else [bounds])])
+            for arrays, bounds in (
+                (state.layers, state.bounds),
+                (state.first, state.bounds_first),
+                (state.second, state.bounds_second),
+            )
         )
         self._gradient = torch.zeros_like(self._parameters)
         self._views = [self._split(vector) for vector in self._vectors]
@@ -126,7 +125,7 @@ class Trainer:
         self._adam = (
             Adam(*self._vectors, state.updates)
             if self._plain and not any(decay)
-            else DecayingAdam(*self._views, decay, state.updates)
+            else DecayingAdam(*self._views[:4], decay=decay, updates=state.updates)
         )
 
     @property
@@ -229,11 +228,7 @@ class Trainer:
         squares = np.zeros(ahead or (1,))
         likelihoods = np.zeros(ahead or (1,))
         for rows in torch.split(data, block):
-            x = rows[:, :ninput].t()
-            for layer in self._layers[:-1]:
-                activated = self._activation.forward(layer @ x)
-                x = torch.cat([activated, torch.ones(*ahead, 1, len(rows))], dim=-2)
-            output, target = self._layers[-1] @ x, rows[:, ninput:].t()
+            output, target = self._output(rows), rows[:, ninput:].t()
             if self._bounds is None:
                 squares += _sum((output - target).double().square())
                 continue
@@ -244,9 +239,24 @@ class Trainer:
         count = len(data) * (data.shape[1] - ninput)
         return Evaluation(squares / count, (squares if self._bounds is None else likelihoods) / count)
 
+    @torch.no_grad()
+    def log_variances(self, data: torch.Tensor) -> NDArray[np.float32]:
+        """Of a probabilistic model: (members, n, outputs), for the rows of ``data`` (see `pack`)."""
+        assert self._bounds is not None
+        raw = self._output(data).chunk(2, dim=-2)[1]
+        return log_variance(raw, self._bounds[0]).mT.numpy()  # type: ignore[no-any-return]
+
     def loss(self, data: torch.Tensor, block: int = 8192) -> float:
         """The mean squared error over all rows of ``data`` (see `pack`), averaged over members."""
         return finite_mean(self.evaluate(data, block).squares)
+
+    def _output(self, rows: torch.Tensor) -> torch.Tensor:
+        """(outputs, n), or of members (members, outputs, n)."""
+        ones = torch.ones(*self._shapes[0][:-2], 1, len(rows))
+        x = rows[:, : self._shapes[0][-1]].t()
+        for layer in self._layers[:-1]:
+            x = torch.cat([self._activation.forward(layer @ x), ones], dim=-2)
+        return self._layers[-1] @ x
 
     def _passes(self, batch: int, width: int, group: int) -> Passes:
         def loss(output: torch.Tensor) -> Loss:
