@@ -60,7 +60,8 @@ def calibration(
     seed: int,
     nthread: int,
 ) -> dict[int, dict[float, float]]:
-    """See `DynamicsModel.calibration`; ``moving`` (nstate): the states that count, ``particles``: of ``core``."""
+    """See `DynamicsModel.calibration`; ``moving`` (nstate): the states that count, ``particles``: of
+    ``core``."""
     horizons = _horizons(horizons)
     if particles == 1 and max(horizons) > 1:
         raise ValueError(
