@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mbmf import _core
 from mbmf.dynamics import memory
 from mbmf.errors import DataError
 
-ANGLE, PLACE = "qpos.rooty", "qpos.rootx"
+ANGLE, PLACE = "qpos.rooty", "subtree_com.torso.x"
 SMALL: dict[str, Any] = {"hidden": (12, 10), "activation": "silu", "members": 3, "probabilistic": True}
 MAPS: dict[str, Any] = {
     "inputs": {ANGLE: "sine and cosine", PLACE: "nothing"},
@@ -83,9 +84,7 @@ def test_what_is_seen_and_what_is_predicted(task: mbmf.Task, data: mbmf.Episodes
     np.testing.assert_allclose(normal.delta.std, predicted.std(axis=0), atol=1e-12)
 
 
-def test_the_losses_are_those_of_numpy(
-    task: mbmf.Task, data: mbmf.Episodes, new_data: mbmf.Episodes
-) -> None:
+def test_the_losses_are_those_of_numpy(task: mbmf.Task, data: mbmf.Episodes, new_data: mbmf.Episodes) -> None:
     model = mbmf.DynamicsModel(task, **SMALL, **MAPS)
     result = model.fit(data, new_data, **FIT)
     core = NumpyDynamics(model)
@@ -96,7 +95,7 @@ def test_the_losses_are_those_of_numpy(
         inverse = model.normalization.delta.inverse_std
         squares = np.square((means - next_states) * inverse)
         assert found == pytest.approx(squares.mean(), rel=1e-4)
-        upper, lower = model._state().mlp.bounds
+        lower = model._state().mlp.bounds[1]
         with np.errstate(divide="ignore"):
             scaled = np.where(inverse > 0, 2 * np.log(deviations * inverse), np.nan)
         assert (scaled[..., inverse > 0] > lower[inverse > 0]).all()
@@ -113,14 +112,26 @@ def test_the_losses_are_those_of_numpy(
 
 @pytest.mark.parametrize("statistics", ["kept", "refitted"])
 def test_a_saved_model_trains_on_as_if_never_saved(
-    tmp_path: Path, task: mbmf.Task, data: mbmf.Episodes, new_data: mbmf.Episodes, statistics: str,
+    tmp_path: Path,
+    task: mbmf.Task,
+    data: mbmf.Episodes,
+    new_data: mbmf.Episodes,
+    statistics: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not hasattr(_core.Dynamics, "members"):
         monkeypatch.setattr(mbmf.DynamicsModel, "core", None)
     options = {
-        **SMALL, **MAPS, "elites": 2, "particles": 4, "propagate": "ts1", "risk": 0.5,
-        "weight_decay": [1e-4, 2e-4, 3e-4], "statistics": statistics, "bootstrap": True, "seed": 7,
+        **SMALL,
+        **MAPS,
+        "elites": 2,
+        "particles": 4,
+        "propagate": "ts1",
+        "risk": 0.5,
+        "weight_decay": [1e-4, 2e-4, 3e-4],
+        "statistics": statistics,
+        "bootstrap": True,
+        "seed": 7,
     }
     path = tmp_path / "model.safetensors"
     model = mbmf.DynamicsModel(task, **options)
@@ -146,9 +157,7 @@ def test_a_saved_model_trains_on_as_if_never_saved(
     assert tensors["bounds"].shape == (2, task.nstate)
 
 
-def test_the_same_seeds_give_the_same_bits_and_members_differ(
-    task: mbmf.Task, data: mbmf.Episodes
-) -> None:
+def test_the_same_seeds_give_the_same_bits_and_members_differ(task: mbmf.Task, data: mbmf.Episodes) -> None:
     def fitted(seed: int, fit_seed: int) -> mbmf.DynamicsModel:
         model = mbmf.DynamicsModel(task, **SMALL, seed=seed, bootstrap=True)
         model.fit(data, **FIT, seed=fit_seed)
@@ -187,7 +196,7 @@ def test_one_data_point_works(task: mbmf.Task, data: mbmf.Episodes) -> None:
     assert episodes.nsteps == 1
     for options in ({}, SMALL):
         model = mbmf.DynamicsModel(task, **options)
-        result = model.fit(episodes, epochs=2)
+        result = model.fit(episodes, epochs=2, noise=0.0)
         assert np.isfinite(result.losses).all()
         # nothing varies in one point, and it says so of every state
         assert all(name in result.warnings[0] for name in task.state_names)
@@ -202,21 +211,19 @@ def test_states_that_hardly_move_are_named_and_left_out(task: mbmf.Task, data: m
     """A can beside a wall: at -0.6, plus or minus a few billionths, which float32 does not resolve."""
     states = data.states.copy()
     rng = np.random.default_rng(0)
-    at = task.state_names.index("qpos.rootx")
+    at = task.state_names.index(PLACE)
     states[:, :, at] = -0.6 + 5e-9 * rng.standard_normal(states.shape[:2])
-    import dataclasses
-
     still = dataclasses.replace(data, states=states)
     model = mbmf.DynamicsModel(task, hidden=(16,))
     result = model.fit(still, epochs=2)
-    assert any("qpos.rootx" in warning for warning in result.warnings)
+    assert any(PLACE in warning for warning in result.warnings)
     assert model.normalization.state.std[at] == 0
     x, actions, _ = still.transitions()
     predicted, expected = model.predict(x, actions), NumpyDynamics(model).predict(x, actions)
     scale = model.normalization.delta.std
     assert (np.abs(predicted - expected) <= 1e-6 * (1 + np.abs(x)) + 1e-5 * scale).all()
     ordinary = mbmf.DynamicsModel(task, hidden=(16,)).fit(data, epochs=1)
-    assert not any("qpos.rootx" in warning for warning in ordinary.warnings)
+    assert not any(PLACE in warning for warning in ordinary.warnings)
 
 
 def test_a_member_that_is_not_finite_is_named_or_left_behind(
@@ -268,8 +275,8 @@ def test_a_training_that_does_not_fit_is_refused_before_it_begins(
     task: mbmf.Task, data: mbmf.Episodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = mbmf.DynamicsModel(task, hidden=(1 << 20, 1 << 20))
-    message = r"hidden and
-    members must need at most the memory that is free, .* GiB, got a training that needs" with pytest.raises(DataError, match=f"{message} 4.* GiB .1,099,"):
+    message = "hidden and members must need at most the memory that is free, .* GiB, got a training that"
+    with pytest.raises(DataError, match=f"{message} needs 4.* GiB .1,099,"):
         model.fit(data, epochs=1)
     monkeypatch.setattr(memory, "available_memory", lambda: 10 << 20)
     mbmf.DynamicsModel(task, hidden=(8,)).fit(data, epochs=1)
@@ -291,7 +298,6 @@ def test_calibration_is_that_of_numpy(
     monkeypatch.setattr(module, "compiled", compiled)
     found = model.calibration(new_data, (1, 3), (0.5, 0.9), seed=3)
     assert made == [21]  # the first multiple of three members from twenty on
-    states, actions, _ = new_data.transitions()
     core = NumpyDynamics(model, 21)
     moving = model.normalization.state.std > 0
     starts = [(e, t) for e in range(2) for t in range(new_data.lengths[e] - 3 + 1)]
@@ -323,9 +329,7 @@ def test_the_deviation_over_members_is_that_of_numpy(
 
 
 @needs_core
-@pytest.mark.parametrize(
-    "options", [{}, {"propagate": "expectation"}, {"elites": 2, "particles": 4}, MAPS]
-)
+@pytest.mark.parametrize("options", [{}, {"propagate": "expectation"}, {"elites": 2, "particles": 4}, MAPS])
 def test_the_core_predicts_what_numpy_does(
     task: mbmf.Task, data: mbmf.Episodes, options: dict[str, Any]
 ) -> None:
@@ -355,7 +359,7 @@ Call = Callable[[mbmf.Task, mbmf.Episodes], Any]
         ({"probabilistic": 1}, "probabilistic must be true or false, got 1"),
         ({"members": 3, "elites": 4}, "elites must be from 1 to members = 3, got 4"),
         ({"propagate": "ts2"}, r"propagate must be one of expectation, ts1, tsinf .*, got 'ts2'"),
-        ({"propagate": "ts1"}, "propagate must be expectation for one member that is not probabilistic, got ts1"),
+        ({"propagate": "ts1"}, "propagate must be expectation for one member that is not prob.*, got ts1"),
         (
             {"members": 3, "probabilistic": True, "particles": 20},
             "particles must be divisible by the 3 members that plan, got 20",
@@ -367,7 +371,7 @@ Call = Callable[[mbmf.Task, mbmf.Episodes], Any]
         ({"weight_decay": -1.0}, "weight_decay must be from 0 to 1e.06, got -1"),
         ({"statistics": "new"}, "statistics must be one of kept, refitted, got 'new'"),
         ({"bootstrap": "yes"}, "bootstrap must be true or false, got 'yes'"),
-        ({"inputs": {"qpos.rooty1": "nothing"}}, r"inputs must name states \(.*nearest: qpos.rooty.*, got 'qpos"),
+        ({"inputs": {"qpos.rooty1": "nothing"}}, r"inputs must name states \(.*nearest: qpos.rooty.*, got"),
         ({"inputs": {ANGLE: "cosine"}}, r"inputs\['qpos.rooty'\] must be one of as it is, .*, got 'cosine'"),
         ({"outputs": {ANGLE: "nothing"}}, "must be one of difference, value, got 'nothing'"),
         ({"outputs": [ANGLE]}, "outputs must be a mapping from names of states to words"),
