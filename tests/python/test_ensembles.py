@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mbmf
-from ensemble_oracle import Ensemble
+from particle_oracle import Ensemble
 from mbmf import _core
 
 N, H = 37, 6

@@ -246,8 +246,8 @@ class DynamicsModel:
 
         Raises ValueError on other shapes, DataError if the model was neither trained nor loaded.
         """
-        states32, actions32 = numbers("states", states, np.float32), numbers("actions", actions, np.float32)
-        return self.core.predict(states32, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
+        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
+        return self.core.predict(states64, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
 
     def predict_members(
         self, states: ArrayLike, actions: ArrayLike, nthread: int = 0
@@ -257,26 +257,26 @@ class DynamicsModel:
 
         Arguments and errors as in `predict`.
         """
-        states32, actions32 = numbers("states", states, np.float32), numbers("actions", actions, np.float32)
+        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
         threads = whole_number("nthread", nthread, 0, MAX_THREADS)
-        means, deviations = self.core.predict_members(states32, actions32, threads)
+        means, deviations = self.core.predict_members(states64, actions32, threads)
         return means, deviations
 
     def open_loop(self, states: ArrayLike, actions: ArrayLike, nthread: int = 0) -> NDArray[np.float32]:
         """States (N, H + 1, nstate) float32, the first being the start, from states (N, nstate) and actions
         (N, H, naction); of an ensemble the mean over members at every step. Errors as in `predict`."""
-        states32, actions32 = numbers("states", states, np.float32), numbers("actions", actions, np.float32)
-        return self.core.open_loop(states32, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
+        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
+        return self.core.open_loop(states64, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
 
     def sample(
         self, states: ArrayLike, actions: ArrayLike, seed: int = 0, nthread: int = 0
     ) -> NDArray[np.float32]:
         """Particles (N, particles, H + 1, nstate) float32, propagated as the planner does; arguments as in
         `open_loop`, and the seed of the noise."""
-        states32, actions32 = numbers("states", states, np.float32), numbers("actions", actions, np.float32)
+        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
         seed = count("seed", seed, 0, MAX_SEED)
         threads = whole_number("nthread", nthread, 0, MAX_THREADS)
-        return np.asarray(self.core.sample(states32, actions32, seed, threads))
+        return np.asarray(self.core.sample(states64, actions32, seed, threads))
 
     def validation_error(
         self, episodes: Episodes, horizons: Sequence[int] = HORIZONS, nthread: int = 0

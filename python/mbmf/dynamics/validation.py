@@ -128,7 +128,7 @@ class _Part:
         ahead = np.asarray(horizons)
         actions = episodes.actions[episode[:, None], step[:, None] + np.arange(max(horizons))]
         self.actions = np.ascontiguousarray(actions, np.float32)
-        self.states = episodes.states[episode, step].astype(np.float32)
+        self.states = np.ascontiguousarray(episodes.states[episode, step], np.float64)
         self.truth = episodes.states[episode[:, None], step[:, None] + ahead]
 
 
