@@ -207,23 +207,32 @@ def test_one_data_point_works(task: mbmf.Task, data: mbmf.Episodes) -> None:
         model.fit(episodes, epochs=2, validation_share=0.5)
 
 
-def test_states_that_hardly_move_are_named_and_left_out(task: mbmf.Task, data: mbmf.Episodes) -> None:
-    """A can beside a wall: at -0.6, plus or minus a few billionths, which float32 does not resolve."""
-    states = data.states.copy()
-    rng = np.random.default_rng(0)
+def test_states_that_hardly_move_are_seen_or_named(task: mbmf.Task, data: mbmf.Episodes) -> None:
+    """A can beside a wall: at -0.6, plus or minus a few billionths, which the core resolves; or one that
+    float64 rounds away."""
     at = task.state_names.index(PLACE)
-    states[:, :, at] = -0.6 + 5e-9 * rng.standard_normal(states.shape[:2])
-    still = dataclasses.replace(data, states=states)
-    model = mbmf.DynamicsModel(task, hidden=(16,))
-    result = model.fit(still, epochs=2)
-    assert any(PLACE in warning for warning in result.warnings)
-    assert model.normalization.state.std[at] == 0
-    x, actions, _ = still.transitions()
-    predicted, expected = model.predict(x, actions), NumpyDynamics(model).predict(x, actions)
-    scale = model.normalization.delta.std
-    assert (np.abs(predicted - expected) <= 1e-6 * (1 + np.abs(x)) + 1e-5 * scale).all()
-    ordinary = mbmf.DynamicsModel(task, hidden=(16,)).fit(data, epochs=1)
-    assert not any(PLACE in warning for warning in ordinary.warnings)
+    for deviation, is_seen in ((5e-9, True), (1e-12, False)):
+        states = data.states.copy()
+        states[:, :, at] = -0.6 + deviation * np.random.default_rng(0).standard_normal(states.shape[:2])
+        still = dataclasses.replace(data, states=states)
+        model = mbmf.DynamicsModel(task, hidden=(16,))
+        result = model.fit(still, epochs=2, noise=0.0)
+        assert any(PLACE in warning for warning in result.warnings) != is_seen
+        assert (model.normalization.state.std[at] > 0) == is_seen
+        x, actions, _ = still.transitions()
+        predicted, expected = model.predict(x, actions), NumpyDynamics(model).predict(x, actions)
+        scale = np.abs(x).max(axis=0) + 10 * model.normalization.delta.std
+        assert (np.abs(predicted - expected) <= 2e-6 * scale).all()
+
+
+def test_sines_that_float32_rounds_away_are_constant(task: mbmf.Task, data: mbmf.Episodes) -> None:
+    states = data.states.copy()
+    at = task.state_names.index(ANGLE)
+    states[:, :, at] = 0.8 + 5e-9 * np.random.default_rng(0).standard_normal(states.shape[:2])
+    model = mbmf.DynamicsModel(task, hidden=(16,), inputs={ANGLE: "sine and cosine"})
+    model.fit(dataclasses.replace(data, states=states), epochs=1, noise=0.0)
+    assert not model.normalization.seen.std[at : at + 2].any()
+    assert model.normalization.state.std[at] > 0
 
 
 def test_a_member_that_is_not_finite_is_named_or_left_behind(

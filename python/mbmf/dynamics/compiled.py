@@ -26,7 +26,7 @@ def compiled(task: Task, settings: Settings, trained: Trained, particles: int | 
     if any(word != "difference" for word in settings.outputs):
         more["outputs"] = list(settings.outputs)
     if trained.mlp.bounds is not None:
-        upper, lower = trained.mlp.bounds
+        upper, lower = trained.mlp.bounds.astype(np.float64)
         more |= {"log_variance_max": upper, "log_variance_min": lower}
     if settings.members > 1 or settings.probabilistic:
         planning = len(trained.elites)
