@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS, count, number, numbers, whole_number
 from mbmf.dynamics import file, fitting, validation
-from mbmf.dynamics.compiled import compiled, members_of
+from mbmf.dynamics.compiled import compiled, core_arguments, members_of
 from mbmf.dynamics.fitting import FitResult as FitResult
 from mbmf.dynamics.fitting import Trained
 from mbmf.dynamics.normalization import Normalization
@@ -362,6 +362,13 @@ class DynamicsModel:
         except ValueError as error:
             raise DataError(f"{path}: {error}") from None
         return model
+
+    def core_arguments(self) -> dict[str, Any]:
+        """What the C++ core's model is made of: the arguments of `_core.Dynamics` by name.
+
+        Raises DataError if the model was neither trained nor loaded.
+        """
+        return core_arguments(self.task, self.settings, self._state(), self.settings.particles)
 
     def exported(self) -> tuple[list[NDArray[np.float32]], Normalization]:
         """The layers (rows, cols + 1), or of the members that plan (members, rows, cols + 1), the biases

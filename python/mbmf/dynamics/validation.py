@@ -60,8 +60,7 @@ def calibration(
     seed: int,
     nthread: int,
 ) -> dict[int, dict[float, float]]:
-    """See `DynamicsModel.calibration`; ``moving`` (nstate): the states that count, ``particles``: of
-    ``core``."""
+    """See `DynamicsModel.calibration`; ``moving`` (nstate): states that count, ``particles``: of core."""
     horizons = _horizons(horizons)
     if particles == 1 and max(horizons) > 1:
         raise ValueError(
