@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import mujoco
 
     from mbmf import _core
+    from mbmf.tasks.dynamics_section import DynamicsSettings
     from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
     from mbmf.tasks.paths import TaskPath
     from mbmf.tasks.schema import TaskConfig
@@ -177,6 +178,16 @@ class Task:
         self.state_units = [entry.unit for entry in built.state]
         self.observation_names = [entry.name for entry in built.observation]
         self._check_planner(file)
+        self._check_dynamics(file)
+
+    def _check_dynamics(self, file: str) -> None:
+        """Raises ConfigError on settings of the learned dynamics that do not fit together."""
+        from mbmf.tasks.dynamics_section import dynamics_problems
+
+        problems = dynamics_problems(self.config.dynamics, self.config.model_based, self.state_names)
+        lines = [f"{file}: {problem}" for problem in problems]
+        if lines:
+            raise ConfigError("\n".join(lines))
 
     def _check_planner(self, file: str) -> None:
         """Raises ConfigError on settings of the search that do not fit together."""
@@ -255,6 +266,13 @@ class Task:
         from mbmf.tasks.planner_section import planner_settings
 
         return planner_settings(self.config.planner, self.model_based)
+
+    @property
+    def dynamics(self) -> DynamicsSettings:
+        """How it models its robot: its file's ``dynamics`` section, model_based's keys, and defaults."""
+        from mbmf.tasks.dynamics_section import dynamics_settings
+
+        return dynamics_settings(self.config.dynamics, self.config.model_based)
 
     def with_planner(
         self, search: str | None = None, horizon: int | None = None, candidates: int | None = None
