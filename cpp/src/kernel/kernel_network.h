@@ -136,6 +136,7 @@ void linear_columns(const PackedLayer& layer, int begin, int end, const float* x
 struct Scratch {
   float* input;        // kGroup / kTile tiles of (nstate + naction) rows
   float* output;       // (noutput) rows
+  float* before;       // rows, of which the first naction are the actions before a tile's present ones
   float* block;        // kHiddenRows rows of the last hidden layer
   float* full[2];      // (widest) rows each, for nets of several hidden layers
   float* few[2];       // (kFew, few_width) each
@@ -159,6 +160,7 @@ std::int64_t lay_out(const Net* net, int ninput, float* base, Scratch* s) {
   };
   s->input = take(static_cast<std::int64_t>(kGroup) * ninput);
   s->output = take(static_cast<std::int64_t>(noutput) * kTile);
+  s->before = take(static_cast<std::int64_t>(ninput) * kTile);
   s->block = take(static_cast<std::int64_t>(kHiddenRows) * kTile);
   s->full[0] = take(full);
   s->full[1] = take(full);
