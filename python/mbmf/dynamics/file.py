@@ -4,7 +4,8 @@ Tensors, for layer i of the network, all little-endian:
     weight.i (rows, cols), bias.i (rows)                    float32, in normalised space
     adam.first.i, adam.second.i (rows, cols + 1)            float32, the bias in the last column
     {state,action,delta}.{mean,std} (n)                     float64; deviation 0: a constant dimension
-Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS` and the versions that wrote it.
+Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS`, the versions that wrote it and, in all
+but early files, identity: of the task (`mbmf.tasks.identity`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from mbmf import tensor_file
 from mbmf.dynamics.normalization import Normalization, Statistics
 from mbmf.errors import DataError
 from mbmf.nn.mlp_state import ACTIVATIONS, MAX_LAYERS, Matrix, MlpState
+from mbmf.tasks.identity import check_identity, read_identity
 from mbmf.words import show
 
 if TYPE_CHECKING:
@@ -84,12 +86,16 @@ def save(path: str | os.PathLike[str], task: Task, contents: Contents) -> None:
         "activation": contents.activation,
         "seed": contents.seed,
         "updates": mlp.updates,
+        "identity": task.identity.to_data(),
     }
     tensor_file.write(path, header, tensors)
 
 
-def load(path: str | os.PathLike[str], task: Task) -> Contents:
-    """Reads a model file and checks all of it. Raises DataError, which names the file, or OSError."""
+def load(path: str | os.PathLike[str], task: Task, allow_other_task: bool) -> Contents:
+    """Reads a model file and checks all of it. Raises DataError, which names the file, or OSError.
+
+    allow_other_task: only the sizes must be the task's.
+    """
     header, tensors = tensor_file.read(path, "dynamics model", FORMAT, FORMAT_VERSION, _FIELDS)
     for key, wanted in (
         ("task", task.name),
@@ -97,10 +103,13 @@ def load(path: str | os.PathLike[str], task: Task) -> Contents:
         ("naction", task.naction),
         ("state_names", list(task.state_names)),
     ):
-        if header[key] != wanted:
+        if header[key] != wanted and not (allow_other_task and key in ("task", "state_names")):
             raise DataError(
                 f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {show(header[key])}"
             )
+    if not allow_other_task:
+        found = read_identity(header, path)
+        check_identity(f"{path}: dynamics model", found, task.identity, task.name, observations=False)
     hidden = header["hidden"]
     if not 0 < len(hidden) <= MAX_LAYERS or not all(
         type(size) is int and 0 < size <= 1 << 20 for size in hidden

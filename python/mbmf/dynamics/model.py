@@ -126,6 +126,7 @@ class DynamicsModel:
         seed: int = 0,
         nthread: int = 1,
         progress: Callable[[int, float], None] | None = None,
+        allow_other_task: bool = False,
     ) -> FitResult:
         """Trains on ``data`` (old) and ``new_data``, continuing from the current weights.
 
@@ -143,6 +144,7 @@ class DynamicsModel:
                 1 makes it independent of the number of CPUs. Layers of this size gain little from more: a
                 fifth to a third less time on 2 cores.
             progress: called with the epochs done and the last one's loss.
+            allow_other_task: take data of another robot, other names or another dt, of the task's sizes.
 
         Raises:
             ValueError: an argument is out of range.
@@ -165,7 +167,10 @@ class DynamicsModel:
         normalization = self.normalization
         parts = []
         for i, episodes in enumerate([data, *chunks]):
-            states, actions, deltas = self._transitions(episodes, "data" if i == 0 else f"new_data[{i - 1}]")
+            name = "data" if i == 0 else f"new_data[{i - 1}]"
+            if not allow_other_task:
+                episodes.check_task(self.task, name, observations=False)
+            states, actions, deltas = self._transitions(episodes, name)
             rng = _generator(self.seed, _NOISE, i)
             add_noise(states, noise, rng)
             add_noise(deltas, noise, rng)
@@ -211,7 +216,12 @@ class DynamicsModel:
         return self.core.predict(states32, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
 
     def validation_error(
-        self, episodes: Episodes, horizons: Sequence[int] = HORIZONS, nthread: int = 0
+        self,
+        episodes: Episodes,
+        horizons: Sequence[int] = HORIZONS,
+        nthread: int = 0,
+        *,
+        allow_other_task: bool = False,
     ) -> dict[int, float]:
         """Multi-step error: mean squared difference of normalised states after each of ``horizons`` steps.
 
@@ -219,12 +229,16 @@ class DynamicsModel:
         episode that is longer than that; averaged over start states and dimensions. Infinite where a
         prediction overflows.
 
-        Raises DataError if no episode is long enough.
+        allow_other_task: take episodes of another robot, other names or another dt, of the task's sizes.
+
+        Raises DataError if no episode is long enough, or they are another task's.
         """
         horizons = [whole_number("horizons", horizon) for horizon in horizons]
         if not horizons:
             raise ValueError("horizons must be one or more, got none")
         nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
+        if not allow_other_task:
+            episodes.check_task(self.task, "episodes", observations=False)
         longest = max(horizons)
         starts = validation_starts(episodes, longest)
         if len(starts) == 0:
@@ -256,13 +270,17 @@ class DynamicsModel:
         file.save(path, self.task, file.Contents(self.hidden, self.activation, self.seed, *self._trained()))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], task: Task) -> DynamicsModel:
+    def load(
+        cls, path: str | os.PathLike[str], task: Task, *, allow_other_task: bool = False
+    ) -> DynamicsModel:
         """The model that `save` wrote; further fits continue as if there had been no file in between.
+
+        allow_other_task: take a model of another robot, other names or another dt, of the task's sizes.
 
         Raises DataError, which names the file, if it is not a whole model of ``task``; OSError if it cannot
         be read.
         """
-        contents = file.load(path, task)
+        contents = file.load(path, task, allow_other_task)
         model = cls(task, contents.hidden, contents.activation, contents.seed)
         model._mlp, model.normalization = contents.mlp, contents.normalization
         try:
@@ -288,8 +306,6 @@ class DynamicsModel:
         self, episodes: Episodes, name: str
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
         """Copies of s, a and s' - s of all steps, checked."""
-        if episodes.task != self.task.name:
-            raise DataError(f"{name} must be of task {self.task.name}, got {episodes.task}")
         states, actions, next_states = episodes.transitions()
         if len(states) == 0:
             raise DataError(f"{name} must have at least one step, got none in {len(episodes)} episodes")

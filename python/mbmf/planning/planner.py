@@ -46,8 +46,9 @@ class Planner:
 
     Args:
       task: the task whose planning cost is minimised.
-      model: a :class:`mbmf.DynamicsModel` of that task (its weights as they are now), its ``core``, or a
-        :class:`SimulatorModel`; with the last, every state below is an integration-state row (state_size,).
+      model: a :class:`mbmf.DynamicsModel` of that task's robot, state and dt (its weights as they are now);
+        a model's ``core``, of which only the sizes are compared; or a :class:`SimulatorModel`; with the last,
+        every state below is an integration-state row (state_size,).
       search: the name of a search, or a :class:`mbmf.Search`.
       horizon: H, control steps, 1 to 10000; the task file's if not given.
       candidates: of the first round, at least 1; if not given the task file's, where that is for this search,
@@ -118,7 +119,7 @@ class Planner:
                     f"the cost of {task.name} must be terms of its file to plan in the simulator"
                 )
         else:
-            self._dynamics = model if isinstance(model, _core.Dynamics) else model.core
+            self._dynamics = model if isinstance(model, _core.Dynamics) else _core_of(model, task)
         self.core = _core.Planner(
             task.core,
             self._dynamics,
@@ -340,6 +341,19 @@ class Planner:
         if state.ndim != 1 or len(state) <= max(indices):
             raise ValueError(f"state must be of shape ({self.core.start_size},), got {state.shape}")
         return [float(state[i]) for i in indices]
+
+
+def _core_of(model: HasCore, task: Task) -> _core.Dynamics:
+    """What the core rolls. Raises ValueError if the model is of another robot, other states or another dt."""
+    other = getattr(model, "task", None)
+    if isinstance(other, Task):
+        difference = other.identity.differences(task.identity, observations=False)
+        if difference:
+            raise ValueError(
+                f"model must be of the robot, states and dt of task {task.name}, got {difference}; its core "
+                "is taken all the same"
+            )
+    return model.core
 
 
 def _plan(found: Any) -> Plan:

@@ -14,6 +14,7 @@ from mbmf.policies.batch import PolicyBatch
 from mbmf.rollouts.episodes import Episodes
 from mbmf.rollouts.path_record import PathRecord
 from mbmf.simulation.simulator import ResetName, reset_kind
+from mbmf.tasks.identity import check_identity
 
 if TYPE_CHECKING:
     from mbmf.planning.planner import Planner
@@ -116,6 +117,7 @@ def collect_policy(
     keep_hidden: bool = False,
     keep_states: bool = False,
     progress: Progress | None = None,
+    allow_other_task: bool = False,
 ) -> PolicyBatch:
     """Whole episodes of a policy's actions, for policy optimisation (paper, section V).
 
@@ -136,15 +138,19 @@ def collect_policy(
         keep_hidden: keep what the policy's hidden layers gave.
         keep_states: keep the task's states.
         progress: called about ten times a second with the control steps done so far.
+        allow_other_task: take a policy of another robot, other names or another dt, of the task's sizes.
 
     Raises:
         ValueError: an argument is out of range, or the policy is of another task.
-        DataError: the task's reward function returns something else than a finite number for each step.
+        DataError: the policy is of the task with another robot, other names or another dt, or the task's
+            reward function returns something else than a finite number for each step.
         mbmf.CoreError: a hundred episodes in a row diverge in their first step.
         KeyboardInterrupt: on Ctrl-C, within a control step; what ``progress`` raises comes out too.
     """
-    if policy.task_name != task.name:
-        raise ValueError(f"policy must be one of task {task.name}, got one of {policy.task_name}")
+    if not allow_other_task:
+        if policy.task_name != task.name:
+            raise ValueError(f"policy must be one of task {task.name}, got one of {policy.task_name}")
+        check_identity("policy", policy.identity, task.identity, task.name)
     if (steps is None) == (episodes is None):
         raise ValueError(f"either steps or episodes must be given, got {steps} and {episodes}")
     first_episode = whole_number("first_episode", first_episode, 0, MAX_SEED)
@@ -165,7 +171,7 @@ def collect_policy(
         keep_states or task.reward_function is not None,
         progress,
     )
-    batch = PolicyBatch(**arrays, first_episode=first_episode, task=task.name)
+    batch = PolicyBatch(**arrays, first_episode=first_episode, task=task.name, identity=task.identity)
     if task.reward_function is not None:
         batch = _with_rewards(task, batch)
         if not keep_states:
@@ -193,7 +199,7 @@ def _finish(task: Task, arrays: dict[str, Any]) -> Episodes:
         assert task.path is not None
         segments, origins = arrays.pop("segments"), arrays.pop("origins")
         record = PathRecord(task.path.name, task.path.waypoints, origins, segments)
-    episodes = Episodes(**arrays, task=task.name, path=record)
+    episodes = Episodes(**arrays, task=task.name, path=record, identity=task.identity)
     if task.reward_function is None or not episodes.nsteps:
         return episodes
     _, actions, states = episodes.transitions()

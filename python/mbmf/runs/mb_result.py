@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
+from mbmf.runs.configuration import check_recorded_identity
 from mbmf.runs.run import Record, Run, first_difference
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.planner_section import parse_planner, planner_settings
@@ -49,6 +50,9 @@ class ModelBasedResult:
         if not isinstance(recorded, dict):
             raise DataError(f"{where}: task must be a mapping, got {recorded!r}")
         wanted = comparable_task(task.config.model_dump(exclude_none=True))
+        allow = run.allow_other_task
+        if not allow:
+            check_recorded_identity(config, run.path, task.identity, task.name)
         difference = first_difference(comparable_task(recorded), wanted, "task")
         if difference is not None:
             key, found, want = difference
@@ -76,7 +80,8 @@ class ModelBasedResult:
         rollouts = run.rollouts("saved")
         if not rollouts.is_file():
             raise DataError(f"{rollouts}: saved rollouts must exist, got none")
-        model, saved = DynamicsModel.load(path, task), Episodes.load(rollouts, task=task)
+        model = DynamicsModel.load(path, task, allow_other_task=allow)
+        saved = Episodes.load(rollouts, task=task, allow_other_task=allow)
         run.check_files()
         return cls(model, settings, planner, saved, int(records[-1]["steps_total"]), seed)
 

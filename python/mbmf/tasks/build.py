@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import mujoco
@@ -127,7 +127,7 @@ class _Builder:
                     self.problem(f"{key}.index", f"below {len(group)}{of}", index)
         if not chosen and channel.objects is None and not channel.index:
             self.problem(f"{key}.source", "one that the model has", channel.source)
-        return [entry.transformed(channel.transform) for entry in chosen]
+        return [replace(entry.transformed(channel.transform), clip=channel.clip) for entry in chosen]
 
     def channel(self, entry: Entry, channel: ChannelConfig) -> _core.Channel:
         low, high = channel.clip or (-math.inf, math.inf)

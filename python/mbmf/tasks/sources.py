@@ -39,11 +39,20 @@ _PLACED = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One number: its name, its unit ("1": none, "": the model's own), its address as in mbmf/task/task.h."""
+    """One number: its name, its unit ("1": none, "": the model's own), its address as in mbmf/task/task.h.
+
+    clip: the interval that it is clipped to, if any.
+    """
 
     name: str
     unit: str
     address: int
+    clip: tuple[float, float] | None = None
+
+    @property
+    def described(self) -> str:
+        """The name, with the interval of a clipped number."""
+        return self.name if self.clip is None else f"{self.name} in {list(self.clip)}"
 
     def transformed(self, transform: str) -> Entry:
         """The entry's cosine or sine; the entry itself for identity."""
@@ -63,7 +72,7 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
             for i, name in enumerate(_names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt))
         }
     if source == "act":
-        names = _names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nu)
+        names = _names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)
         return {
             name: _numbered(source, name, int(model.actuator_actadr[i]), int(model.actuator_actnum[i]))
             for i, name in enumerate(names)
@@ -86,6 +95,15 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
         name: _entries(source, name, size * i, components, [unit] * size)
         for i, name in enumerate(_names(model, kind, count))
     }
+
+
+def control_names(model: mujoco.MjModel) -> list[str]:
+    """What the actions (naction) are called: their actuators' names, `.<number>` where one has several."""
+    names: list[str] = []
+    for i, name in enumerate(_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)):
+        number = int(model.actuator_ctrlnum[i])
+        names += [name] if number == 1 else [f"{name}.{k}" for k in range(number)]
+    return names
 
 
 def late_sensors(model: mujoco.MjModel) -> set[str]:

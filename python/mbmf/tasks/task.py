@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import mujoco
 
     from mbmf import _core
+    from mbmf.tasks.identity import Identity
     from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
     from mbmf.tasks.paths import TaskPath
     from mbmf.tasks.schema import TaskConfig
@@ -97,6 +98,7 @@ class Task:
         path: the path that it follows, resolved, or None.
         state_names, state_units: of the dynamics model's input, (nstate); "1": no unit, "": the model's own.
         observation_names: of the policy's input, (nobservation).
+        identity: what files keep of it, so that they are not taken for another robot's.
         reward_function, cost_function: checked forms of load_task's functions, or None.
     """
 
@@ -104,6 +106,7 @@ class Task:
     model: mujoco.MjModel
     core: _core.Task
     path: TaskPath | None
+    identity: Identity
 
     def __init__(
         self,
@@ -115,6 +118,7 @@ class Task:
         cost: RewardFunction | None = None,
     ) -> None:
         from mbmf import _core
+        from mbmf.tasks.identity import robot_digests
         from mbmf.tasks.model import compile_model, model_path
 
         if reward is None and config.reward is None:
@@ -131,6 +135,7 @@ class Task:
             config = config.model_copy(update={"model": config.model.model_copy(update={"file": str(found)})})
         self.config = config
         self.model = compile_model(found, config.overrides, file)
+        self._robot = robot_digests(self.model)
         self._build(file)
         self.reward_function = None if reward is None else CheckedFunction("reward", reward)
         self.cost_function = None if cost is None else CheckedFunction("cost", cost)
@@ -162,6 +167,7 @@ class Task:
         """Compiles the configuration for the model that there is."""
         from mbmf import _core
         from mbmf.tasks.build import build_spec
+        from mbmf.tasks.identity import identity_of
         from mbmf.tasks.model import save_model
         from mbmf.tasks.paths import resolve
 
@@ -174,6 +180,8 @@ class Task:
         self.state_names = [entry.name for entry in built.state]
         self.state_units = [entry.unit for entry in built.state]
         self.observation_names = [entry.name for entry in built.observation]
+        asset = self.config.model.file or str(self.config.model.asset)
+        self.identity = identity_of(self.model, self._robot, asset, self.dt, built.state, built.observation)
         self._check_planner(file)
 
     def _check_planner(self, file: str) -> None:
@@ -361,9 +369,11 @@ class Task:
         )
 
     def same_robot(self, other: Task) -> bool:
-        """Whether the tasks are equal but for the path that they follow."""
+        """Whether the tasks are equal but for the path that they follow, and so are their robots."""
         if self is other:
             return True
+        if self.identity.differences(other.identity):
+            return False
         without = [task.config.model_copy(update={"path": None}) for task in (self, other)]
         return without[0] == without[1] and (self.reward_function, self.cost_function) == (
             other.reward_function,
