@@ -358,9 +358,7 @@ def test_models_and_policies_of_an_earlier_release(arm: mbmf.Task, tmp_path: Pat
         path = tmp_path / "kept.safetensors"
         kept.save(path)
         strip_identity(path)
-        with pytest.raises(
-            DataError, match=r"what an earlier release made, .*: make it again"
-        ):
+        with pytest.raises(DataError, match=r"what an earlier release made, .*: make it again"):
             load(path, arm)
         load(path, arm, allow_other_task=True)
     old = mbmf.GaussianPolicy.load(path)

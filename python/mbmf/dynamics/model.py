@@ -67,7 +67,7 @@ class DynamicsModel:
     """
 
     def __init__(
-        self, task: Task, hidden: Sequence[int] = (500,), activation: str = "relu", seed: int = 0
+        self, task: Task, hidden: Sequence[int] | int = (500,), activation: str = "relu", seed: int = 0
     ) -> None:
         try:
             sizes = tuple(whole_number("hidden", size, 1, MAX_LAYER) for size in layer_sizes(hidden))

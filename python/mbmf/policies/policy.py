@@ -52,7 +52,9 @@ class GaussianPolicy:
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, task: Task, hidden: Sequence[int] = (64, 64), seed: int = 0, std: float = 1.0) -> None:
+    def __init__(
+        self, task: Task, hidden: Sequence[int] | int = (64, 64), seed: int = 0, std: float = 1.0
+    ) -> None:
         sizes = tuple(whole_number("hidden", size, 1, 65536) for size in layer_sizes(hidden))
         rng = np.random.default_rng(whole_number("seed", seed, 0, MAX_SEED))
         layers = xavier_normal((task.nobservation, *sizes, task.naction), rng).layers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
 from mbmf.policies.batch import PolicyBatch
 from mbmf.rollouts.episodes import Episodes
 from mbmf.rollouts.path_record import PathRecord
-from mbmf.simulation.simulator import ResetName, reset_kind
+from mbmf.simulation.simulator import ResetName, Simulator, reset_kind
 from mbmf.tasks.identity import check_identity
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def collect_random(
     """Episodes of uniform actions in [-1, 1), from the task's "random" reset (paper, section IV-B).
 
     They end after ``steps`` or where MuJoCo fails, never by the task's healthy bounds. Episode e is a pure
-    function of (seed, first_episode + e), at any number of threads.
+    function of (seed, first_episode + e), at any number of threads. Where all diverge at once, a warning says
+    why.
 
     Args:
         task: what is simulated.
@@ -59,7 +61,25 @@ def collect_random(
         whole_number("nthread", nthread, 0, MAX_THREADS),
         progress,
     )
-    return _finish(task, arrays)
+    found = _finish(task, arrays)
+    if found.diverged.all() and found.nsteps == 0:
+        warnings.warn(
+            f"task {task.name} should have a robot that can be simulated: all {len(found)} episodes diverged "
+            f"in their first step{_reason(task, seed, first_episode)}",
+            stacklevel=2,
+        )
+    return found
+
+
+def _reason(task: Task, seed: int, episode: int) -> str:
+    """Why an episode of full actions diverges at once, in MuJoCo's words."""
+    simulator = Simulator(task, 1, 1, seed)
+    simulator.start_episodes([episode], "random")
+    for action in (1.0, -1.0):
+        simulator.step(np.full((1, task.naction), action))
+        if simulator.diverged[0]:
+            return f" ({simulator.error(0)})"
+    return ""
 
 
 def collect_mpc(

@@ -25,7 +25,7 @@ from mbmf.tasks.schema import (
     TermConfig,
     TermPart,
 )
-from mbmf.tasks.sources import Entry, entries, late_sensors
+from mbmf.tasks.sources import Entry, entries, late_sensors, matching
 
 if TYPE_CHECKING:
     from mbmf import _core
@@ -68,7 +68,10 @@ class _Builder:
         spec.start_qpos, spec.start_qvel = self.start()
         resets = config.reset
         kinds = {"default": resets.default, "random": resets.random, "control": resets.control}
-        spec.reset = [self.reset(reset or resets.default, f"reset.{kind}") for kind, reset in kinds.items()]
+        spec.reset = [
+            self.reset(reset or resets.default, f"reset.{kind if reset else 'default'}")
+            for kind, reset in kinds.items()
+        ]
         if config.path is not None and config.path.start_joint is not None:
             self.add_start_heading(spec, config.path.start_joint)
         spec.healthy = self.healthy()
@@ -176,7 +179,7 @@ class _Builder:
                 else:
                     self.problem(key, f"an index from 0 to {len(names) - 1}", reference)
                 continue
-            matches = [i for i, name in enumerate(names) if f"{name}.".startswith(f"{reference}.")]
+            matches = matching(self.state, reference, self.model)
             if not matches:
                 self.problem(key, one_of(reference, names, "a state"), reference)
             found += matches
@@ -282,24 +285,30 @@ class _Builder:
 
     def add_start_heading(self, spec: _core.TaskSpec, joint: str) -> None:
         """Control rollouts begin with the path's heading."""
-        positions = self.positions()
-        if joint not in positions:
-            self.problem("path.start_joint", one_of(joint, positions, "a position of a joint"), joint)
+        position = self.position(joint, "path.start_joint")
+        if position is None:
             return
         assert self.config.path is not None
-        heading, address = resolve(self.config.path).start_heading, positions[joint].address
+        heading, address = resolve(self.config.path).start_heading, position.address
         resets = list(spec.reset)
         control = resets[int(self.core.ResetKind.CONTROL)]
         others = [each for each in control.set_qpos if each.index != address]
         control.set_qpos = [*others, self.core.ResetSet(address, heading, heading)]
         spec.reset = resets
 
-    def positions(self) -> dict[str, Entry]:
-        """The robot's positions by name."""
-        return {e.name.removeprefix("qpos."): e for g in entries(self.model, "qpos").values() for e in g}
+    def position(self, name: str, key: str) -> Entry | None:
+        """The robot's position of a name; what is wrong is noted."""
+        known = [entry for group in entries(self.model, "qpos").values() for entry in group]
+        found = [entry for entry in known if entry.name == f"qpos.{name}"]
+        if len(found) > 1:
+            owners = " and ".join(entry.owner for entry in found)
+            self.problem(key, f"a name of one position (the joints {owners} both have it)", name)
+        elif not found:
+            names = [entry.name.removeprefix("qpos.") for entry in known]
+            self.problem(key, one_of(name, names, "a position of a joint"), name)
+        return found[0] if found else None
 
     def reset(self, config: ResetConfig, key: str) -> _core.Reset:
-        positions = self.positions()
         noise = []
         for part in (config.qpos, config.qvel):
             if part is None:
@@ -310,10 +319,9 @@ class _Builder:
                 noise.append(self.core.Noise(self.core.NoiseKind.UNIFORM, part.uniform or 0.0))
         sets = []
         for name, (low, high) in config.set.items():
-            if name in positions:
-                sets.append(self.core.ResetSet(positions[name].address, low, high))
-            else:
-                self.problem(f"{key}.set.{name}", one_of(name, positions, "a position of a joint"), name)
+            position = self.position(name, f"{key}.set.{name}")
+            if position is not None:
+                sets.append(self.core.ResetSet(position.address, low, high))
         return self.core.Reset(noise[0], noise[1], sets)
 
 
