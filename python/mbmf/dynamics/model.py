@@ -85,6 +85,10 @@ class DynamicsModel:
         self._mlp: MlpState | None = None
         self._core_model: _core.Dynamics | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: the compiled model is made anew of the weights, to the same bits."""
+        return {**self.__dict__, "_core_model": None}
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """Layer sizes: input (state and action), hidden layers, output (state difference)."""

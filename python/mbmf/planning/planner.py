@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 import warnings
@@ -29,6 +30,8 @@ from mbmf.tasks.task import Task, check_path_start
 if TYPE_CHECKING:
     from mbmf.planning.own import Search
 
+# how far an episode of `Planner.act` is
+_BEGUN = ("_memory", "_episode", "_step", "_segment", "_origin")
 _warned_of_threads: list[int] = []
 
 
@@ -132,11 +135,25 @@ class Planner:
             task.cost_function,
         )
         self._own_search = not isinstance(search, str)
+        # for copies: the search, its settings, and the model as it is now
+        snapshot = copy.copy(model) if hasattr(model, "core") else model
+        self._made_of = search, snapshot, None if settings is None else dict(settings)
         self._memory = self.core.make_memory()
         self._episode = 0
         self._step = 0
         self._segment = 0
         self._origin: list[float] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies, here or in other processes, which plan the same bits with threads of their own."""
+        search, model, settings = self._made_of
+        if isinstance(model, _core.Dynamics):
+            raise TypeError(
+                "planner must be one of a DynamicsModel to be copied or pickled, got one of its core"
+            )
+        made_of = self.task, model, search, self.horizon, self.candidates, self.seed, self.nthread
+        begun = {name: getattr(self, name) for name in _BEGUN}
+        return _copy, (type(self), (*made_of, None, settings), begun)
 
     @property
     def dynamics(self) -> _core.Dynamics | None:
@@ -354,6 +371,14 @@ def _core_of(model: HasCore, task: Task) -> _core.Dynamics:
                 "is taken all the same"
             )
     return model.core
+
+
+def _copy(kind: type[Planner], made_of: tuple[Any, ...], begun: dict[str, Any]) -> Planner:
+    """What `Planner.__reduce__` took apart."""
+    planner = kind.__new__(kind)
+    Planner.__init__(planner, *made_of)
+    vars(planner).update(begun)
+    return planner
 
 
 def _plan(found: Any) -> Plan:

@@ -80,6 +80,11 @@ class GaussianPolicy:
         # the core's policy, and the parameters that it was made of
         self._core_policy: tuple[_core.GaussianPolicy, list[Vector]] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: the parameters as they are now, which each copy has for its own."""
+        arrays = [np.array(array) for array in self.arrays()]
+        return {**self.__dict__, "_arrays": arrays, "_network": None, "_core_policy": None}
+
     @property
     def nobservation(self) -> int:
         return int(self._arrays[0].shape[1])

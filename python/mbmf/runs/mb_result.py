@@ -50,13 +50,13 @@ class ModelBasedResult:
         if not isinstance(recorded, dict):
             raise DataError(f"{where}: task must be a mapping, got {recorded!r}")
         wanted = comparable_task(task.config.model_dump(exclude_none=True))
-        allow = run.allow_other_task
-        if not allow:
-            check_recorded_identity(config, run.path, task.identity, task.name)
         difference = first_difference(comparable_task(recorded), wanted, "task")
         if difference is not None:
             key, found, want = difference
             raise DataError(f"{where}: {key} must be {want!r}, as of task {task.name}, got {found!r}")
+        allow = run.allow_other_task
+        if not allow:
+            check_recorded_identity(config, run.path, task.identity, task.name)
         try:
             settings = ModelBasedConfig.model_validate(recorded.get("model_based"))
             planner = planner_settings(parse_planner(recorded.get("planner")), settings)

@@ -116,6 +116,7 @@ class Task:
         file: str = "task",
         reward: RewardFunction | None = None,
         cost: RewardFunction | None = None,
+        model: mujoco.MjModel | None = None,
     ) -> None:
         from mbmf import _core
         from mbmf.tasks.identity import robot_digests
@@ -130,15 +131,20 @@ class Task:
                 f"{file}: cost must be given (terms, or load_task's cost) where reward is a function, "
                 "got nothing"
             )
-        found = model_path(config.model, directory, file)
-        if config.model.file is not None:
-            config = config.model_copy(update={"model": config.model.model_copy(update={"file": str(found)})})
-        self.config = config
-        self.model = compile_model(found, config.overrides, file)
+        given = model is not None
+        if model is None:
+            found = model_path(config.model, directory, file)
+            model = compile_model(found, config.overrides, file)
+            if config.model.file is not None:
+                source = config.model.model_copy(update={"file": str(found)})
+                config = config.model_copy(update={"model": source})
+        self.config, self.model = config, model
         self._robot = robot_digests(self.model)
         self._build(file)
         self.reward_function = None if reward is None else CheckedFunction("reward", reward)
         self.cost_function = None if cost is None else CheckedFunction("cost", cost)
+        if given:  # a copy: what is said was said of the first
+            return
         self._warn_of_cheap_death(file)
         if self.core.is_sparse and _core.mujoco_version() == "4.0.0":
             warnings.warn(
@@ -381,6 +387,17 @@ class Task:
             other.reward_function,
             other.cost_function,
         )
+
+    def __copy__(self) -> Task:
+        other = Task.__new__(Task)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies in other processes; functions are pickled by name, as Python does."""
+        from mbmf.tasks.copies import task_of
+
+        return task_of, (self.to_data(), self.core.mjb, (self.reward_function, self.cost_function))
 
     __hash__ = None  # type: ignore[assignment]
 
