@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save as serialize
 
 import mbmf
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, whole_number
-from mbmf.dynamics.file import parameter_tensors
 from mbmf.errors import DataError
 from mbmf.files import atomic_folder, atomic_write
 from mbmf.json_text import parse_json
@@ -99,8 +99,9 @@ def save_bundle(
     target = Path(folder)
     if target.exists() and not (target.is_dir() and (_is_export(target) or not any(target.iterdir()))):
         raise DataError(f"{target}: folder must be new, empty or an earlier export, got something else")
+    arguments = model.core_arguments()
     files = {
-        "dynamics.safetensors": _dynamics(model),
+        "dynamics.safetensors": serialize(_tensors(arguments)),
         "model.mjb": _mjb(task),
         "task.yaml": _yaml(task),
         IDENTITY: (json.dumps(task.identity.to_data(), indent=1) + "\n").encode(),
@@ -113,7 +114,15 @@ def save_bundle(
         "source": source,
         "files": {name: len(data) for name, data in sorted(files.items())},
         "task": _task(task.core.spec),
-        "dynamics": {"hidden": list(model.hidden), "activation": model.activation},
+        "dynamics": {
+            "hidden": list(model.hidden),
+            "members": len(arguments["weights"][0]),
+            "probabilistic": model.probabilistic,
+            **{
+                name: arguments[name]
+                for name in ("activation", "inputs", "outputs", "particles", "propagate", "risk")
+            },
+        },
         "planner": {
             "search": planned.search,
             "horizon": planned.horizon,
@@ -139,8 +148,17 @@ def _is_export(folder: Path) -> bool:
     return (folder / SUMS).is_file() and (folder / "bundle.json").is_file()
 
 
-def _dynamics(model: DynamicsModel) -> bytes:
-    return serialize(parameter_tensors(*model.exported()))
+def _tensors(arguments: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """What the members that plan predict with, by tensor (cpp/src/export/bundle.cc)."""
+    tensors: dict[str, NDArray[Any]] = {}
+    for i, (weight, bias) in enumerate(zip(arguments["weights"], arguments["biases"], strict=True)):
+        tensors[f"weight.{i}"], tensors[f"bias.{i}"] = weight, bias
+    for name in ("state", "action", "delta"):
+        tensors[f"{name}.mean"], tensors[f"{name}.std"] = arguments[f"{name}_mean"], arguments[f"{name}_std"]
+    if "log_variance_min" in arguments:
+        tensors["log_variance.min"] = arguments["log_variance_min"]
+        tensors["log_variance.max"] = arguments["log_variance_max"]
+    return tensors
 
 
 def _yaml(task: Task) -> bytes:
