@@ -486,7 +486,12 @@ class Simulator:
         """
         float64 (nid, state_size).
         """
-    def reseed(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def reseed(
+        self, seed: typing.SupportsInt | typing.SupportsIndex, resets: numpy.ndarray | None = None
+    ) -> None:
+        """
+        resets: what `resets` is from now on; zeros.
+        """
     def reset(self, ids: typing.Any, kind: ResetKind) -> None: ...
     def set_state(self, ids: typing.Any, rows: numpy.ndarray) -> None: ...
     def start(self, ids: typing.Any, kind: ResetKind, episodes: numpy.ndarray) -> None:
@@ -506,7 +511,14 @@ class Simulator:
     @property
     def observations(self) -> numpy.ndarray: ...
     @property
+    def resets(self) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        How often each simulation was reset, uint64 (nsim,).
+        """
+    @property
     def rewards(self) -> numpy.ndarray: ...
+    @property
+    def seed(self) -> int: ...
     @property
     def state_size(self) -> int: ...
     @property

@@ -19,6 +19,7 @@ from mbmf import _core
 from mbmf.cli import main as cli
 from mbmf.control.bundle import SUMS, load_bundle, save_bundle
 from mbmf.errors import DataError
+from mbmf.runs.configuration import task_entries
 from mbmf.tasks.searches import search_kinds
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward", "swimmer_trajfollow"]
@@ -246,7 +247,7 @@ def make_run(runs: Path, task: mbmf.Task) -> None:
     """The least of a run of `mbmf mb`."""
     run = runs / "run_3"
     (run / "models").mkdir(parents=True)
-    config = {"algorithm": "model_based", "task": yaml.safe_load(task.to_yaml()), "seed": 4}
+    config = {"algorithm": "model_based", **task_entries(task), "seed": 4}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     trained(task).save(run / "models" / "iteration_2.safetensors")
 
