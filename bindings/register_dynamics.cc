@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "array_args.h"
+#include "gil.h"
 #include "layer_args.h"
 #include "mbmf/base/isa.h"
 #include "mbmf/base/random.h"
@@ -65,7 +66,7 @@ the first and the last layer. Immutable.)")
             py::array_t<float> next = make_array<float>({n, self.nstate()});
             float* out = next.mutable_data();
             {
-              py::gil_scoped_release release;
+              const ReleaseGil release;
               self.predict(s, a, n, out, nthread);
             }
             return next;
@@ -82,7 +83,7 @@ the first and the last layer. Immutable.)")
             py::array_t<float> predicted = make_array<float>({n, horizon + 1, self.nstate()});
             float* out = predicted.mutable_data();
             {
-              py::gil_scoped_release release;
+              const ReleaseGil release;
               self.open_loop(s, a, n, static_cast<int>(horizon), out, nthread);
             }
             return predicted;
@@ -104,7 +105,7 @@ the first and the last layer. Immutable.)")
       "philox", [](PhiloxKey key, PhiloxBlock counter) { return philox(key, counter); }, py::arg("key"),
       py::arg("counter"), "One Philox4x32-10 block of 32-bit words.");
   module.def("multiply_add_peak", &multiply_add_peak, py::arg("nthread") = 1, py::arg("seconds") = 0.2,
-             py::call_guard<py::gil_scoped_release>(),
+             py::call_guard<ReleaseGil>(),
              "Multiply-add peak in GFLOP/s: a register-only loop on each of nthread threads.");
 }
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
+from mbmf.nn.ending import between_pieces, torch_at_work
 from mbmf.nn.mlp_state import Matrix, MlpState
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
@@ -45,7 +46,8 @@ def torch_threads(nthread: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(nthread)
     try:
-        yield
+        with torch_at_work():
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -123,6 +125,7 @@ class Trainer:
         ninput = self._shapes[0][1]
         total = 0.0
         for rows in torch.split(data, block):
+            between_pieces()
             x = rows[:, :ninput].t()
             for layer in self._layers[:-1]:
                 x = torch.cat([self._activate(layer @ x), torch.ones(1, len(rows))])
@@ -175,6 +178,7 @@ class _Passes:
             # contiguous rows for a group of batches at once
             torch.index_select(data, 0, group.reshape(-1), out=self._gathered[: group.numel()])
             for x, x_t, target in self._batches[: len(group)]:
+                between_pieces()
                 self._forward(x_t)
                 error = self._output.sub_(target)
                 torch.dot(flat_output, flat_output, out=squares[done])
