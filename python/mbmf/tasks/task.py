@@ -178,7 +178,10 @@ class Task:
         from mbmf.tasks.model import load_model, save_model
         from mbmf.tasks.paths import resolve
 
-        self.path = None if self.config.path is None else resolve(self.config.path)
+        try:
+            self.path = None if self.config.path is None else resolve(self.config.path)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from None
         built = build_spec(self.config, self.model, file)
         try:
             self.core = _core.Task(save_model(self.model), built.spec)
