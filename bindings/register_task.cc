@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "array_args.h"
+#include "gil.h"
 #include "mbmf/task/task.h"
 
 namespace mbmf::bindings {
@@ -198,7 +199,7 @@ py::array_t<double> cost(const Task& task, const py::array& states, const py::ar
   const float* a = static_cast<const float*>(actions.data());
   py::array_t<double> out = make_array<double>({k});
   double* c = out.mutable_data();
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   task.cost(s, a, static_cast<int>(k), static_cast<int>(horizon), start, c);
   return out;
 }

@@ -486,7 +486,12 @@ class Simulator:
         """
         float64 (nid, state_size).
         """
-    def reseed(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def reseed(
+        self, seed: typing.SupportsInt | typing.SupportsIndex, resets: numpy.ndarray | None = None
+    ) -> None:
+        """
+        resets: what `resets` is from now on; zeros.
+        """
     def reset(self, ids: typing.Any, kind: ResetKind) -> None: ...
     def set_state(self, ids: typing.Any, rows: numpy.ndarray) -> None: ...
     def start(self, ids: typing.Any, kind: ResetKind, episodes: numpy.ndarray) -> None:
@@ -506,7 +511,14 @@ class Simulator:
     @property
     def observations(self) -> numpy.ndarray: ...
     @property
+    def resets(self) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        How often each simulation was reset, uint64 (nsim,).
+        """
+    @property
     def rewards(self) -> numpy.ndarray: ...
+    @property
+    def seed(self) -> int: ...
     @property
     def state_size(self) -> int: ...
     @property
@@ -518,8 +530,9 @@ class Dynamics:
     """
     A learned dynamics model in the C++ core.
 
-    next state = state + de-normalised MLP of the normalised state and action, in float32. The normalisation is folded into
-    the first and the last layer. Immutable.
+    One network or an ensemble of them (members), in float32. The normalisation is folded into the first and the last
+    layer. Immutable. States may be float32 or float64: those that are large beside their deviation are kept less a centre,
+    so that float64 loses nothing.
     """
     def __init__(
         self,
@@ -534,7 +547,18 @@ class Dynamics:
         action_std: numpy.ndarray,
         delta_mean: numpy.ndarray,
         delta_std: numpy.ndarray,
-    ) -> None: ...
+        *,
+        inputs: collections.abc.Sequence[str] | None = None,
+        outputs: collections.abc.Sequence[str] | None = None,
+        log_variance_min: numpy.ndarray | None = None,
+        log_variance_max: numpy.ndarray | None = None,
+        particles: typing.SupportsInt | typing.SupportsIndex = 0,
+        propagate: str = "expectation",
+        risk: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    ) -> None:
+        """
+        weights[i] (rows, cols) or, of several members, (members, rows, cols); biases[i] likewise.
+        """
     def open_loop(
         self,
         states: numpy.ndarray,
@@ -542,7 +566,7 @@ class Dynamics:
         nthread: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> numpy.typing.NDArray[numpy.float32]:
         """
-        states float32 (N, nstate), actions float32 (N, H, naction) -> states float32 (N, H + 1, nstate), the first row being the start.
+        states (N, nstate), actions float32 (N, H, naction) -> states float32 (N, H + 1, nstate), the first row being the start; by the mean over members at every step.
         """
     def predict(
         self,
@@ -551,12 +575,40 @@ class Dynamics:
         nthread: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> numpy.typing.NDArray[numpy.float32]:
         """
-        states float32 (N, nstate), actions float32 (N, naction) -> next states float32 (N, nstate).
+        states (N, nstate), actions float32 (N, naction) -> next states float32 (N, nstate), the mean over members.
         """
+    def predict_members(
+        self,
+        states: numpy.ndarray,
+        actions: numpy.ndarray,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]:
+        """
+        states (N, nstate), actions float32 (N, naction) -> of each member next states and their deviations, float32 (members, N, nstate); deviations of 0 without a variance head.
+        """
+    def sample(
+        self,
+        states: numpy.ndarray,
+        actions: numpy.ndarray,
+        seed: typing.SupportsInt | typing.SupportsIndex = 0,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        states (N, nstate), actions float32 (N, H, naction) -> states float32 (N, particles, H + 1, nstate), as a planner rolls out its candidates.
+        """
+    @property
+    def is_probabilistic(self) -> bool: ...
+    @property
+    def members(self) -> int: ...
     @property
     def naction(self) -> int: ...
     @property
     def nstate(self) -> int: ...
+    @property
+    def particles(self) -> int:
+        """
+        Of a candidate.
+        """
 
 class PlanMemory:
     """
