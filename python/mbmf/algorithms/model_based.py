@@ -23,6 +23,7 @@ from mbmf.planning.make import make_planner
 from mbmf.rollouts import tracking
 from mbmf.rollouts.collect import collect_mpc, collect_random
 from mbmf.rollouts.episodes import Episodes
+from mbmf.runs.configuration import task_entries
 from mbmf.runs.path_runs import refuse_other_path, results_path
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
@@ -93,10 +94,19 @@ def settings_of(task: Task) -> ModelBasedConfig:
 
 
 def open_run(
-    path: Path, task: Task, options: Options, *, resume: bool = False, overwrite: bool = False
+    path: Path,
+    task: Task,
+    options: Options,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    allow_other_task: bool = False,
 ) -> Run:
     """The run directory for these options; see `mbmf.runs.run.Run` for what is refused, and `path_runs` for
-    where the results of another path than the run's go."""
+    where the results of another path than the run's go.
+
+    allow_other_task: go on with, or use, what is of the task's robot as it was.
+    """
     settings_of(task)
     reuses = options.use_existing_training_data or options.use_existing_dynamics_model
     if overwrite and (reuses or resume):
@@ -106,7 +116,7 @@ def open_run(
         )
     config = {
         "algorithm": "model_based",
-        "task": task.to_data(),
+        **task_entries(task),
         "seed": options.seed,
         "num_rollouts_save_for_mf": options.num_rollouts_save_for_mf,
         "use_existing_training_data": options.use_existing_training_data,
@@ -117,7 +127,15 @@ def open_run(
     }
 
     def resumed(where: Path) -> Run:
-        return Run.resume(where, config, sections=("model_based", "planner", "dynamics"))
+        return Run.resume(
+            where,
+            config,
+            sections=("model_based", "planner", "dynamics"),
+            allow_other_task=allow_other_task,
+        )
+
+    def reused(where: Path, keep: tuple[str, ...]) -> Run:
+        return Run.reuse(where, config, task=task.name, keep=keep, allow_other_task=allow_other_task)
 
     if not reuses:
         if not overwrite:
@@ -126,16 +144,19 @@ def open_run(
     results, kept = results_path(path, task), {"data": options.use_existing_training_data}
     kept["models"] = options.use_existing_dynamics_model
     if not resume:
-        _check_existing(Run(path), task, options)
+        existing = Run(path)
+        existing.allow_other_task = allow_other_task
+        _check_existing(existing, task, options)
     if results == path:
         keep = ("paths", *(folder for folder, wanted in kept.items() if wanted))
-        return resumed(path) if resume else Run.reuse(path, config, task=task.name, keep=keep)
+        return resumed(path) if resume else reused(path, keep)
     if resume:
         run = resumed(results)
     elif Run(results).exists:
-        run = Run.reuse(results, config, task=task.name, keep=())
+        run = reused(results, ())
     else:
         run = Run.create(results, config)
+    run.allow_other_task = allow_other_task
     for folder, wanted in kept.items():
         if wanted:
             run.share(Run(path), folder)
@@ -161,7 +182,10 @@ def model_based(task: Task, run: Run, options: Options, observer: Observer | Non
 
     # aggregation: train, validate, control, and learn from the control
     done = len(run.metrics())
-    rollouts = [Episodes.load(run.rollouts(i), task=task) for i in range(1, done + 1)]
+    rollouts = [
+        Episodes.load(run.rollouts(i), task=task, allow_other_task=run.allow_other_task)
+        for i in range(1, done + 1)
+    ]
     model = _model(task, run, options, done)
     noted: set[str] = set()
     for iteration in range(done + 1, settings.iterations + 1):
@@ -220,7 +244,7 @@ def _random_data(
     assert wanted is not None
     path = run.data(name)
     if path.exists():
-        episodes = Episodes.load(path, task=task)
+        episodes = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
     else:
         with observer.stage(f"random data for {name}", wanted.episodes * wanted.steps) as progress:
             episodes = collect_random(
@@ -256,9 +280,9 @@ def _model(task: Task, run: Run, options: Options, done: int) -> DynamicsModel:
         path = run.latest_model()
         if path is None:
             raise DataError(f"{run.path / 'models'}: a dynamics model must exist to be used, got none")
-        return DynamicsModel.load(path, task)
+        return DynamicsModel.load(path, task, allow_other_task=run.allow_other_task)
     if done:
-        return DynamicsModel.load(run.model(done), task)
+        return DynamicsModel.load(run.model(done), task, allow_other_task=run.allow_other_task)
     return DynamicsModel(task, seed=_seed(options, _MODEL), **task.dynamics.model)
 
 
@@ -342,7 +366,7 @@ def _save_rollouts(
         path = run.rollouts(f"saving_{attempts}")
         count = min(SAVE_CHUNK, wanted)
         if path.exists():
-            batch = Episodes.load(path, task=task)
+            batch = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
         else:
             title = f"rollouts to save ({saved} of {wanted})"
             batch = _control(task, model, options, count, first + attempts, observer, title)
@@ -390,7 +414,7 @@ def _check_existing(run: Run, task: Task, options: Options) -> None:
     if options.use_existing_training_data:
         wanted = settings_of(task).random_validation is not None
         for name in ("train", "validation") if wanted else ("train",):
-            Episodes.load(run.data(name), task=task)
+            Episodes.load(run.data(name), task=task, allow_other_task=run.allow_other_task)
     if options.use_existing_dynamics_model:
         _model(task, run, options, 0)
 

@@ -217,8 +217,6 @@ def transitions(
     task: Task, episodes: Episodes, name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
     """Copies of s, a and s' - s of all steps, checked."""
-    if episodes.task != task.name:
-        raise DataError(f"{name} must be of task {task.name}, got {episodes.task}")
     states, actions, next_states = episodes.transitions()
     if len(states) == 0:
         raise DataError(f"{name} must have at least one step, got none in {len(episodes)} episodes")

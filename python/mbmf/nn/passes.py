@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from mbmf.nn.activations import Activation
+from mbmf.nn.ending import between_pieces
 from mbmf.nn.losses import GaussianLikelihood, SquaredError
 
 Loss = GaussianLikelihood | SquaredError
@@ -78,6 +79,7 @@ class Passes:
             # contiguous rows for a group of batches at once
             torch.index_select(data, 0, group.reshape(-1), out=self._gathered[: group.numel()])
             for x, x_t, target in self._batches[: len(group)]:
+                between_pieces()
                 self._forward(x_t)
                 self._loss.gradient_(target, squares[done], likelihoods[done])
                 self._backward(x)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from mbmf.nn.activations import ACTIVATION
 from mbmf.nn.adam import Adam, DecayingAdam
+from mbmf.nn.ending import between_pieces, torch_at_work
 from mbmf.nn.losses import GaussianLikelihood, SquaredError, log_variance
 from mbmf.nn.mlp_state import Matrix, MlpState
 from mbmf.nn.passes import Loss, Passes
@@ -49,7 +50,8 @@ def torch_threads(nthread: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(nthread)
     try:
-        yield
+        with torch_at_work():
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -230,6 +232,7 @@ class Trainer:
         squares = np.zeros(ahead or (1,))
         likelihoods = np.zeros(ahead or (1,))
         for rows in torch.split(data, block):
+            between_pieces()
             output, target = self._output(rows), rows[:, ninput:].t()
             if self._bounds is None:
                 squares += _sum((output - target).double().square())

@@ -76,6 +76,15 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(items)
 
 
+def _objects(value: Any) -> tuple[str, ...]:
+    # what has no name goes by its number, which YAML reads as an integer
+    items = value if isinstance(value, list | tuple) else [value]
+    texts = [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in items]
+    if not texts or not all(isinstance(item, str) and item for item in texts):
+        raise ValueError("a name (or a number, of what has none) or a list of them")
+    return tuple(texts)
+
+
 def _indices(value: Any) -> tuple[int, ...]:
     items = value if isinstance(value, list | tuple) else [value]
     if not items or any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in items):
@@ -196,7 +205,7 @@ def _waypoints(value: Any) -> tuple[tuple[float, float], ...]:
 
 Number = Annotated[float, number()]
 Numbers = Annotated[tuple[float, ...], PlainValidator(_numbers)]
-Names = Annotated[tuple[str, ...], PlainValidator(_names)]
+Names = Annotated[tuple[str, ...], PlainValidator(_objects)]
 Indices = Annotated[tuple[int, ...], PlainValidator(_indices)]
 States = Annotated[tuple[str | int, ...], PlainValidator(_states)]
 Interval = Annotated[tuple[float, float], PlainValidator(_interval)]

@@ -344,6 +344,7 @@ class TaskConfig(Part):
     reward: Terms | None = None
     healthy_reward: Number = 0.0
     cost: Terms | None = None
+    terminal_cost: Terms | None = None
     alive: Annotated[tuple[StateBoundConfig, ...], list_of()] = ()
     dying_cost: Number = 0.0
     healthy: Annotated[tuple[HealthyConfig, ...], list_of()] = ()
