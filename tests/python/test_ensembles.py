@@ -136,10 +136,11 @@ def test_equals_numpy(
         assert np.array_equal(core.open_loop(states, actions, nthread), core.open_loop(states, actions))
 
 
-@pytest.mark.parametrize("name", ["swimmer_forward", "hopper_forward"])
+@pytest.mark.parametrize("name", ["swimmer_forward", "hopper_forward", "swimmer_trajfollow"])
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_costs_of_plans_are_those_of_its_particles(name: str, setting: tuple[Any, ...]) -> None:
-    """Hopper's candidates may die; the particles are those of `sample`, at the candidates' positions."""
+    """The particles are those of `sample`, at the candidates' positions; hopper's candidates may die. On a
+    path a plan goes on to the next segment where most of its particles do."""
     task = mbmf.load_task(name)
     ensemble = make(task, setting, risk=0.7 if setting[0] > 1 else 0.0)
     core = core_of(ensemble, task.naction)
@@ -163,6 +164,67 @@ def test_costs_of_plans_are_those_of_its_particles(name: str, setting: tuple[Any
     each = task.cost(rolled, np.repeat(sequences, ensemble.count, axis=0))
     want = ensemble.reduce(np.asarray(each).reshape(len(sequences), -1))
     close = np.isclose(costs, want, rtol=2e-4, atol=2e-4)
-    # where a bound is crossed by rounding a candidate's cost jumps
-    assert close.mean() > (0.9 if name == "hopper_forward" else 0.999)
+    # where rounding decides that a bound is crossed, or a segment left, a candidate's cost jumps
+    assert close.mean() > (0.999 if name == "swimmer_forward" else 0.9)
     assert np.std(costs) > 1e-3
+
+
+def test_batches_labels_and_python_costs_are_single_plans(task: mbmf.Task) -> None:
+    core = core_of(make(task, SETTINGS[7], risk=0.5), task.naction)
+    states = mbmf.Simulator(task, 5, seed=3).states
+    planner = mbmf.ICEM(task, core, horizon=H, candidates=40, seed=2, nthread=2)
+    batch, _ = planner.plan_batch(states, episodes=np.arange(5), steps=np.full(5, 4))
+    for i, state in enumerate(states):
+        assert np.array_equal(batch[i], planner.plan(state, episode=i, step=4).action)
+
+    def cost(rolled: Any, actions: Any) -> Any:
+        return task.cost(rolled, actions)
+
+    with pytest.warns(UserWarning, match="a Python function"):
+        own = mbmf.load_task("swimmer_forward", cost=cost)
+    theirs = mbmf.RandomShooting(own, core, horizon=H, candidates=60, seed=2).plan(states[0], 1, 2)
+    ours = mbmf.RandomShooting(task, core, horizon=H, candidates=60, seed=2).plan(states[0], 1, 2)
+    assert theirs.candidate == ours.candidate
+    assert theirs.cost == pytest.approx(ours.cost, rel=1e-4)
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"particles": 4}, "particles must be a positive multiple of the members, 3, and at most 100000, got 4"),
+    ({"particles": -3}, "particles must be a positive multiple of the members, 3, .*, got -3"),
+    ({"propagate": "expectation", "particles": 6}, "as many as members where each propagates its mean"),
+    ({"propagate": "ts2"}, 'propagate must be "expectation", "ts1" or "tsinf", got "ts2"'),
+    ({"risk": float("nan")}, "risk must be in "),
+    ({"inputs": ["value"]}, "inputs must have 16 entries, got 1"),
+    ({"outputs": ["speed"] * 16}, 'outputs must be "difference" or "value" each, got "speed"'),
+    ({"log_variance_min": None}, "log_variance_min and log_variance_max must have 16 entries each"),
+    ({"log_variance_min": np.full(16, 3.0)}, "log_variance_min must be at most log_variance_max"),
+    ({"log_variance_max": np.full(16, np.nan)}, "log_variance_min must be at most log_variance_max"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG)
+def test_what_does_not_fit_is_refused(task: mbmf.Task, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        core_of(make(task, SETTINGS[7]), task.naction, **changes)
+
+
+def test_members_of_other_shapes_and_propagation_without_variance_are_refused(task: mbmf.Task) -> None:
+    ensemble = make(task, SETTINGS[7])
+    ensemble.biases[1] = ensemble.biases[1][:2]
+    with pytest.raises(ValueError, match=r"biases must be a C-contiguous float32 array of shape \(3, 33\)"):
+        core_of(ensemble, task.naction)
+    with pytest.raises(ValueError, match="propagate must be expectation where one member has no variance"):
+        core_of(make(task, SETTINGS[0]), task.naction, propagate="ts1")
+    with pytest.raises(ValueError, match="risk must be 0 where there is one member, got 1"):
+        core_of(make(task, SETTINGS[3]), task.naction, risk=1.0)
+
+
+def test_nan_in_one_member_is_no_candidate(task: mbmf.Task) -> None:
+    ensemble = make(task, SETTINGS[8])
+    core = core_of(ensemble, task.naction)
+    state = np.full((1, task.nstate), 1e30)
+    state[0, 0] = np.nan
+    assert np.isnan(core.sample(state, np.zeros((1, 1, task.naction), np.float32))).any()
+    ensemble.weights[0][2, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="weight of layer 0 must be finite, got nan at entry 0"):
+        core_of(ensemble, task.naction)
