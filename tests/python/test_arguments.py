@@ -105,7 +105,6 @@ def test_ranges_of_a_fit(arguments: dict[str, Any], message: str) -> None:
     [
         (
             lambda: mbmf.DynamicsModel(TASK, hidden=500),
-            "hidden must be one or more positive integers, got 500",
         ),
         (
             lambda: mbmf.DynamicsModel(TASK, hidden="12"),
@@ -113,7 +112,6 @@ def test_ranges_of_a_fit(arguments: dict[str, Any], message: str) -> None:
         ),
         (lambda: mbmf.DynamicsModel(TASK, hidden=(2**40,)), "hidden must be one or more positive integers"),
         (lambda: mbmf.DynamicsModel(TASK, seed=1.5), "seed must be a whole number, got 1.5"),
-        (lambda: mbmf.GaussianPolicy(TASK, 64), "hidden must be the sizes of at most 64 layers, got 64"),
         (lambda: mbmf.GaussianPolicy(TASK, [8] * 100), "hidden must be the sizes of at most 64 layers"),
         (lambda: MODEL.predict([[0.0] * 10], [[0.0] * 2], nthread=10**6), "nthread must be from 0 to 1024"),
         (lambda: MODEL.validation_error(DATA, nthread=-1), "nthread must be from 0 to 1024, got -1"),
