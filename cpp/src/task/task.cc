@@ -130,8 +130,7 @@ Task::~Task() { mj_deleteModel(model_); }
 
 void Task::check() const {
   if (model_->nu < 1) throw_invalid("model must be one with actuators, got none");
-  // which trees sleep is no part of a simulation's state: a plan or an episode would depend on what was
-  // before
+  // which trees sleep is no part of a simulation's state: plans would depend on what was before
   if ((model_->opt.enableflags & mjENBL_SLEEP) != 0) {
     throw_invalid("model must be one without sleeping bodies (option flag sleep), got one with them");
   }
