@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "array_args.h"
+#include "gil.h"
 #include "layer_args.h"
 #include "mbmf/base/isa.h"
 #include "mbmf/base/random.h"
@@ -138,7 +139,7 @@ so that float64 loses nothing.)")
             py::array_t<float> next = make_array<float>({n, self.nstate()});
             float* out = next.mutable_data();
             {
-              py::gil_scoped_release release;
+              const ReleaseGil release;
               self.predict(s.data(), a, n, out, nthread);
             }
             return next;
@@ -157,7 +158,7 @@ so that float64 loses nothing.)")
             py::array_t<float> deviation = make_array<float>({self.members(), n, self.nstate()});
             float *out = next.mutable_data(), *spread = deviation.mutable_data();
             {
-              py::gil_scoped_release release;
+              const ReleaseGil release;
               self.predict_members(s.data(), a, n, out, spread, nthread);
             }
             return py::make_tuple(next, deviation);
@@ -176,7 +177,7 @@ so that float64 loses nothing.)")
             py::array_t<float> predicted = make_array<float>({n, horizon + 1, self.nstate()});
             float* out = predicted.mutable_data();
             {
-              py::gil_scoped_release release;
+              const ReleaseGil release;
               self.open_loop(s.data(), a, n, static_cast<int>(horizon), out, nthread);
             }
             return predicted;
@@ -196,7 +197,7 @@ so that float64 loses nothing.)")
             py::array_t<float> sampled = make_array<float>({n, self.particles(), horizon + 1, self.nstate()});
             float* out = sampled.mutable_data();
             {
-              py::gil_scoped_release release;
+              const ReleaseGil release;
               self.sample(s.data(), a, n, static_cast<int>(horizon), Dynamics::noise(seed, 0, 0), out,
                           nthread);
             }
@@ -219,7 +220,7 @@ so that float64 loses nothing.)")
       "philox", [](PhiloxKey key, PhiloxBlock counter) { return philox(key, counter); }, py::arg("key"),
       py::arg("counter"), "One Philox4x32-10 block of 32-bit words.");
   module.def("multiply_add_peak", &multiply_add_peak, py::arg("nthread") = 1, py::arg("seconds") = 0.2,
-             py::call_guard<py::gil_scoped_release>(),
+             py::call_guard<ReleaseGil>(),
              "Multiply-add peak in GFLOP/s: a register-only loop on each of nthread threads.");
 }
 

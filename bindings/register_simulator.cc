@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "array_args.h"
+#include "gil.h"
 #include "mbmf/physics/simulator.h"
 
 namespace mbmf::bindings {
@@ -38,21 +39,21 @@ py::array rows(const py::object& self, const T* data, int width,
 
 void reset(Simulator& self, const py::object& ids, ResetKind kind) {
   const Ids sims(ids, self);
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   self.reset(sims.data, sims.count, kind);
 }
 
 void start(Simulator& self, const py::object& ids, ResetKind kind, const py::array& episodes) {
   const Ids sims(ids, self);
   const std::uint64_t* numbers = input<std::uint64_t>(episodes, "episodes", {sims.count});
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   self.start(sims.data, sims.count, kind, numbers);
 }
 
 void step(Simulator& self, const py::object& ids, const py::array& actions) {
   const Ids sims(ids, self);
   const double* a = input<double>(actions, "actions", {sims.count, self.task().naction()});
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   self.step(sims.data, sims.count, a);
 }
 
@@ -66,7 +67,7 @@ py::array_t<double> get_state(const Simulator& self, const py::object& ids) {
 void set_state(Simulator& self, const py::object& ids, const py::array& states) {
   const Ids sims(ids, self);
   const double* s = input<double>(states, "rows", {sims.count, self.state_size()});
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   self.set_state(sims.data, sims.count, s);
 }
 
@@ -77,7 +78,7 @@ void register_simulator(py::module_& module) {
       module, "Simulator",
       "Many MuJoCo simulations of one task. Not to be used from several threads at once.")
       .def(py::init([](const std::shared_ptr<Task>& task, int nsim, int nthread, std::uint64_t seed) {
-             py::gil_scoped_release release;
+             const ReleaseGil release;
              return std::make_shared<Simulator>(task, nsim, nthread, seed);
            }),
            py::arg("task").none(false), py::arg("nsim"), py::arg("nthread"), py::arg("seed"))

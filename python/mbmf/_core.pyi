@@ -98,6 +98,10 @@ class TermKind(enum.IntEnum):
     DISTANCE = 4
     OUTSIDE = 5
     ACTION = 6
+    PRODUCT = 7
+    CLIPPED = 8
+    EXCESS = 9
+    ACTION_RATE = 10
 
 class NoiseKind(enum.IntEnum):
     """The kinds of noise on a start state."""
@@ -194,6 +198,7 @@ class Term:
 
     bounds: Bounds
     kind: TermKind
+    terminal: bool
     def __init__(
         self,
         kind: TermKind,
@@ -202,6 +207,7 @@ class Term:
         target: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
         target_index: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
         bounds: Bounds = ...,
+        terminal: bool = False,
     ) -> None: ...
     @property
     def index(self) -> list[int]: ...

@@ -8,7 +8,6 @@ import os
 import stat
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def read(
         DataError: naming the file, if it is missing, damaged, or of another kind.
         OSError: it cannot be read.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: {kind} file must exist, got none")
     text, tensors = _contents(path, f"{path}: {kind} file must be a whole safetensors file, got")
     header = None if text is None else parse_json(text, f"{path}: header", infinite=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -313,3 +314,118 @@ def test_an_export_that_fails_leaves_the_earlier_one(tmp_path: Path, monkeypatch
     assert not (folder / "stale.txt").exists()
     assert load_bundle(folder).horizon == 4
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
+
+
+def link_to(target: str) -> Any:
+    def change(folder: Path) -> None:
+        (folder / "task.yaml").unlink()
+        (folder / "task.yaml").symlink_to(target)
+
+    return change
+
+
+def link_of_a_folder(folder: Path) -> None:
+    """What lies elsewhere, under a name of the folder's."""
+    shutil.move(folder / "model.xml", folder.parent / "model.xml")
+    (folder / "assets").symlink_to(folder.parent)
+    text = (folder / SUMS).read_text().replace("  model.xml", "  assets/model.xml")
+    (folder / SUMS).write_text("".join(sorted(text.splitlines(keepends=True), key=lambda line: line[66:])))
+
+
+def pipe(folder: Path) -> None:
+    (folder / "model.xml").unlink()
+    os.mkfifo(folder / "model.xml")
+
+
+def folder_for_a_file(folder: Path) -> None:
+    (folder / "model.xml").unlink()
+    (folder / "model.xml").mkdir()
+
+
+def with_values(text: str) -> Any:
+    """As many values as a text can hold."""
+
+    def change(folder: Path) -> None:
+        (folder / "bundle.json").write_text(
+            '{"format": [' + ",".join([text] * max(1, 3_000_000 // len(text))) + "]}"
+        )
+        names = sorted(path.name for path in folder.iterdir() if path.name != SUMS)
+        sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+        (folder / SUMS).write_text("".join(sums))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (link_to("/dev/zero"), r"task\.yaml must be a file of the folder itself, got a link"),
+        (link_to("/dev/null"), r"task\.yaml must be a file of the folder itself, got a link"),
+        (link_to("model.xml"), r"task\.yaml must be a file of the folder itself, got a link"),
+        (link_of_a_folder, r"assets/model\.xml must be a file of the folder itself, got a link"),
+        (pipe, r"model\.xml must be a file, got a folder, a device or a pipe"),
+        (folder_for_a_file, r"model\.xml must be a file, got a folder, a device or a pipe"),
+        *((with_values(text), r"bundle\.json must be JSON .* got more values than") for text in ("0", "[]")),
+        (with_values('{"a":0}'), r"bundle\.json must be JSON .* got more values than"),
+        (with_values('"' + "x" * 30_000_000 + '"'), r"bundle\.json must be at most 16777216 bytes"),
+    ],
+)
+def test_hostile_folders(change: Any, message: str, exported: Path, tmp_path: Path) -> None:
+    """Devices without an end, pipes that nobody writes, texts that are far larger in memory: at once."""
+    folder = tmp_path / "hostile"
+    shutil.copytree(exported, folder)
+    change(folder)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(mbmf.CoreError, match=message):
+        load_bundle(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 120_000
+
+
+def with_number(place: int, value: int, size: int = 8) -> Any:
+    def change(folder: Path) -> None:
+        data = bytearray((folder / "model.mjb").read_bytes())
+        data[place : place + size] = value.to_bytes(size, "little", signed=True)
+        (folder / "model.mjb").write_bytes(data)
+
+    return change
+
+
+def cut(share: float) -> Any:
+    def change(folder: Path) -> None:
+        data = (folder / "model.mjb").read_bytes()
+        (folder / "model.mjb").write_bytes(data[: int(share * len(data))])
+
+    return change
+
+
+def longer(folder: Path) -> None:
+    with open(folder / "model.mjb", "ab") as file:
+        file.write(b"\0")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (cut(0.001), "compiled model must be a whole file, got"),
+        (cut(0.5), "compiled model must be as long as it announces, got"),
+        (longer, "compiled model must be as long as it announces, got"),
+        (with_number(0, 1, 4), "compiled model must be a file of mj_saveModel, got something else"),
+        (with_number(12, 3_009_009, 4), "compiled model must be of MuJoCo 4000000, got one of 3009009"),
+        (with_number(20, -1), "compiled model must be of sizes that can be, got nq = -1"),
+        (with_number(20, 2**26), "compiled model must be as long as it announces"),
+        (with_number(20 + 8 * 6, 2**60), "compiled model must be of sizes that can be, got nbody = 1152921"),
+        (
+            with_number(20 + 8 * 96, 2**60),
+            "compiled model must be of sizes that can be, got narena = 1152921",
+        ),
+        # what the header says is right, and MuJoCo refuses: an error within MuJoCo ended the process
+        (with_number(20 + 8 * 97, 2**30), "MuJoCo cannot load the model: "),
+    ],
+)
+def test_robots_whose_sizes_lie(change: Any, message: str, exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lie"
+    shutil.copytree(exported, folder)
+    change(folder)
+    seal(folder)
+    with pytest.raises(mbmf.CoreError, match=message):
+        load_bundle(folder)

@@ -3,14 +3,11 @@
 #include <mujoco/mujoco.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <utility>
 
+#include "export/folder_reader.h"
 #include "export/json_field.h"
 #include "export/sha256.h"
 #include "export/task_json.h"
@@ -25,28 +22,9 @@ constexpr const char* kSums = "SHA256SUMS";
 constexpr const char* kBundle = "bundle.json";
 constexpr const char* kDynamics = "dynamics.safetensors";
 constexpr const char* kModel = "model.mjb";
-constexpr std::size_t kMaxSums = 1 << 20, kMaxFile = std::size_t{1} << 31;
+constexpr std::size_t kMaxSums = 1 << 20, kMaxBundle = 16 << 20, kMaxFile = std::size_t{1} << 31;
 constexpr int kMaxWidth = 1 << 20;
 constexpr std::int64_t kMaxMembers = 1000;
-
-std::string read_file(const std::string& path, std::size_t most) {
-  struct Close {
-    void operator()(std::FILE* file) const { static_cast<void>(std::fclose(file)); }
-  };
-  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rb"));
-  if (!file) throw Error(path + " must be readable, got: " + std::strerror(errno));
-  std::string bytes;
-  std::array<char, 1 << 16> buffer;
-  for (;;) {
-    const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get());
-    bytes.append(buffer.data(), n);
-    if (bytes.size() > most)
-      throw Error(path + " must be at most " + std::to_string(most) + " bytes, got more");
-    if (n < buffer.size()) break;
-  }
-  if (std::ferror(file.get()) != 0) throw Error(path + " must be readable, got: " + std::strerror(errno));
-  return bytes;
-}
 
 // a relative path that stays in the folder
 bool good_name(const std::string& name) {
@@ -79,21 +57,28 @@ std::vector<std::pair<std::string, std::string>> parse_sums(const std::string& t
   return sums;
 }
 
-// all files but SHA256SUMS, whose checksums are right
-std::map<std::string, std::string> read_files(const std::string& folder) {
-  const std::string sums_path = folder + "/" + kSums;
-  std::map<std::string, std::string> files;
-  for (const auto& [name, digest] : parse_sums(read_file(sums_path, kMaxSums), sums_path)) {
-    std::string path = folder;
-    path.append("/").append(name);
-    std::string bytes = read_file(path, kMaxFile);
+// What a folder holds besides SHA256SUMS.
+struct Files {
+  std::map<std::string, std::size_t> sizes;     // of all
+  std::map<std::string, std::string> contents;  // of those that are read
+};
+
+// all files, whose checksums are right
+Files read_files(const std::string& folder) {
+  const FolderReader reader(folder);
+  const std::string sums_path = reader.path_of(kSums);
+  Files files;
+  for (const auto& [name, digest] : parse_sums(reader.read(kSums, kMaxSums), sums_path)) {
+    std::string bytes = reader.read(name, name == kBundle ? kMaxBundle : kMaxFile);
     if (sha256(bytes.data(), bytes.size()) != digest) {
-      throw Error(path.append(" must be as it was exported, got a file with another checksum"));
+      throw Error(reader.path_of(name) + " must be as it was exported, got a file with another checksum");
     }
-    files.emplace(name, std::move(bytes));
+    files.sizes.emplace(name, bytes.size());
+    if (name == kBundle || name == kDynamics || name == kModel)
+      files.contents.emplace(name, std::move(bytes));
   }
   for (const char* name : {kBundle, kDynamics, kModel}) {
-    if (!files.contains(name)) throw Error(sums_path + " must list " + name + ", got none");
+    if (!files.contents.contains(name)) throw Error(sums_path + " must list " + name + ", got none");
   }
   return files;
 }
@@ -159,8 +144,8 @@ std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const Tens
   return std::make_shared<Dynamics>(std::move(spec));
 }
 
-Bundle read_bundle(const std::map<std::string, std::string>& files) {
-  const JsonField field = JsonField::parse(files.at(kBundle), kBundle);
+Bundle read_bundle(const Files& files) {
+  const JsonField field = JsonField::parse(files.contents.at(kBundle), kBundle);
   field.only(
       {"format", "format_version", "versions", "source", "files", "task", "dynamics", "planner", "control"});
   if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");
@@ -179,18 +164,18 @@ Bundle read_bundle(const std::map<std::string, std::string>& files) {
   }
   bundle.source = field["source"].text();
   const auto sizes = field["files"].members();
-  if (sizes.size() + 1 != files.size()) field["files"].fail("the sizes of all other files");
+  if (sizes.size() + 1 != files.sizes.size()) field["files"].fail("the sizes of all other files");
   for (const auto& [name, size] : sizes) {
-    const auto file = files.find(name);
-    if (file == files.end()) size.fail("of a file that is there");
-    if (static_cast<std::size_t>(size.integer(0, kMaxFile)) != file->second.size()) {
-      size.fail("the file's size, " + std::to_string(file->second.size()));
+    const auto file = files.sizes.find(name);
+    if (file == files.sizes.end()) size.fail("of a file that is there");
+    if (static_cast<std::size_t>(size.integer(0, kMaxFile)) != file->second) {
+      size.fail("the file's size, " + std::to_string(file->second));
     }
   }
 
-  const std::string& mjb = files.at(kModel);
+  const std::string& mjb = files.contents.at(kModel);
   bundle.task = Task::load(mjb.data(), mjb.size(), task_from_json(field["task"]));
-  bundle.dynamics = load_dynamics(field["dynamics"], TensorReader(files.at(kDynamics), kDynamics),
+  bundle.dynamics = load_dynamics(field["dynamics"], TensorReader(files.contents.at(kDynamics), kDynamics),
                                   bundle.task->nstate(), bundle.task->naction());
   const JsonField planner = field["planner"], control = field["control"];
   planner.only({"search", "horizon", "candidates", "seed", "settings"});
@@ -210,7 +195,7 @@ Bundle read_bundle(const std::map<std::string, std::string>& files) {
 }  // namespace
 
 Bundle Bundle::load(const std::string& folder) {
-  const std::map<std::string, std::string> files = read_files(folder);
+  const Files files = read_files(folder);
   try {
     return read_bundle(files);
   } catch (const std::exception& error) {

@@ -261,6 +261,7 @@ def _terms(terms: Iterable[_core.Term]) -> list[dict[str, Any]]:
             "target": term.target,
             "target_index": term.target_index,
             "bounds": _bounds(term.bounds),
+            "terminal": term.terminal,
         }
         for term in terms
     ]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from mbmf.nn.activations import ACTIVATION
 from mbmf.nn.adam import Adam, DecayingAdam
+from mbmf.nn.ending import between_pieces, torch_at_work
 from mbmf.nn.losses import GaussianLikelihood, SquaredError, log_variance
 from mbmf.nn.mlp_state import Matrix, MlpState
 from mbmf.nn.passes import Loss, Passes
@@ -49,7 +50,8 @@ def torch_threads(nthread: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(nthread)
     try:
-        yield
+        with torch_at_work():
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -125,7 +127,9 @@ class Trainer:
         self._adam = (
             Adam(*self._vectors, state.updates)
             if self._plain and not any(decay)
-            else DecayingAdam(*self._views[:4], decay=decay, updates=state.updates)
+            else DecayingAdam(
+                self._views[0], self._views[1], self._views[2], self._views[3], decay, state.updates
+            )
         )
 
     @property
@@ -228,6 +232,7 @@ class Trainer:
         squares = np.zeros(ahead or (1,))
         likelihoods = np.zeros(ahead or (1,))
         for rows in torch.split(data, block):
+            between_pieces()
             output, target = self._output(rows), rows[:, ninput:].t()
             if self._bounds is None:
                 squares += _sum((output - target).double().square())
@@ -244,7 +249,7 @@ class Trainer:
         """Of a probabilistic model: (members, n, outputs), for the rows of ``data`` (see `pack`)."""
         assert self._bounds is not None
         raw = self._output(data).chunk(2, dim=-2)[1]
-        return log_variance(raw, self._bounds[0]).mT.numpy()  # type: ignore[no-any-return]
+        return log_variance(raw, self._bounds[0]).mT.numpy()
 
     def loss(self, data: torch.Tensor, block: int = 8192) -> float:
         """The mean squared error over all rows of ``data`` (see `pack`), averaged over members."""

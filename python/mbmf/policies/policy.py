@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, finite_numbers, numbers, whole_number
-from mbmf.errors import DataError
+from mbmf.errors import ConfigError, DataError
 from mbmf.nn.mlp_state import layer_sizes, xavier_normal
 from mbmf.policies import file
 from mbmf.words import show
@@ -274,7 +274,10 @@ class GaussianPolicy:
         config = parse_yaml(self.task_config, f"policy of {self.task_name}: its task", error=DataError)
         if not isinstance(config, dict):
             raise DataError(f"policy of {self.task_name}: its task must be a mapping, got {show(config)}")
-        return load_task(with_model(config, self._model_file))
+        try:
+            return load_task(with_model(config, self._model_file))
+        except ConfigError as error:
+            raise ConfigError(f"policy of {self.task_name}: its {error}") from error
 
     def save_onnx(self, path: str | os.PathLike[str]) -> None:
         """Writes the policy as an ONNX graph, whole or not at all: see `mbmf.policies.onnx`.

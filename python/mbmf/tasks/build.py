@@ -85,6 +85,7 @@ class _Builder:
             spec.cost = self.terms(config.cost or (), "cost", self.state)
         else:
             spec.cost = self.negated([*self.state, *more])
+        spec.cost = [*spec.cost, *self.terminal()]
         if config.path is not None:
             spec.path = self.path(config.path)
             spec.cost = [*spec.cost, *self.path_penalties(config.path)]
@@ -238,6 +239,12 @@ class _Builder:
 
     def terms(self, configs: Iterable[TermConfig], key: str, known: list[Entry]) -> list[_core.Term]:
         return [self.term(config, f"{key}[{number}]", known) for number, config in enumerate(configs)]
+
+    def terminal(self) -> list[_core.Term]:
+        terms = self.terms(self.config.terminal_cost or (), "terminal_cost", self.state)
+        for term in terms:
+            term.terminal = True
+        return terms
 
     def negated(self, known: list[Entry]) -> list[_core.Term]:
         """The cost where the file has none."""

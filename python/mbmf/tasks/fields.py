@@ -115,6 +115,20 @@ def _file_names(value: Any) -> tuple[str, ...]:
     return tuple(_file_name(item) for item in _names(value))
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _decay(value: Any) -> float | tuple[float, ...]:
+    requirement = "a number from 0 to 1e6, or a list of one for each layer"
+    numbers = [_number(item, requirement) for item in (value if isinstance(value, list | tuple) else [value])]
+    if not numbers or not all(0 <= item <= 1e6 for item in numbers):
+        raise ValueError(requirement)
+    return tuple(numbers) if isinstance(value, list | tuple) else numbers[0]
+
+
 def list_of(low: int = 0, high: int = 1_000_000) -> BeforeValidator:
     """A list with low to high items, which are checked by their own type."""
     requirement = "a list"
@@ -199,6 +213,8 @@ Waypoints = Annotated[tuple[tuple[float, float], ...], PlainValidator(_waypoints
 Text = Annotated[str, PlainValidator(_text)]
 FileName = Annotated[str, PlainValidator(_file_name)]
 FileNames = Annotated[tuple[str, ...], PlainValidator(_file_names)]
+Flag = Annotated[bool, PlainValidator(_flag)]
+Decay = Annotated[float | tuple[float, ...], PlainValidator(_decay)]
 Count = Annotated[int, integer(1, 1_000_000)]
 Key = Annotated[str, PlainValidator(_key)]
 AttributeMap = dict[Text, Annotated[Attribute, PlainValidator(_attribute)]]

@@ -33,7 +33,8 @@ def model_path(source: ModelSource, directory: Path, file: str) -> Path:
     if source.file is not None:
         # links stay as they are: what a file includes lies beside the link
         key, path = "model.file", Path(os.path.abspath(directory / source.file))
-        choices = sorted(entry.name for entry in path.parent.glob("*.xml")) if path.parent.is_dir() else []
+        beside = path.parent.glob("*.xml") if os.path.isdir(path.parent) else ()
+        choices = sorted(entry.name for entry in beside)
     else:
         # found without importing Gymnasium, which would cost more than all the rest
         spec = importlib.util.find_spec("gymnasium")
@@ -44,7 +45,7 @@ def model_path(source: ModelSource, directory: Path, file: str) -> Path:
         choices = sorted(entry.name for entry in assets.glob("*.xml"))
         if path.parent != assets:
             path = assets / "no such asset"
-    if not path.is_file():
+    if not os.path.isfile(path):  # no OSError on names that are too long
         what = one_of(path.name if source.file else source.asset, choices, "an MJCF file that exists")
         raise ConfigError(f"{file}: {key} must be {what}, got {show(source.file or source.asset)}")
     return path

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import mujoco
 
     from mbmf import _core
+    from mbmf.tasks.dynamics_section import DynamicsSettings
     from mbmf.tasks.identity import Identity
     from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
     from mbmf.tasks.paths import TaskPath
@@ -177,7 +178,10 @@ class Task:
         from mbmf.tasks.model import load_model, save_model
         from mbmf.tasks.paths import resolve
 
-        self.path = None if self.config.path is None else resolve(self.config.path)
+        try:
+            self.path = None if self.config.path is None else resolve(self.config.path)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from None
         built = build_spec(self.config, self.model, file)
         try:
             self.core = _core.Task(save_model(self.model), built.spec)
@@ -191,6 +195,16 @@ class Task:
         asset = self.config.model.file or str(self.config.model.asset)
         self.identity = identity_of(self.model, self._robot, asset, self.dt, built.state, built.observation)
         self._check_planner(file)
+        self._check_dynamics(file)
+
+    def _check_dynamics(self, file: str) -> None:
+        """Raises ConfigError on settings of the learned dynamics that do not fit together."""
+        from mbmf.tasks.dynamics_section import dynamics_problems
+
+        problems = dynamics_problems(self.config.dynamics, self.config.model_based, self.state_names)
+        lines = [f"{file}: {problem}" for problem in problems]
+        if lines:
+            raise ConfigError("\n".join(lines))
 
     def _check_planner(self, file: str) -> None:
         """Raises ConfigError on settings of the search that do not fit together."""
@@ -269,6 +283,13 @@ class Task:
         from mbmf.tasks.planner_section import planner_settings
 
         return planner_settings(self.config.planner, self.model_based)
+
+    @property
+    def dynamics(self) -> DynamicsSettings:
+        """How it models its robot: its file's ``dynamics`` section, model_based's keys, and defaults."""
+        from mbmf.tasks.dynamics_section import dynamics_settings
+
+        return dynamics_settings(self.config.dynamics, self.config.model_based)
 
     def with_planner(
         self, search: str | None = None, horizon: int | None = None, candidates: int | None = None
