@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import mbmf
+from mbmf import _core
+from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.errors import ConfigError
 
 ROBOT = """<mujoco>
@@ -177,3 +179,17 @@ def test_overrides_of_every_kind(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             load(tmp_path, [{"source": "qpos"}], overrides={kind: {name: value}})
+
+
+def test_an_export_reads_the_same(tmp_path: Path) -> None:
+    """Every source and the keyframe, through the folder that C++ reads."""
+    channels = [channel for kind, (channel, _) in SOURCES.items() if kind != "all sensors"]
+    task = load(tmp_path, channels, start={"keyframe": "folded"})
+    model = mbmf.DynamicsModel(task, hidden=(4,))
+    model.fit(mbmf.collect_random(task, 1, 20), epochs=1)
+    save_bundle(tmp_path / "out", task, model, horizon=2, candidates=5)
+    theirs, mine = _core.Simulator(load_bundle(tmp_path / "out", task).task, 1, 1, 0), mbmf.Simulator(task)
+    for _ in range(5):
+        np.testing.assert_array_equal(theirs.states, mine.states)
+        theirs.step(None, np.full((1, task.naction), 0.3))
+        mine.step(np.full((1, task.naction), 0.3))
