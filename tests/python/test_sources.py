@@ -171,6 +171,13 @@ def test_overrides_of_every_kind(tmp_path: Path) -> None:
     assert model.site("wrist").pos[0] == 0.1
     assert model.tendon_stiffness.tolist() == [5, 0]
     assert model.sensor("touch").cutoff[0] == 3
+    # a mocap body is where its body is put
+    state = [{"source": "body_pos", "body": "hook"}]
+    placed = load(tmp_path, state, overrides={"bodies": {"hook": {"pos": [0, 1, 4]}}})
+    simulator = mbmf.Simulator(placed)
+    for _ in range(2):
+        np.testing.assert_array_equal(simulator.states[0], [0, 1, 4])
+        simulator.step(np.ones((1, placed.naction)))
     for kind, name, value, message in (
         ("tendons", "cabel", {"stiffness": 1}, r"one of the model's tendons \(cable, both"),
         ("bodies", "upper", {"mass": 3}, r"bodies\.upper\.mass must be left out of bodies whose inertia is"),
