@@ -79,6 +79,12 @@ class Source(enum.IntEnum):
     SUBTREE_LINVEL = 9
     BODY_EULER = 10
     CONTACT_FORCE = 11
+    TENDON_LENGTH = 12
+    TENDON_VELOCITY = 13
+    ACTUATOR_FORCE = 14
+    SITE_ROTATION = 15
+    BODY_VELOCITY = 16
+    SITE_VELOCITY = 17
 
 class Transform(enum.IntEnum):
     """What is done to a number that was read."""
@@ -368,6 +374,13 @@ class TaskSpec:
     def healthy_reward(self) -> float: ...
     @healthy_reward.setter
     def healthy_reward(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def keyframe(self) -> int:
+        """
+        Of the model; -1: none.
+        """
+    @keyframe.setter
+    def keyframe(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def observation(self) -> list[Channel]: ...
     @observation.setter

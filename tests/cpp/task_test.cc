@@ -267,6 +267,7 @@ TEST(TaskTest, BadSpecificationsAreRefusedByName) {
          s.healthy = {{{Source::kQpos, 0}, {1, 0}}};
        },
        "healthy[0].bounds must be an interval with low <= high, got low 1 and high 0"},
+      {[](TaskSpec& s) { s.keyframe = 5; }, "keyframe must be in [0, 0), or -1, got 5"},
       {[](TaskSpec& s) { s.start_qpos.pop_back(); }, "start_qpos must be 15 values for this model, got 14"},
       {[](TaskSpec& s) { s.start_qvel[0] = kInfinity; }, "start_qvel must be finite, got inf"},
       {[](TaskSpec& s) { s.reset[2].qpos.scale = -1; },

@@ -19,9 +19,10 @@ Bounds bounds(const JsonField& field) {
 Channel channel(const JsonField& field) {
   field.only({"source", "address", "transform", "low", "high", "lagged"});
   Channel c;
-  c.source = static_cast<Source>(
-      field["source"].one_of({"time", "qpos", "qvel", "act", "sensor", "body_pos", "body_rotation",
-                              "site_pos", "subtree_com", "subtree_linvel", "body_euler", "contact_force"}));
+  c.source = static_cast<Source>(field["source"].one_of(
+      {"time", "qpos", "qvel", "act", "sensor", "body_pos", "body_rotation", "site_pos", "subtree_com",
+       "subtree_linvel", "body_euler", "contact_force", "tendon_length", "tendon_velocity", "actuator_force",
+       "site_rotation", "body_velocity", "site_velocity"}));
   c.address = static_cast<int>(field["address"].integer(0, kMaxInt));
   c.transform = static_cast<Transform>(field["transform"].one_of({"identity", "cos", "sin", "rate"}));
   c.low = field["low"].number_or(-kInfinity);
@@ -102,8 +103,8 @@ PathCost path(const JsonField& field) {
 
 TaskSpec task_from_json(const JsonField& field) {
   field.only({"name", "physics_steps", "state", "observation", "reward_state", "reward", "healthy_reward",
-              "cost", "path", "alive", "dying_cost", "healthy", "start_qpos", "start_qvel", "reset",
-              "safe_action"});
+              "cost", "path", "alive", "dying_cost", "healthy", "keyframe", "start_qpos", "start_qvel",
+              "reset", "safe_action"});
   TaskSpec spec;
   spec.name = field["name"].text();
   spec.physics_steps = static_cast<int>(field["physics_steps"].integer(1, 1'000'000));
@@ -123,6 +124,7 @@ TaskSpec task_from_json(const JsonField& field) {
     item.only({"channel", "bounds"});
     spec.healthy.push_back({channel(item["channel"]), bounds(item["bounds"])});
   }
+  spec.keyframe = static_cast<int>(field["keyframe"].integer(-1, kMaxInt));
   spec.start_qpos = field["start_qpos"].numbers();
   spec.start_qvel = field["start_qvel"].numbers();
   const std::vector<JsonField> resets = field["reset"].items(3);

@@ -66,7 +66,11 @@ void silence_warnings(mjData* d) {
 
 bool begin(const Task& task, mjData* d, ResetKind kind, Draws draws, Failure* failure) {
   *failure = {};
-  mj_resetData(task.model(), d);
+  if (task.spec().keyframe < 0) {
+    mj_resetData(task.model(), d);
+  } else {
+    mj_resetDataKeyframe(task.model(), d, task.spec().keyframe);
+  }
   silence_warnings(d);
   task.start(d, kind, draws);
   task.refresh(d);

@@ -33,7 +33,17 @@ mjtSize source_size(const mjModel* m, Source source) {
       return 3 * m->nsite;
     case Source::kBodyEuler:
     case Source::kContactForce:
+    case Source::kBodyVelocity:
       return 6 * m->nbody;
+    case Source::kTendonLength:
+    case Source::kTendonVelocity:
+      return m->ntendon;
+    case Source::kActuatorForce:
+      return m->nout;
+    case Source::kSiteRotation:
+      return 9 * m->nsite;
+    case Source::kSiteVelocity:
+      return 6 * m->nsite;
   }
   return -1;
 }
@@ -52,9 +62,16 @@ double euler(const mjtNum* r, int k) {
   return k % 2 == 0 ? std::cos(angle) : std::sin(angle);
 }
 
+// one of the six numbers of Source::kBodyVelocity and kSiteVelocity
+double velocity(const mjModel* m, const mjData* d, mjtObj kind, int address) {
+  mjtNum angular_linear[6];
+  mj_objectVelocity(m, d, kind, address / 6, angular_linear, 0);
+  return angular_linear[(address % 6 + 3) % 6];
+}
+
 }  // namespace
 
-double read_source(Source source, int address, const mjData* d) {
+double read_source(Source source, int address, const mjModel* m, const mjData* d) {
   switch (source) {
     case Source::kTime:
       return d->time;
@@ -80,13 +97,25 @@ double read_source(Source source, int address, const mjData* d) {
       return euler(d->xmat + 9 * (address / 6), address % 6);
     case Source::kContactForce:
       return d->cfrc_ext[address];
+    case Source::kTendonLength:
+      return d->ten_length[address];
+    case Source::kTendonVelocity:
+      return d->ten_velocity[address];
+    case Source::kActuatorForce:
+      return d->actuator_force[address];
+    case Source::kSiteRotation:
+      return d->site_xmat[address];
+    case Source::kBodyVelocity:
+      return velocity(m, d, mjOBJ_XBODY, address);
+    case Source::kSiteVelocity:
+      return velocity(m, d, mjOBJ_SITE, address);
   }
   return 0;
 }
 
-double read_channel(const Channel& channel, const mjData* d) {
+double read_channel(const Channel& channel, const mjModel* m, const mjData* d) {
   double x =
-      channel.memory < 0 ? read_source(channel.source, channel.address, d) : d->userdata[channel.memory];
+      channel.memory < 0 ? read_source(channel.source, channel.address, m, d) : d->userdata[channel.memory];
   if (channel.transform == Transform::kCos) x = std::cos(x);
   if (channel.transform == Transform::kSin) x = std::sin(x);
   // not std::clamp: NaN passes through, and is seen
@@ -95,8 +124,8 @@ double read_channel(const Channel& channel, const mjData* d) {
   return x;
 }
 
-void read_channels(const std::vector<Channel>& channels, const mjData* d, double* out) {
-  for (const Channel& channel : channels) *out++ = read_channel(channel, d);
+void read_channels(const std::vector<Channel>& channels, const mjModel* m, const mjData* d, double* out) {
+  for (const Channel& channel : channels) *out++ = read_channel(channel, m, d);
 }
 
 void check_channel(const mjModel* m, const Channel& channel, const std::string& where) {

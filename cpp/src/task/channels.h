@@ -16,13 +16,13 @@ namespace mbmf {
 void check_channel(const mjModel* m, const Channel& channel, const std::string& where);
 
 // The number at a source's address in d, as it is there.
-double read_source(Source source, int address, const mjData* d);
+double read_source(Source source, int address, const mjModel* m, const mjData* d);
 
 // The channel's number: from its place in the memory if it has one, else from its source.
-double read_channel(const Channel& channel, const mjData* d);
+double read_channel(const Channel& channel, const mjModel* m, const mjData* d);
 
 // The numbers of channels: out (channels)
-void read_channels(const std::vector<Channel>& channels, const mjData* d, double* out);
+void read_channels(const std::vector<Channel>& channels, const mjModel* m, const mjData* d, double* out);
 
 }  // namespace mbmf
 

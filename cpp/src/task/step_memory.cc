@@ -38,14 +38,14 @@ int StepMemory::place(const Channel& channel) {
   return static_cast<int>(kept_.size()) - 1;
 }
 
-double StepMemory::read(const Kept& rate, const mjData* d) const {
-  return rate.of < 0 ? read_source(rate.channel.source, rate.channel.address, d) : d->userdata[rate.of];
+double StepMemory::read(const Kept& rate, const mjModel* m, const mjData* d) const {
+  return rate.of < 0 ? read_source(rate.channel.source, rate.channel.address, m, d) : d->userdata[rate.of];
 }
 
-void StepMemory::before_step(mjData* d, const double* action) const {
+void StepMemory::before_step(const mjModel* m, mjData* d, const double* action) const {
   // a rate's place holds the number before the step while the step runs
   for (std::size_t i = 0; i < kept_.size(); ++i) {
-    if (kept_[i].channel.transform == Transform::kRate) d->userdata[i] = read(kept_[i], d);
+    if (kept_[i].channel.transform == Transform::kRate) d->userdata[i] = read(kept_[i], m, d);
   }
   if (naction_ == 0) return;
   double *const step = d->userdata + kept_.size(), *const was = step + 1, *const before = step + 2;
@@ -59,15 +59,15 @@ void StepMemory::keep_step(const mjModel* m, mjData* d) const {
   for (std::size_t i = 0; i < kept_.size(); ++i) {
     const Channel& channel = kept_[i].channel;
     if (channel.transform != Transform::kRate) {
-      d->userdata[i] = read_source(channel.source, channel.address, d);
+      d->userdata[i] = read_source(channel.source, channel.address, m, d);
     }
   }
 }
 
-void StepMemory::finish_rates(mjData* d, double dt) const {
+void StepMemory::finish_rates(const mjModel* m, mjData* d, double dt) const {
   for (std::size_t i = 0; i < kept_.size(); ++i) {
     if (kept_[i].channel.transform == Transform::kRate) {
-      d->userdata[i] = (read(kept_[i], d) - d->userdata[i]) / dt;
+      d->userdata[i] = (read(kept_[i], m, d) - d->userdata[i]) / dt;
     }
   }
 }
@@ -77,7 +77,7 @@ void StepMemory::start(const mjModel* m, mjData* d) const {
   for (std::size_t i = 0; i < kept_.size(); ++i) {
     const Channel& channel = kept_[i].channel;
     d->userdata[i] = channel.lagged && channel.transform != Transform::kRate
-                         ? read_source(channel.source, channel.address, d)
+                         ? read_source(channel.source, channel.address, m, d)
                          : 0;
   }
   std::fill(d->userdata + kept_.size(), d->userdata + size(), 0.0);

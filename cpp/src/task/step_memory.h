@@ -35,9 +35,9 @@ class StepMemory {
 
   // In this order, around the physics of a step: d refreshed if rates are derived; as the physics left it;
   // refreshed again.
-  void before_step(mjData* d, const double* action) const;
+  void before_step(const mjModel* m, mjData* d, const double* action) const;
   void keep_step(const mjModel* m, mjData* d) const;
-  void finish_rates(mjData* d, double dt) const;
+  void finish_rates(const mjModel* m, mjData* d, double dt) const;
 
   // Of a start state, d refreshed.
   void start(const mjModel* m, mjData* d) const;
@@ -49,7 +49,7 @@ class StepMemory {
     int of;           // a rate: where that of which it is one is kept; -1: nowhere, it is read
   };
   int place(const Channel& channel);
-  double read(const Kept& rate, const mjData* d) const;
+  double read(const Kept& rate, const mjModel* m, const mjData* d) const;
 
   std::vector<Kept> kept_;
   int naction_ = 0;  // of the actions that are kept after these: action_rate, 1 if there was an action, it

@@ -67,6 +67,26 @@ double draw(const Noise& noise, Draws* draws) {
   return 0;
 }
 
+// whether the sensor at an address reads accelerations or forces
+bool is_late(const mjModel* m, int address) {
+  for (mjtSize i = 0; i < m->nsensor; ++i) {
+    if (m->sensor_adr[i] <= address && address < m->sensor_adr[i] + m->sensor_dim[i]) {
+      return m->sensor_needstage[i] == mjSTAGE_ACC;
+    }
+  }
+  return false;
+}
+
+// mj_forward, which leaves the integration state as it is
+void forward(const mjModel* m, mjData* d) {
+  mj_markStack(d);
+  mjtNum* warmstart = mj_stackAllocNum(d, static_cast<std::size_t>(m->nv));
+  std::copy_n(d->qacc_warmstart, m->nv, warmstart);
+  mj_forward(m, d);
+  std::copy_n(warmstart, m->nv, d->qacc_warmstart);
+  mj_freeStack(d);
+}
+
 bool finite(const mjtNum* x, mjtSize n) {
   for (mjtSize i = 0; i < n; ++i) {
     if (!std::isfinite(x[i])) return false;
@@ -99,14 +119,39 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
 
   // what refresh must compute
   std::set<int> bodies;
-  reads_kinematics_ = reads_sensors_ = false;
+  reads_kinematics_ = reads_velocities_ = reads_sensors_ = reads_forces_ = false;
   const auto needs = [this, &bodies](const Channel& channel) {
     if (StepMemory::left_by_step(channel)) return;
-    if (channel.source == Source::kSubtreeCom || channel.source == Source::kSubtreeLinvel) {
-      bodies.insert(channel.address / 3);
-    } else {
-      reads_kinematics_ |= channel.source >= Source::kBodyPos;
-      reads_sensors_ |= channel.source == Source::kSensor;
+    switch (channel.source) {
+      case Source::kTime:
+      case Source::kQpos:
+      case Source::kQvel:
+      case Source::kAct:
+      case Source::kContactForce:
+        break;
+      case Source::kSubtreeCom:
+      case Source::kSubtreeLinvel:
+        bodies.insert(channel.address / 3);
+        break;
+      case Source::kBodyPos:
+      case Source::kBodyRotation:
+      case Source::kSitePos:
+      case Source::kSiteRotation:
+      case Source::kBodyEuler:
+        reads_kinematics_ = true;
+        break;
+      case Source::kTendonLength:
+      case Source::kTendonVelocity:
+      case Source::kBodyVelocity:
+      case Source::kSiteVelocity:
+        reads_velocities_ = true;
+        break;
+      case Source::kSensor:
+        (is_late(model_, channel.address) ? reads_forces_ : reads_sensors_) = true;
+        break;
+      case Source::kActuatorForce:
+        reads_forces_ = true;
+        break;
     }
   };
   for (const Channel& channel : spec_.state) needs(channel);
@@ -131,8 +176,7 @@ Task::~Task() { mj_deleteModel(model_); }
 
 void Task::check() const {
   if (model_->nu < 1) throw_invalid("model must be one with actuators, got none");
-  // which trees sleep is no part of a simulation's state: a plan or an episode would depend on what was
-  // before
+  // which trees sleep is no part of a simulation's state: plans would depend on what was before
   if ((model_->opt.enableflags & mjENBL_SLEEP) != 0) {
     throw_invalid("model must be one without sleeping bodies (option flag sleep), got one with them");
   }
@@ -161,6 +205,9 @@ void Task::check() const {
                     bound.bounds.low, " and high ", bound.bounds.high);
     }
   }
+  if (spec_.keyframe < -1 || spec_.keyframe >= model_->nkey) {
+    throw_invalid("keyframe must be in [0, ", model_->nkey, "), or -1, got ", spec_.keyframe);
+  }
   check_start(spec_.start_qpos, model_->nq, "start_qpos");
   check_start(spec_.start_qvel, model_->nv, "start_qvel");
   if (!spec_.safe_action.empty() && spec_.safe_action.size() != static_cast<std::size_t>(model_->nu)) {
@@ -179,7 +226,7 @@ void Task::to_control(const double* action, mjtNum* ctrl) const {
 }
 
 void Task::read(const std::vector<Channel>& channels, const mjData* d, double* out) const {
-  read_channels(channels, d, out);
+  read_channels(channels, model_, d, out);
 }
 
 void Task::start(mjData* d, ResetKind kind, Draws draws) const {
@@ -195,18 +242,20 @@ void Task::start(mjData* d, ResetKind kind, Draws draws) const {
 bool Task::healthy(const mjData* d) const {
   if (!finite(d->qpos, model_->nq) || !finite(d->qvel, model_->nv)) return false;
   for (const ChannelBound& bound : spec_.healthy) {
-    if (!bound.bounds.contains(read_channel(bound.channel, d))) return false;
+    if (!bound.bounds.contains(read_channel(bound.channel, model_, d))) return false;
   }
   return true;
 }
 
 void Task::refresh(mjData* d) const {
-  if (reads_sensors_) {
+  if (reads_forces_) {
+    forward(model_, d);
+  } else if (reads_sensors_ || reads_velocities_) {
     // all that the sensors of the position and velocity stages may read
     mj_fwdPosition(model_, d);
-    mj_sensorPos(model_, d);
+    if (reads_sensors_) mj_sensorPos(model_, d);
     mj_fwdVelocity(model_, d);
-    mj_sensorVel(model_, d);
+    if (reads_sensors_) mj_sensorVel(model_, d);
   } else if (reads_kinematics_) {
     mj_kinematics(model_, d);
   }
@@ -218,14 +267,14 @@ int Task::nmemory() const { return memory_->size(); }
 void Task::before_step(mjData* d, const double* action) const {
   if (memory_->size() == 0) return;
   if (memory_->rates_are_derived()) refresh(d);
-  memory_->before_step(d, action);
+  memory_->before_step(model_, d, action);
 }
 
 void Task::after_step(mjData* d) const {
   if (memory_->size() == 0) return refresh(d);
   memory_->keep_step(model_, d);
   refresh(d);
-  memory_->finish_rates(d, dt());
+  memory_->finish_rates(model_, d, dt());
 }
 
 void Task::remember_start(mjData* d) const { memory_->start(model_, d); }

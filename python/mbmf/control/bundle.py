@@ -303,6 +303,7 @@ def _task(spec: _core.TaskSpec) -> dict[str, Any]:
         "healthy": [
             {"channel": _channel(bound.channel), "bounds": _bounds(bound.bounds)} for bound in spec.healthy
         ],
+        "keyframe": spec.keyframe,
         "start_qpos": list(spec.start_qpos),
         "start_qvel": list(spec.start_qvel),
         "reset": [_reset(reset) for reset in spec.reset],

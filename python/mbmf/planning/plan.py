@@ -38,7 +38,7 @@ def _parts_of(memory: PlanMemory) -> tuple[Any, ...]:
     return _memory_of, ({name: getattr(memory, name) for name in _MEMORY} | arrays,)
 
 
-copyreg.pickle(PlanMemory, _parts_of)  # type: ignore[arg-type]
+copyreg.pickle(PlanMemory, _parts_of)
 
 
 class HasCore(Protocol):

@@ -150,8 +150,8 @@ class Episodes:
             parts = [getattr(batch, name) for batch in batches]
             arrays[name] = np.concatenate(parts if length is None else [_pad(part, length) for part in parts])
         path = joined([batch.path for batch in batches], steps + 1)
-        identity = known[0] if len(known) == len(batches) else None
-        return cls(**arrays, task=first.task, path=path, identity=identity)
+        common = known[0] if len(known) == len(batches) else None
+        return cls(**arrays, task=first.task, path=path, identity=common)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a .npz file, without pickle; one that is there is replaced when the new one is whole.

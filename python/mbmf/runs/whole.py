@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mbmf import tensor_file
+from mbmf.dynamics.file import FORMAT, FORMAT_VERSION
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.layout import METRICS, SUMMARY, iterations
@@ -80,5 +81,6 @@ def _explain(file: Path, algorithm: str) -> None:
             "checkpoint": ("checkpoint", _CHECKPOINTS.get(algorithm, "")),
             "policy": ("policy", "mbmf-policy"),
         }
-        kind, form = kinds.get(file.stem, ("dynamics model", "mbmf-dynamics"))
-        tensor_file.read(file, kind, form, 1, {})
+        kind, form = kinds.get(file.stem, ("dynamics model", FORMAT))
+        versions = tuple(range(1, FORMAT_VERSION + 1)) if form == FORMAT else 1
+        tensor_file.read(file, kind, form, versions, {})

@@ -25,7 +25,7 @@ from mbmf.tasks.schema import (
     TermConfig,
     TermPart,
 )
-from mbmf.tasks.sources import Entry, entries, late_sensors, matching
+from mbmf.tasks.sources import Entry, entries, keyframes, matching
 
 if TYPE_CHECKING:
     from mbmf import _core
@@ -66,7 +66,8 @@ class _Builder:
         else:
             spec.observation, observation = self.channels(config.observation, "observation")
         spec.reward_state, more = self.channels(config.reward_state or (), "reward_state", self.state)
-        spec.start_qpos, spec.start_qvel = self.start()
+        spec.keyframe = self.keyframe()
+        spec.start_qpos, spec.start_qvel = self.start(spec.keyframe)
         resets = config.reset
         kinds = {"default": resets.default, "random": resets.random, "control": resets.control}
         spec.reset = [
@@ -115,11 +116,6 @@ class _Builder:
                     what = one_of(name, known, f"one of the model's names for {channel.source}")
                     self.problem(f"{key}.{objects}", what, name)
             groups = [(name, known[name]) for name in names if name in known]
-        if channel.source == "sensor":
-            # after a step, sensors of the acceleration stage are out of date
-            read = list(known) if channel.objects is None else channel.objects[1]
-            for name in late_sensors(self.model).intersection(read):
-                self.problem(f"{key}.sensor", "of the position or velocity stage", name)
         chosen: list[Entry] = []
         for name, group in groups:
             if channel.index is None:
@@ -284,10 +280,26 @@ class _Builder:
 
     # --- how episodes start
 
-    def start(self) -> tuple[list[float], list[float]]:
+    def keyframe(self) -> int:
+        """The number of the keyframe that episodes start from, or -1."""
+        name = self.config.start.keyframe
+        if name is None:
+            return -1
+        known = keyframes(self.model)
+        if name not in known:
+            what = (
+                one_of(name, known, "one of the model's keyframes") if known else "left out: there are none"
+            )
+            self.problem("start.keyframe", what, name)
+            return -1
+        return known.index(name)
+
+    def start(self, keyframe: int) -> tuple[list[float], list[float]]:
         model, start = self.model, self.config.start
-        qpos = list(start.qpos) if start.qpos is not None else [float(x) for x in model.qpos0]
-        qvel = list(start.qvel) if start.qvel is not None else [0.0] * model.nv
+        default = model.qpos0 if keyframe < 0 else model.key_qpos[keyframe]
+        still = np.zeros(model.nv) if keyframe < 0 else model.key_qvel[keyframe]
+        qpos = [float(x) for x in (default if start.qpos is None else start.qpos)]
+        qvel = [float(x) for x in (still if start.qvel is None else start.qvel)]
         if len(qpos) != model.nq:
             self.problem("start.qpos", f"a list of {model.nq} numbers (the model's nq)", start.qpos)
         elif not all(np.linalg.norm(qpos[first : first + 4]) > 0 for first in _quaternions(model)):

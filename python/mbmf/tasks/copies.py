@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mbmf.tasks.file import check_task
+from mbmf.tasks.functions import CheckedFunction
 from mbmf.tasks.model import load_model
-from mbmf.tasks.task import CheckedFunction, Task
+from mbmf.tasks.task import Task
 
 Functions = tuple[CheckedFunction | None, CheckedFunction | None]
 

@@ -24,6 +24,8 @@ _KEYWORDS = {
     "jacobian": (mujoco.mjtJacobian, "mjJAC_"),
     "solver": (mujoco.mjtSolver, "mjSOL_"),
 }
+# what MuJoCo takes from a body only where the MJCF says its inertia
+_INERTIA = ("mass", "inertia", "ipos", "iquat", "fullinertia")
 # what identifies an element is not a parameter of it
 _FIXED = ("id", "signature")
 
@@ -109,7 +111,9 @@ def _apply(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
 
     for name, value in overrides.option.items():
         put(spec.option, f"overrides.option.{name}", name, value, keywords=name in _KEYWORDS)
-    kinds = {"joints": spec.joints, "geoms": spec.geoms, "actuators": spec.actuators}
+    kinds = {"joints": spec.joints, "geoms": spec.geoms, "actuators": spec.actuators, "bodies": spec.bodies}
+    kinds |= {"sites": spec.sites, "tendons": spec.tendons, "equalities": spec.equalities}
+    kinds |= {"sensors": spec.sensors}
     for kind, elements in kinds.items():
         taken = {element.name for element in elements if element.name}
         names = {element.name or str(number): element for number, element in enumerate(elements)}
@@ -119,11 +123,7 @@ def _apply(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
         for name, value in items:
             key = f"overrides.{kind}.{name}"
             if not isinstance(value, Mapping):
-                # a free joint has neither stiffness nor damping unless it is given them by its name
-                every = [
-                    each for each in elements if getattr(each, "type", None) != mujoco.mjtJoint.mjJNT_FREE
-                ]
-                for element in every if kind == "joints" else elements:
+                for element in filter(_takes_all, elements):
                     put(element, key, name, value)
             elif name in taken & unnamed:
                 problems.append(
@@ -140,6 +140,14 @@ def _apply(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
 
 
+def _takes_all(element: Any) -> bool:
+    """Whether what is for all elements of a kind is for this one, too: neither for free joints, as an MJCF's
+    defaults are not, nor for the world."""
+    if isinstance(element, mujoco.MjsJoint):
+        return bool(element.type != mujoco.mjtJoint.mjJNT_FREE)
+    return not isinstance(element, mujoco.MjsBody) or element.name != "world"
+
+
 def _set_keyword(option: Any, attribute: str, value: Any) -> str | None:
     enumeration, prefix = _KEYWORDS[attribute]
     words = {name.removeprefix(prefix).lower(): item for name, item in enumeration.__members__.items()}
@@ -153,6 +161,8 @@ def _set(element: Any, attribute: str, value: Any) -> str | None:
     """Sets an attribute of a part of a MjSpec; returns the requirement that the value fails, or None."""
     if attribute not in _attributes(element):
         return one_of(attribute, _attributes(element), "a known attribute")
+    if attribute in _INERTIA and isinstance(element, mujoco.MjsBody) and not element.explicitinertial:
+        return "left out of bodies whose inertia is that of their geoms (which have mass and density)"
     current = getattr(element, attribute)
     if isinstance(current, np.ndarray):
         before = current.copy()

@@ -24,6 +24,7 @@ from mbmf.tasks.fields import (
     FileNames,
     Indices,
     Interval,
+    Key,
     Names,
     Number,
     Numbers,
@@ -57,10 +58,16 @@ Source = Literal[
     "subtree_linvel",
     "body_euler",
     "contact_force",
+    "tendon_length",
+    "tendon_velocity",
+    "actuator_force",
+    "site_rotation",
+    "body_velocity",
+    "site_velocity",
 ]
 # sections that do not say what the robot has to do, but how it may learn that
 LEARNING_SECTIONS = ("agent", "planner", "dynamics", "model_based", "model_free", "imitation", "fine_tune")
-OBJECT_KEYS = ("joint", "joints", "actuator", "sensor", "body", "site")
+OBJECT_KEYS = ("joint", "joints", "actuator", "sensor", "body", "site", "tendon")
 
 
 class Part(BaseModel):
@@ -95,11 +102,20 @@ class Overrides(Part):
     joints: Elements = {}
     geoms: Elements = {}
     actuators: Elements = {}
+    bodies: Elements = {}
+    sites: Elements = {}
+    tendons: Elements = {}
+    equalities: Elements = {}
+    sensors: Elements = {}
 
 
 class Start(Part):
-    """The start state before noise, (nq) and (nv); by default the model's qpos0 and zeros."""
+    """The start state before noise, (nq) and (nv); by default the model's qpos0 and zeros.
 
+    A keyframe's qpos and qvel are the default where one is named; its time, activations and mocap bodies too.
+    """
+
+    keyframe: Key | None = None
     qpos: Numbers | None = None
     qvel: Numbers | None = None
 
@@ -117,6 +133,7 @@ class ChannelConfig(Part):
     sensor: Names | None = None
     body: Names | None = None
     site: Names | None = None
+    tendon: Names | None = None
     index: Indices | None = None
     transform: Literal["identity", "cos", "sin", "rate"] = "identity"
     lagged: bool = False
@@ -135,7 +152,9 @@ class ChannelConfig(Part):
     def _fits(self) -> ChannelConfig:
         allowed = {
             **{"time": (), "qpos": ("joint", "joints"), "qvel": ("joint", "joints"), "act": ("actuator",)},
-            **{"sensor": ("sensor",), "site_pos": ("site",)},
+            **{"sensor": ("sensor",), "actuator_force": ("actuator",)},
+            **{"tendon_length": ("tendon",), "tendon_velocity": ("tendon",)},
+            **{"site_pos": ("site",), "site_rotation": ("site",), "site_velocity": ("site",)},
         }.get(self.source, ("body",))
         given = [k for k in OBJECT_KEYS if getattr(self, k)]
         if len(given) > 1 or any(key not in allowed for key in given):

@@ -34,6 +34,9 @@ _PLACED: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "subtree_linvel": ("xyz", ["m/s"] * 3),
     "body_rotation": ("012345678", ["1"] * 9),
     "body_euler": ("012345", ["1"] * 6),
+    "site_rotation": ("012345678", ["1"] * 9),
+    "body_velocity": _QVEL[0],
+    "site_velocity": _QVEL[0],
     "contact_force": (("tx", "ty", "tz", "fx", "fy", "fz"), ["N m"] * 3 + ["N"] * 3),
 }
 
@@ -103,10 +106,19 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
             name: _numbered(source, name, int(model.sensor_adr[i]), int(model.sensor_dim[i]))
             for i, name in enumerate(names)
         }
+    if source == "actuator_force":
+        names = _names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)
+        return {
+            name: _numbered(source, name, int(model.actuator_outadr[i]), int(model.actuator_outnum[i]))
+            for i, name in enumerate(names)
+        }
+    if source in ("tendon_length", "tendon_velocity"):
+        names = _names(model, mujoco.mjtObj.mjOBJ_TENDON, model.ntendon)
+        return {name: _numbered(source, name, i, 1) for i, name in enumerate(names)}
     components, units = _PLACED[source]
     kind, count = (
         (mujoco.mjtObj.mjOBJ_SITE, model.nsite)
-        if source == "site_pos"
+        if source.startswith("site_")
         else (mujoco.mjtObj.mjOBJ_BODY, model.nbody)
     )
     size = len(components)
@@ -145,11 +157,9 @@ def control_names(model: mujoco.MjModel) -> list[str]:
     return names
 
 
-def late_sensors(model: mujoco.MjModel) -> set[str]:
-    """The sensors that read accelerations or forces, which MuJoCo has only in the middle of a step."""
-    names = _names(model, mujoco.mjtObj.mjOBJ_SENSOR, model.nsensor)
-    late = int(mujoco.mjtStage.mjSTAGE_ACC.value)
-    return {name for name, stage in zip(names, model.sensor_needstage, strict=True) if stage == late}
+def keyframes(model: mujoco.MjModel) -> list[str]:
+    """The model's keyframes by name."""
+    return _names(model, mujoco.mjtObj.mjOBJ_KEY, model.nkey)
 
 
 def _names(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mbmf.arguments import float64_array, numbers, whole_number
 from mbmf.errors import ConfigError, DataError
+from mbmf.tasks.functions import CheckedFunction, RewardFunction
 
 if TYPE_CHECKING:
     import mujoco
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from mbmf.tasks.paths import TaskPath
     from mbmf.tasks.schema import TaskConfig
     from mbmf.tasks.searches import PlannerSettings
-
-FloatArray = npt.NDArray[np.floating[Any]]
-RewardFunction = Callable[[FloatArray, FloatArray], npt.ArrayLike]
 
 
 def load_task(
@@ -448,31 +446,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-class CheckedFunction:
-    """A user's reward or cost function, whose results are checked: finite, one number a row."""
-
-    def __init__(self, name: str, function: RewardFunction) -> None:
-        self.name = name
-        self.function = function
-
-    def __call__(self, states: FloatArray, actions: FloatArray) -> npt.NDArray[np.float64]:
-        """states (n, ...), actions (n, ...) -> (n,) float64. Raises DataError on another shape or NaN."""
-        result = self.function(states, actions)
-        try:
-            array = np.asarray(result, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise DataError(f"{self.name} must return numbers, got {type(result).__name__}") from None
-        if array.shape != states.shape[:1]:
-            raise DataError(f"{self.name} must return shape {states.shape[:1]}, got {array.shape}")
-        if not np.isfinite(array).all():
-            bad = int(np.flatnonzero(~np.isfinite(array))[0])
-            raise DataError(f"{self.name} must return finite numbers, got {array[bad]} in row {bad}")
-        return array
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, CheckedFunction) and self.function == other.function
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.function))

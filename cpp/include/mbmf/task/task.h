@@ -38,6 +38,12 @@ enum class Source : int {
                     // of c = atan2(r7, r8), r = xmat of the body, row-major (the paper's code for the ant)
   kContactForce = 11,  // 6 * body + k: torque, then force on the body from outside, in the last physics step
                        // (cfrc_ext of mj_rnePostConstraint); 0 at a start
+  kTendonLength = 12,  // tendon
+  kTendonVelocity = 13,  // tendon
+  kActuatorForce = 14,   // force output of an actuator (actuator_force)
+  kSiteRotation = 15,    // 9 * site + entry, row-major (site_xmat)
+  kBodyVelocity = 16,    // 6 * body + k: linear, then angular velocity of the frame (xpos), in the world
+  kSiteVelocity = 17,    // 6 * site + k: likewise
 };
 
 enum class Transform : int {
@@ -106,6 +112,7 @@ struct TaskSpec {
   std::vector<StateBound> alive;      // a candidate outside these is dead for good and gains nothing more
   double dying_cost = 0;              // what it pays when it leaves them
   std::vector<ChannelBound> healthy;  // an episode outside these is terminated
+  int keyframe = -1;                  // of the model, whose time, activations and mocap bodies a start has
   std::vector<double> start_qpos, start_qvel;  // (nq), (nv)
   Reset reset[3];                              // by ResetKind
   std::vector<double> safe_action;             // (naction) in [-1, 1], or empty: zeros
@@ -140,8 +147,8 @@ class Task {
   // Reads channels of the specification from d, which must be refreshed. out (channels)
   void read(const std::vector<Channel>& channels, const mjData* d, double* out) const;
 
-  // Sets d, freshly reset by mj_resetData, to a start state; does not run forward. In this order: noise on
-  // each qpos, noise on each qvel, the set qpos; then quaternions are normalised.
+  // Sets d, freshly reset (to the keyframe, if there is one), to a start state; does not run forward. In this
+  // order: noise on each qpos, noise on each qvel, the set qpos; then quaternions are normalised.
   void start(mjData* d, ResetKind kind, Draws draws) const;
 
   // True if every healthy bound holds and qpos and qvel are finite. d must be refreshed.
@@ -149,7 +156,7 @@ class Task {
 
   // Brings what the task's channels read up to d's qpos and qvel, and nothing else: after a step MuJoCo's own
   // values are those before the last physics step. What the next step reads is left as it is. Sensors of the
-  // acceleration stage stay as the step left them.
+  // acceleration stage and forces of actuators are those that MuJoCo would begin the next step with.
   void refresh(mjData* d) const;
 
   // Before the physics of a control step, and after it: what channels and rewards need to know of the step,
@@ -180,7 +187,7 @@ class Task {
   mjModel* model_;
   TaskSpec spec_;
   bool observes_state_;
-  bool reads_kinematics_, reads_subtrees_, reads_sensors_;  // what refresh computes
+  bool reads_kinematics_, reads_velocities_, reads_subtrees_, reads_sensors_, reads_forces_;  // by refresh
   std::unique_ptr<const SubtreeMotion> subtrees_;
   std::unique_ptr<StepMemory> memory_;
   std::vector<std::pair<double, double>> control_;  // (middle, half range) per actuator
