@@ -49,11 +49,13 @@ void register_enums(py::module_& module) {
       .value("SUBTREE_COM", Source::kSubtreeCom)
       .value("SUBTREE_LINVEL", Source::kSubtreeLinvel)
       .value("BODY_EULER", Source::kBodyEuler)
+      .value("CONTACT_FORCE", Source::kContactForce)
       .finalize();
   py::native_enum<Transform>(module, "Transform", "enum.IntEnum", "What is done to a number that was read.")
       .value("IDENTITY", Transform::kIdentity)
       .value("COS", Transform::kCos)
       .value("SIN", Transform::kSin)
+      .value("RATE", Transform::kRate)
       .finalize();
   py::native_enum<TermKind> kinds(module, "TermKind", "enum.IntEnum", "The kinds of reward and cost terms.");
   for (const TermInfo& info : term_table()) {
@@ -85,14 +87,15 @@ void register_structures(py::module_& module) {
       .def_readwrite("low_open", &Bounds::low_open)
       .def_readwrite("high_open", &Bounds::high_open);
   py::class_<Channel>(module, "Channel", "One dimension of a state: a source, transformed, then clipped.")
-      .def(py::init<Source, int, Transform, double, double>(), py::arg("source"), py::arg("address") = 0,
-           py::arg("transform") = Transform::kIdentity, py::arg("low") = -kInfinity,
-           py::arg("high") = kInfinity)
+      .def(py::init<Source, int, Transform, double, double, bool>(), py::arg("source"),
+           py::arg("address") = 0, py::arg("transform") = Transform::kIdentity, py::arg("low") = -kInfinity,
+           py::arg("high") = kInfinity, py::arg("lagged") = false)
       .def_readwrite("source", &Channel::source)
       .def_readwrite("address", &Channel::address)
       .def_readwrite("transform", &Channel::transform)
       .def_readwrite("low", &Channel::low)
-      .def_readwrite("high", &Channel::high);
+      .def_readwrite("high", &Channel::high)
+      .def_readwrite("lagged", &Channel::lagged);
   py::class_<ChannelBound>(module, "ChannelBound", "A number of mjData that must stay within bounds.")
       .def(py::init<Channel, Bounds>(), py::arg("channel"), py::arg("bounds"))
       .def_readwrite("channel", &ChannelBound::channel)
@@ -162,7 +165,9 @@ void register_structures(py::module_& module) {
       .def_readwrite("physics_steps", &TaskSpec::physics_steps)
       .def_readwrite("state", &TaskSpec::state)
       .def_readwrite("observation", &TaskSpec::observation)
+      .def_readwrite("reward_state", &TaskSpec::reward_state)
       .def_readwrite("reward", &TaskSpec::reward)
+      .def_readwrite("healthy_reward", &TaskSpec::healthy_reward)
       .def_readwrite("cost", &TaskSpec::cost)
       .def_readwrite("path", &TaskSpec::path)
       .def_readwrite("alive", &TaskSpec::alive)
@@ -216,6 +221,16 @@ void register_task(py::module_& module) {
       .def_property_readonly("nobservation", &Task::nobservation)
       .def_property_readonly("naction", &Task::naction)
       .def_property_readonly("dt", &Task::dt, "Seconds of one control step.")
+      .def_property_readonly("nmemory", &Task::nmemory,
+                             "Numbers of a simulation's user data that the task keeps.")
+      .def_property_readonly(
+          "mjb",
+          [](const Task& task) {
+            std::vector<char> mjb(static_cast<std::size_t>(mj_sizeModel(task.model())));
+            mj_saveModel(task.model(), nullptr, mjb.data(), static_cast<int>(mjb.size()));
+            return py::bytes(mjb.data(), mjb.size());
+          },
+          "The compiled robot in MuJoCo's binary format, with room for that.")
       .def_property_readonly("observes_state", &Task::observes_state,
                              "Whether the observation is the state, channel by channel.")
       .def_property_readonly(

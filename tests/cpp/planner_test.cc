@@ -218,9 +218,8 @@ TEST_P(PlannerOn, PredictedStatesAreTheModels) {
       const auto planner = make_planner(task, dynamics, {10, 100, 5, 1});
       const std::vector<double> start = middle(preset);
       const Plan plan = plan_at(*planner, start, 0, 0);
-      const std::vector<float> first(start.begin(), start.end());
       std::vector<float> want(plan.states.size());
-      dynamics->open_loop(first.data(), plan.actions.data(), 1, 10, want.data(), 1);
+      dynamics->open_loop(start.data(), plan.actions.data(), 1, 10, want.data(), 1);
       EXPECT_EQ(plan.states, want);
     }
   }

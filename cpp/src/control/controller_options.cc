@@ -86,6 +86,7 @@ std::vector<double> nominal_state(const Task& task) {
   std::copy(task.spec().start_qvel.begin(), task.spec().start_qvel.end(), d->qvel);
   mj_normalizeQuat(task.model(), d->qpos);
   task.refresh(d.get());
+  task.remember_start(d.get());
   std::vector<double> state(static_cast<std::size_t>(task.nstate()));
   task.read(task.spec().state, d.get(), state.data());
   return state;

@@ -24,6 +24,7 @@ constexpr const char* kDynamics = "dynamics.safetensors";
 constexpr const char* kModel = "model.mjb";
 constexpr std::size_t kMaxSums = 1 << 20, kMaxBundle = 16 << 20, kMaxFile = std::size_t{1} << 31;
 constexpr int kMaxWidth = 1 << 20;
+constexpr std::int64_t kMaxMembers = 1000;
 
 // a relative path that stays in the folder
 bool good_name(const std::string& name) {
@@ -82,31 +83,65 @@ Files read_files(const std::string& folder) {
   return files;
 }
 
+// numbers (members, rows, cols) of a tensor, as one member's
+std::vector<float> part(const std::vector<float>& numbers, std::int64_t members, std::int64_t member) {
+  const auto size = static_cast<std::ptrdiff_t>(numbers.size()) / members;
+  return {numbers.begin() + member * size, numbers.begin() + (member + 1) * size};
+}
+
 std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const TensorReader& tensors, int nstate,
                                               int naction) {
-  field.only({"hidden", "activation"});
-  const auto activation = static_cast<Activation>(field["activation"].one_of({"relu", "tanh"}));
-  std::vector<std::int64_t> sizes = {nstate + naction};
+  field.only({"hidden", "activation", "members", "probabilistic", "inputs", "outputs", "particles",
+              "propagate", "risk"});
+  DynamicsSpec spec;
+  spec.nstate = nstate;
+  spec.naction = naction;
+  spec.activation = static_cast<Activation>(field["activation"].one_of({"relu", "tanh", "silu"}));
+  const std::int64_t members = field["members"].integer(1, kMaxMembers);
+  const bool probabilistic = field["probabilistic"].boolean();
+  std::int64_t seen = 0;
+  for (const JsonField& input : field["inputs"].items()) {
+    spec.input.push_back(static_cast<StateInput>(input.one_of({"value", "sine_cosine", "nothing"})));
+    seen += spec.input.back() == StateInput::kSineCosine ? 2 : spec.input.back() == StateInput::kValue;
+  }
+  for (const JsonField& output : field["outputs"].items()) {
+    spec.output.push_back(static_cast<StateOutput>(output.one_of({"difference", "value"})));
+  }
+  spec.particles = static_cast<int>(field["particles"].integer(0, 1'000'000));
+  spec.propagation = static_cast<Propagation>(field["propagate"].one_of({"expectation", "ts1", "tsinf"}));
+  spec.risk = field["risk"].number();
+
+  std::vector<std::int64_t> sizes = {seen + naction};
   for (const JsonField& width : field["hidden"].items(64)) sizes.push_back(width.integer(1, kMaxWidth));
-  sizes.push_back(nstate);
-  std::vector<Layer> layers;
+  sizes.push_back(probabilistic ? 2 * nstate : nstate);
+  spec.members.resize(static_cast<std::size_t>(members));
   for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
     const std::string number = std::to_string(i);
-    layers.push_back({static_cast<int>(sizes[i + 1]), static_cast<int>(sizes[i]),
-                      tensors.float32("weight." + number, {sizes[i + 1], sizes[i]}),
-                      tensors.float32("bias." + number, {sizes[i + 1]})});
+    const std::int64_t rows = sizes[i + 1], cols = sizes[i];
+    const std::vector<float> weight = tensors.float32("weight." + number, {members, rows, cols}),
+                             bias = tensors.float32("bias." + number, {members, rows});
+    for (std::int64_t member = 0; member < members; ++member) {
+      spec.members[static_cast<std::size_t>(member)].push_back(
+          {static_cast<int>(rows), static_cast<int>(cols), part(weight, members, member),
+           part(bias, members, member)});
+    }
   }
   const auto normalization = [&](const std::string& name, std::int64_t size) {
     return Normalization{tensors.float64(name + ".mean", {size}), tensors.float64(name + ".std", {size})};
   };
-  const std::size_t expected = 2 * layers.size() + 6;
+  spec.state = normalization("state", seen);
+  spec.action = normalization("action", naction);
+  spec.delta = normalization("delta", nstate);
+  if (probabilistic) {
+    spec.log_variance_min = tensors.float64("log_variance.min", {nstate});
+    spec.log_variance_max = tensors.float64("log_variance.max", {nstate});
+  }
+  const std::size_t expected = 2 * (sizes.size() - 1) + (probabilistic ? 8 : 6);
   if (tensors.names().size() != expected) {
     throw Error(std::string(kDynamics) + " must hold " + std::to_string(expected) + " tensors, got " +
                 std::to_string(tensors.names().size()));
   }
-  return std::make_shared<Dynamics>(nstate, naction, std::move(layers), activation,
-                                    normalization("state", nstate), normalization("action", naction),
-                                    normalization("delta", nstate));
+  return std::make_shared<Dynamics>(std::move(spec));
 }
 
 Bundle read_bundle(const Files& files) {
@@ -114,8 +149,8 @@ Bundle read_bundle(const Files& files) {
   field.only(
       {"format", "format_version", "versions", "source", "files", "task", "dynamics", "planner", "control"});
   if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");
-  if (field["format_version"].integer(0, 1'000'000) != 2) {
-    field["format_version"].fail("2 (export the run again with this release: mbmf export)");
+  if (field["format_version"].integer(0, 1'000'000) != 3) {
+    field["format_version"].fail("3 (export the run again with this release: mbmf export)");
   }
 
   Bundle bundle;

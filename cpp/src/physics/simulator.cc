@@ -144,7 +144,7 @@ void Simulator::Impl::step_one(const mjModel* m, mjData* d, int sim, void* arg) 
     return;
   }
   impl.observe(d, sim);
-  impl.rewards[i] = evaluate(task.spec().reward, &impl.states[i * task.nstate()], action, task.naction());
+  impl.rewards[i] = task.reward(d, &impl.states[i * task.nstate()], action);
   impl.terminated[i] = !task.healthy(d);
   impl.diverged[i] = 0;
 }

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.tasks.task import Task
 
-FORMAT, FORMAT_VERSION = "mbmf-export", 2
+FORMAT, FORMAT_VERSION = "mbmf-export", 3
 SUMS = "SHA256SUMS"
 
 
@@ -215,6 +215,7 @@ def _channel(channel: _core.Channel) -> dict[str, Any]:
         "transform": channel.transform.name.lower(),
         "low": _end(channel.low),
         "high": _end(channel.high),
+        "lagged": channel.lagged,
     }
 
 
@@ -258,7 +259,9 @@ def _task(spec: _core.TaskSpec) -> dict[str, Any]:
         "physics_steps": spec.physics_steps,
         "state": [_channel(channel) for channel in spec.state],
         "observation": [_channel(channel) for channel in spec.observation],
+        "reward_state": [_channel(channel) for channel in spec.reward_state],
         "reward": _terms(spec.reward),
+        "healthy_reward": spec.healthy_reward,
         "cost": _terms(spec.cost),
         "path": None if spec.path is None else _path(spec.path),
         "alive": [{"index": bound.index, "bounds": _bounds(bound.bounds)} for bound in spec.alive],

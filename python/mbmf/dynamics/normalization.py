@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# A deviation below this part of max(1, |mean|) is rounding, not motion: its inverse would turn rounding into
-# signal, and overflow the float32 weights that it is folded into. In random data of the paper's four agents
-# the deviations of states and of their differences are exactly 0 (what a planar robot cannot do) or above
-# 0.002; rounding of float64 states of size 1 is 1e-16.
+# A deviation below one of these is rounding, not motion: its inverse would turn rounding into signal. The
+# planner's states are float32, which rounds a number by up to 6e-8 of it, so that a deviation below 1e-6 of
+# the # mean (2^-20) would have noise of a tenth of itself. The other is an absolute one: rounding of float64
+# states of # size 1 is 1e-16, and in random data of the paper's four agents deviations are exactly 0 or
+# above 0.002.
+FLOAT32_DEVIATION = 2.0**-20
 NEGLIGIBLE_DEVIATION = 1e-10
 
 
@@ -29,7 +32,7 @@ class Statistics:
         """The statistics of the rows of ``values`` (N, n); negligible deviations become 0."""
         mean = np.asarray(np.mean(values, axis=0, dtype=np.float64))
         std = np.asarray(np.std(values, axis=0, dtype=np.float64))
-        std[std <= NEGLIGIBLE_DEVIATION * np.maximum(1.0, np.abs(mean))] = 0.0
+        std[std <= np.maximum(NEGLIGIBLE_DEVIATION, FLOAT32_DEVIATION * np.abs(mean))] = 0.0
         return cls(mean, std)
 
     @property
@@ -45,19 +48,65 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Normalization:
-    """Statistics of the first data set (after noise): of states, actions and state differences."""
+    """Statistics of data (after noise).
+
+    Attributes:
+        state: of the states (nstate).
+        action: of the actions (naction).
+        delta: of what is predicted (nstate): differences, or next states.
+        seen: of what the network sees of the states; the states', unless an input map changes them.
+    """
 
     state: Statistics
     action: Statistics
     delta: Statistics
+    seen: Statistics = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.seen is None:
+            object.__setattr__(self, "seen", self.state)
 
     @classmethod
-    def of(cls, states: NDArray[Any], actions: NDArray[Any], deltas: NDArray[Any]) -> Normalization:
-        return cls(Statistics.of(states), Statistics.of(actions), Statistics.of(deltas))
+    def of(
+        cls,
+        states: NDArray[Any],
+        actions: NDArray[Any],
+        deltas: NDArray[Any],
+        seen: NDArray[Any] | None = None,
+    ) -> Normalization:
+        """The statistics of the rows; ``seen``: of what the network sees of the states, if that is
+        another."""
+        return cls(
+            Statistics.of(states),
+            Statistics.of(actions),
+            Statistics.of(deltas),
+            None if seen is None else Statistics.of(seen),  # type: ignore[arg-type]
+        )
 
-    def inputs(self, states: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
-        """The network's inputs (N, nstate + naction)."""
-        return np.concatenate([self.state.normalize(states), self.action.normalize(actions)], axis=1)
+    def inputs(self, seen: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
+        """The network's inputs (N, nseen + naction)."""
+        return np.concatenate([self.seen.normalize(seen), self.action.normalize(actions)], axis=1)
+
+
+def what_is_seen(states: Floats, inputs: Sequence[str]) -> Floats:
+    """What the network sees of states (N, nstate): each as it is, as sine and cosine, or not at all.
+
+    ``inputs`` is a word of the core's for each state.
+    """
+    if all(word == "value" for word in inputs):
+        return states
+    columns: list[Floats] = []
+    for column, word in zip(states.T, inputs, strict=True):
+        if word == "sine_cosine":
+            columns += [np.sin(column), np.cos(column)]
+        elif word == "value":
+            columns.append(column)
+    return np.stack(columns, axis=1) if columns else np.zeros((len(states), 0))
+
+
+def number_seen(inputs: Sequence[str]) -> int:
+    """How many of the network's inputs come from states."""
+    return sum({"value": 1, "sine_cosine": 2, "nothing": 0}[word] for word in inputs)
 
 
 def add_noise(values: Floats, scale: float, rng: np.random.Generator) -> None:

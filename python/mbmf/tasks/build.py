@@ -65,6 +65,7 @@ class _Builder:
             spec.observation, observation = spec.state, self.state
         else:
             spec.observation, observation = self.channels(config.observation, "observation")
+        spec.reward_state, more = self.channels(config.reward_state or (), "reward_state", self.state)
         spec.start_qpos, spec.start_qvel = self.start()
         resets = config.reset
         kinds = {"default": resets.default, "random": resets.random, "control": resets.control}
@@ -75,11 +76,12 @@ class _Builder:
         spec.safe_action = self.safe_action()
         # terms name states, so they are worth reading only where the states are right
         self.raise_problems()
-        spec.reward = self.terms(config.reward or (), "reward")
+        spec.reward = self.terms(config.reward or (), "reward", [*self.state, *more])
+        spec.healthy_reward = config.healthy_reward
         if config.cost is not None or config.path is not None:
-            spec.cost = self.terms(config.cost or (), "cost")
+            spec.cost = self.terms(config.cost or (), "cost", self.state)
         else:
-            spec.cost = self.negated()
+            spec.cost = self.negated([*self.state, *more])
         if config.path is not None:
             spec.path = self.path(config.path)
             spec.cost = [*spec.cost, *self.path_penalties(config.path)]
@@ -127,16 +129,20 @@ class _Builder:
                     self.problem(f"{key}.index", f"below {len(group)}{of}", index)
         if not chosen and channel.objects is None and not channel.index:
             self.problem(f"{key}.source", "one that the model has", channel.source)
+        if channel.lagged:
+            chosen = [entry.as_lagged() for entry in chosen]
         return [entry.transformed(channel.transform) for entry in chosen]
 
     def channel(self, entry: Entry, channel: ChannelConfig) -> _core.Channel:
         low, high = channel.clip or (-math.inf, math.inf)
         source = getattr(self.core.Source, channel.source.upper())
         transform = getattr(self.core.Transform, channel.transform.upper())
-        return self.core.Channel(source, entry.address, transform, low, high)
+        return self.core.Channel(source, entry.address, transform, low, high, channel.lagged)
 
-    def channels(self, configs: Iterable[ChannelConfig], key: str) -> tuple[list[_core.Channel], list[Entry]]:
-        channels, found, names = [], [], set()
+    def channels(
+        self, configs: Iterable[ChannelConfig], key: str, beside: Iterable[Entry] = ()
+    ) -> tuple[list[_core.Channel], list[Entry]]:
+        channels, found, names = [], [], {entry.name for entry in beside}
         for number, config in enumerate(configs):
             for entry in self.entries(config, f"{key}[{number}]"):
                 if entry.name in names:
@@ -165,9 +171,11 @@ class _Builder:
 
     # --- states that terms name
 
-    def states(self, references: Iterable[str | int], key: str) -> list[int]:
-        """Indices of states: by number, by name, or all under the leading part of a name."""
-        names = [entry.name for entry in self.state]
+    def states(
+        self, references: Iterable[str | int], key: str, known: Iterable[Entry] | None = None
+    ) -> list[int]:
+        """Indices of known states: by number, by name, or all under the leading part of a name."""
+        names = [entry.name for entry in (self.state if known is None else known)]
         found: list[int] = []
         for reference in references:
             if isinstance(reference, int):
@@ -224,28 +232,33 @@ class _Builder:
             self.problem(key, "one state", list(references))
         return found[0] if found else 0
 
-    def terms(self, configs: Iterable[TermConfig], key: str) -> list[_core.Term]:
-        return [self.term(config, f"{key}[{number}]") for number, config in enumerate(configs)]
+    def terms(self, configs: Iterable[TermConfig], key: str, known: list[Entry]) -> list[_core.Term]:
+        return [self.term(config, f"{key}[{number}]", known) for number, config in enumerate(configs)]
 
-    def negated(self) -> list[_core.Term]:
-        terms = self.terms(self.config.reward or (), "reward")
+    def negated(self, known: list[Entry]) -> list[_core.Term]:
+        """The cost where the file has none."""
+        terms = self.terms(self.config.reward or (), "reward", known)
         for term in terms:
             term.weight = -term.weight
+            if max([-1, *term.index, *term.target_index]) >= len(self.state):
+                self.problem("cost", "given where the reward reads reward_state", None)
+        if self.config.healthy_reward != 0:
+            terms.append(self.core.Term(self.core.TermKind.CONSTANT, -self.config.healthy_reward))
         return terms
 
-    def term(self, config: TermConfig, key: str) -> _core.Term:
+    def term(self, config: TermConfig, key: str, known: list[Entry]) -> _core.Term:
         kind = getattr(self.core.TermKind, config.term.upper())
         info = self.core.term_kinds()[int(kind)]
         if not info["states"]:
             return self.core.Term(kind, config.weight)
         assert config.state is not None
-        index = self.states(config.state, f"{key}.state")
+        index = self.states(config.state, f"{key}.state", known)
         if info["bounds"]:
             return self.core.Term(kind, config.weight, index, bounds=self.bounds(config))
         if not info["targets"]:
             return self.core.Term(kind, config.weight, index)
         if config.target_state is not None:
-            target_index = self.states(config.target_state, f"{key}.target_state")
+            target_index = self.states(config.target_state, f"{key}.target_state", known)
             if len(target_index) != len(index):
                 self.problem(
                     f"{key}.target_state", f"as many states as state ({len(index)})", len(target_index)

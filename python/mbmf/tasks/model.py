@@ -94,6 +94,11 @@ def save_model(model: mujoco.MjModel) -> bytes:
     return buffer.tobytes()
 
 
+def load_model(mjb: bytes) -> mujoco.MjModel:
+    """The model of what `save_model` gave."""
+    return mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": mjb})
+
+
 def _apply(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
     problems: list[str] = []
 

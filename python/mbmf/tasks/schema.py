@@ -49,6 +49,7 @@ Source = Literal[
     "subtree_com",
     "subtree_linvel",
     "body_euler",
+    "contact_force",
 ]
 # sections that do not say what the robot has to do, but how it may learn that
 LEARNING_SECTIONS = ("agent", "planner", "model_based", "model_free", "imitation", "fine_tune")
@@ -110,7 +111,8 @@ class ChannelConfig(Part):
     body: Names | None = None
     site: Names | None = None
     index: Indices | None = None
-    transform: Literal["identity", "cos", "sin"] = "identity"
+    transform: Literal["identity", "cos", "sin", "rate"] = "identity"
+    lagged: bool = False
     clip: Interval | None = None
 
     @property
@@ -136,6 +138,8 @@ class ChannelConfig(Part):
             raise ValueError(f"a mapping where the source {self.source} has the key {allowed[0]}")
         if self.source == "time" and self.index is not None:
             raise ValueError("a mapping where the source time has no index")
+        if self.lagged and self.source != "body_pos":
+            raise ValueError("a mapping where only the source body_pos has lagged: true")
         return self
 
 
@@ -329,7 +333,9 @@ class TaskConfig(Part):
     start: Start = Start()
     state: Channels
     observation: Channels | None = None
+    reward_state: Channels | None = None
     reward: Terms | None = None
+    healthy_reward: Number = 0.0
     cost: Terms | None = None
     alive: Annotated[tuple[StateBoundConfig, ...], list_of()] = ()
     dying_cost: Number = 0.0

@@ -26,14 +26,15 @@ _QVEL = {
     2: (("",), ("m/s",)),
     3: (("",), ("rad/s",)),
 }
-# components and unit of the sources that bodies and sites have
-_PLACED = {
-    "body_pos": ("xyz", "m"),
-    "site_pos": ("xyz", "m"),
-    "subtree_com": ("xyz", "m"),
-    "subtree_linvel": ("xyz", "m/s"),
-    "body_rotation": ("012345678", "1"),
-    "body_euler": ("012345", "1"),
+# components and units of the sources that bodies and sites have
+_PLACED: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+    "body_pos": ("xyz", ["m"] * 3),
+    "site_pos": ("xyz", ["m"] * 3),
+    "subtree_com": ("xyz", ["m"] * 3),
+    "subtree_linvel": ("xyz", ["m/s"] * 3),
+    "body_rotation": ("012345678", ["1"] * 9),
+    "body_euler": ("012345", ["1"] * 6),
+    "contact_force": (("tx", "ty", "tz", "fx", "fy", "fz"), ["N m"] * 3 + ["N"] * 3),
 }
 
 
@@ -46,10 +47,20 @@ class Entry:
     address: int
 
     def transformed(self, transform: str) -> Entry:
-        """The entry's cosine or sine; the entry itself for identity."""
+        """The entry's cosine, sine or rate; the entry itself for identity."""
         if transform == "identity":
             return self
-        return replace(self, name=f"{transform}.{self.name}", unit="1")
+        unit = "1" if transform != "rate" else _per_second(self.unit)
+        return replace(self, name=f"{transform}.{self.name}", unit=unit)
+
+    def as_lagged(self) -> Entry:
+        """The entry as the last physics step left it."""
+        return replace(self, name=f"lagged.{self.name}")
+
+
+def _per_second(unit: str) -> str:
+    special = {"": "", "s": "1", "m/s": "m/s^2", "rad/s": "rad/s^2"}
+    return special.get(unit, f"{unit}/s")
 
 
 def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
@@ -75,7 +86,7 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
             name: _numbered(source, name, int(model.sensor_adr[i]), int(model.sensor_dim[i]))
             for i, name in enumerate(names)
         }
-    components, unit = _PLACED[source]
+    components, units = _PLACED[source]
     kind, count = (
         (mujoco.mjtObj.mjOBJ_SITE, model.nsite)
         if source == "site_pos"
@@ -83,7 +94,7 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
     )
     size = len(components)
     return {
-        name: _entries(source, name, size * i, components, [unit] * size)
+        name: _entries(source, name, size * i, components, units)
         for i, name in enumerate(_names(model, kind, count))
     }
 

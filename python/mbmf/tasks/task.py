@@ -162,7 +162,7 @@ class Task:
         """Compiles the configuration for the model that there is."""
         from mbmf import _core
         from mbmf.tasks.build import build_spec
-        from mbmf.tasks.model import save_model
+        from mbmf.tasks.model import load_model, save_model
         from mbmf.tasks.paths import resolve
 
         try:
@@ -174,6 +174,8 @@ class Task:
             self.core = _core.Task(save_model(self.model), built.spec)
         except (ValueError, _core.Error) as error:
             raise ConfigError(f"{file}: {error}") from error
+        if self.core.nmemory > self.model.nuserdata:
+            self.model = load_model(self.core.mjb)
         self.state_names = [entry.name for entry in built.state]
         self.state_units = [entry.unit for entry in built.state]
         self.observation_names = [entry.name for entry in built.observation]
