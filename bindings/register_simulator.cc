@@ -1,7 +1,11 @@
 // Simulator: many MuJoCo simulations of one task.
 
+#include <pybind11/stl.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "array_args.h"
 #include "gil.h"
@@ -81,7 +85,21 @@ void register_simulator(py::module_& module) {
       .def_property_readonly("nsim", &Simulator::nsim)
       .def_property_readonly("nthread", &Simulator::nthread)
       .def_property_readonly("state_size", &Simulator::state_size)
-      .def("reseed", &Simulator::reseed, py::arg("seed"))
+      .def_property_readonly("seed", &Simulator::seed)
+      .def_property_readonly(
+          "resets",
+          [](const Simulator& self) {
+            py::array_t<std::uint64_t> resets = make_array<std::uint64_t>({self.nsim()});
+            std::copy(self.resets().begin(), self.resets().end(), resets.mutable_data());
+            return resets;
+          },
+          "How often each simulation was reset, uint64 (nsim,).")
+      .def(
+          "reseed",
+          [](Simulator& self, std::uint64_t seed, const std::optional<py::array>& resets) {
+            self.reseed(seed, resets ? input<std::uint64_t>(*resets, "resets", {self.nsim()}) : nullptr);
+          },
+          py::arg("seed"), py::arg("resets") = py::none(), "resets: what `resets` is from now on; zeros.")
       .def("reset", &reset, py::arg("ids"), py::arg("kind"))
       .def("start", &start, py::arg("ids"), py::arg("kind"), py::arg("episodes"),
            "Starts simulations as the episodes of these numbers: uint64 (nid,).")

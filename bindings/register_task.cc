@@ -105,16 +105,18 @@ void register_structures(py::module_& module) {
       .def_readwrite("index", &StateBound::index)
       .def_readwrite("bounds", &StateBound::bounds);
   py::class_<Term>(module, "Term", "One term of a reward or a cost.")
-      .def(py::init<TermKind, double, std::vector<int>, std::vector<double>, std::vector<int>, Bounds>(),
-           py::arg("kind"), py::arg("weight"), py::arg("index") = std::vector<int>(),
-           py::arg("target") = std::vector<double>(), py::arg("target_index") = std::vector<int>(),
-           py::arg_v("bounds", Bounds{0, 0}, "Bounds(0, 0)"))
+      .def(
+          py::init<TermKind, double, std::vector<int>, std::vector<double>, std::vector<int>, Bounds, bool>(),
+          py::arg("kind"), py::arg("weight"), py::arg("index") = std::vector<int>(),
+          py::arg("target") = std::vector<double>(), py::arg("target_index") = std::vector<int>(),
+          py::arg_v("bounds", Bounds{0, 0}, "Bounds(0, 0)"), py::arg("terminal") = false)
       .def_readwrite("kind", &Term::kind)
       .def_readwrite("weight", &Term::weight)
       .def_readwrite("index", &Term::index)
       .def_readwrite("target", &Term::target)
       .def_readwrite("target_index", &Term::target_index)
-      .def_readwrite("bounds", &Term::bounds);
+      .def_readwrite("bounds", &Term::bounds)
+      .def_readwrite("terminal", &Term::terminal);
   py::class_<Noise>(module, "Noise",
                     "Noise on a start vector: scale * N(0, 1), or uniform in [-scale, scale).")
       .def(py::init<NoiseKind, double>(), py::arg("kind") = NoiseKind::kNone, py::arg("scale") = 0.0)

@@ -98,6 +98,10 @@ class TermKind(enum.IntEnum):
     DISTANCE = 4
     OUTSIDE = 5
     ACTION = 6
+    PRODUCT = 7
+    CLIPPED = 8
+    EXCESS = 9
+    ACTION_RATE = 10
 
 class NoiseKind(enum.IntEnum):
     """The kinds of noise on a start state."""
@@ -194,6 +198,7 @@ class Term:
 
     bounds: Bounds
     kind: TermKind
+    terminal: bool
     def __init__(
         self,
         kind: TermKind,
@@ -202,6 +207,7 @@ class Term:
         target: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [],
         target_index: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
         bounds: Bounds = ...,
+        terminal: bool = False,
     ) -> None: ...
     @property
     def index(self) -> list[int]: ...
@@ -480,7 +486,12 @@ class Simulator:
         """
         float64 (nid, state_size).
         """
-    def reseed(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def reseed(
+        self, seed: typing.SupportsInt | typing.SupportsIndex, resets: numpy.ndarray | None = None
+    ) -> None:
+        """
+        resets: what `resets` is from now on; zeros.
+        """
     def reset(self, ids: typing.Any, kind: ResetKind) -> None: ...
     def set_state(self, ids: typing.Any, rows: numpy.ndarray) -> None: ...
     def start(self, ids: typing.Any, kind: ResetKind, episodes: numpy.ndarray) -> None:
@@ -500,7 +511,14 @@ class Simulator:
     @property
     def observations(self) -> numpy.ndarray: ...
     @property
+    def resets(self) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        How often each simulation was reset, uint64 (nsim,).
+        """
+    @property
     def rewards(self) -> numpy.ndarray: ...
+    @property
+    def seed(self) -> int: ...
     @property
     def state_size(self) -> int: ...
     @property

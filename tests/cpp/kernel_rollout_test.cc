@@ -51,7 +51,9 @@ class Candidates {
         cost_(
             {{TermKind::kLinear, -1.0, {0, 2}, {}, {}, {0, 0}},
              {TermKind::kQuadratic, 0.5, {3}, {0.1}, {}, {0, 0}},
-             {TermKind::kAction, 0.25, {}, {}, {}, {0, 0}}},
+             {TermKind::kAction, 0.25, {}, {}, {}, {0, 0}},
+             {TermKind::kActionRate, 0.35, {}, {}, {}, {0, 0}},
+             {TermKind::kProduct, 2.0, {4, 5}, {}, {}, {0, 0}, true}},
             shape.mortal ? std::vector<StateBound>{{1, {-0.5, 0.6, false, true}}} : std::vector<StateBound>{},
             shape.on_path ? std::optional<PathCost>(path()) : std::nullopt),
         plain_(mlp_, table_, cost_.rows()),
@@ -87,6 +89,7 @@ class Candidates {
     work.horizon = kHorizon;
     work.term = cost_.terms().data();
     work.nterm = static_cast<int>(cost_.terms().size());
+    work.reads_action_rate = cost_.reads_action_rate();
     work.alive = cost_.alive().data();
     work.nalive = static_cast<int>(cost_.alive().size());
     work.path = cost_.path() ? &path_ : nullptr;

@@ -20,13 +20,16 @@ from mbmf import _core
 from mbmf.cli import main as cli
 from mbmf.control.bundle import SUMS, load_bundle, save_bundle
 from mbmf.errors import DataError
+from mbmf.runs.configuration import task_entries
 from mbmf.tasks.searches import search_kinds
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward", "swimmer_trajfollow"]
 
 
-def trained(task: mbmf.Task, hidden: tuple[int, ...] = (20,), activation: str = "relu") -> mbmf.DynamicsModel:
-    model = mbmf.DynamicsModel(task, hidden=hidden, activation=activation)
+def trained(
+    task: mbmf.Task, hidden: tuple[int, ...] = (20,), activation: str = "relu", **more: Any
+) -> mbmf.DynamicsModel:
+    model = mbmf.DynamicsModel(task, hidden=hidden, activation=activation, **more)
     model.fit(mbmf.collect_random(task, episodes=2, steps=20, seed=0), epochs=1)
     return model
 
@@ -50,11 +53,21 @@ def seal(folder: Path) -> None:
     (folder / SUMS).write_text("".join(sums))
 
 
+ENSEMBLE: dict[str, Any] = {"members": 3, "elites": 2, "probabilistic": True, "particles": 4, "risk": 0.5}
+
+
 @pytest.mark.parametrize("search", list(search_kinds()))
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [*PRESETS, "an ensemble"])
 def test_the_same_plans_bit_for_bit(name: str, search: str, tmp_path: Path) -> None:
+    more: dict[str, Any] = {}
+    if name == "an ensemble":
+        name, activation = "hopper_forward", "silu"
+        more = ENSEMBLE | {"propagate": "ts1", "inputs": {"qpos.rooty": "sine and cosine"}}
+        more["outputs"] = {"qvel.rootx": "value"}
+    else:
+        activation = "tanh" if name == "ant_forward" else "relu"
     task = mbmf.load_task(name)
-    model = trained(task, (20, 10), "tanh" if name == "ant_forward" else "relu")
+    model = trained(task, (20, 10), activation, **more)
     settings = {} if search == "random_shooting" else {"std": 0.4, "execute": "best"}
     size: dict[str, Any] = {"search": search, "horizon": 6, "candidates": 200, "settings": settings}
     save_bundle(tmp_path / "out", task, model, seed=11, **size)
@@ -206,9 +219,15 @@ WRONG = [
     (edit("planner.seed", -1), "seed must be a whole number of 64 bits, got -1"),
     (edit("planner.colour", 1), 'bundle.json.planner must be without the key "colour"'),
     (edit("control.period", 0), "bundle.json.control.period must be above 0, got 0"),
-    (edit("dynamics.hidden", [21]), r"weight.0 must be F32 of shape \(21, 20\), got F32 \(20, 20\)"),
+    (edit("dynamics.hidden", [21]), r"weight.0 must be F32 of shape \(1, 21, 20\), got F32 \(1, 20, 20\)"),
     (edit("dynamics.hidden", [2**40]), "must be a whole number from 1 to 1048576"),
-    (edit("dynamics.activation", "gelu"), 'activation must be one of relu, tanh, got "gelu"'),
+    (edit("dynamics.activation", "gelu"), 'activation must be one of relu, tanh, silu, got "gelu"'),
+    (edit("dynamics.members", 2), r"weight.0 must be F32 of shape \(2, 20, 20\), got F32 \(1, 20, 20\)"),
+    (edit("dynamics.inputs", ["value"]), "inputs must have 17 entries, got 1|must be F32 of shape"),
+    (
+        edit("dynamics.propagate", "ts1"),
+        "propagate must be expectation where one member has no variance head",
+    ),
     (edit("task.state.0.address", 99), r"state\[0\].address must be in \[0, 6\)"),
     (edit("task.cost.0.index", [99]), "index"),
     (edit("task.safe_action", [0, 0]), "safe_action must be 3 numbers for this model, got 2"),
@@ -229,7 +248,7 @@ def make_run(runs: Path, task: mbmf.Task) -> None:
     """The least of a run of `mbmf mb`."""
     run = runs / "run_3"
     (run / "models").mkdir(parents=True)
-    config = {"algorithm": "model_based", "task": yaml.safe_load(task.to_yaml()), "seed": 4}
+    config = {"algorithm": "model_based", **task_entries(task), "seed": 4}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     trained(task).save(run / "models" / "iteration_2.safetensors")
 

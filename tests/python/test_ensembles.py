@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import mbmf
-from particle_oracle import Ensemble
 from mbmf import _core
+from particle_oracle import Ensemble
 
 N, H = 37, 6
 SETTINGS = [

@@ -39,7 +39,7 @@ std::vector<Channel> channels(const JsonField& field) {
 std::vector<Term> terms(const JsonField& field) {
   std::vector<Term> all;
   for (const JsonField& item : field.items()) {
-    item.only({"kind", "weight", "index", "target", "target_index", "bounds"});
+    item.only({"kind", "weight", "index", "target", "target_index", "bounds", "terminal"});
     Term term;
     term.kind = static_cast<TermKind>(item["kind"].one_of(
 #define MBMF_TERM_NAME(kind) term_kinds::kind::kName,
@@ -50,6 +50,7 @@ std::vector<Term> terms(const JsonField& field) {
     term.target = item["target"].numbers();
     term.target_index = item["target_index"].indices();
     term.bounds = bounds(item["bounds"]);
+    term.terminal = item["terminal"].boolean();
     all.push_back(std::move(term));
   }
   return all;

@@ -91,6 +91,7 @@ struct Term {
   float weight;
   float low, high;
   int low_open, high_open;
+  int terminal;  // it counts only at the last point
 };
 
 struct Bound {
@@ -120,6 +121,7 @@ struct Rollout {
   int horizon;
   const Term* term;
   int nterm;
+  int reads_action_rate;  // whether a term does
   const Bound* alive;
   int nalive;
   float dying;         // added when a candidate leaves these bounds

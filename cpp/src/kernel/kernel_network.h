@@ -142,6 +142,7 @@ struct Scratch {
   float* seen;         // what the networks see of a tile, where that is not its input: (nseen + naction) rows
   float* output;       // (noutput) rows
   float* sum;          // (nstate) rows: of several networks' outputs
+  float* before;       // (naction) rows: the actions before a tile's present ones
   float* block;        // kHiddenRows rows of the last hidden layer
   float* full[2];      // (widest) rows each, for nets of several hidden layers
   float* few[2];       // (kFew, few_width) each
@@ -170,6 +171,7 @@ std::int64_t lay_out(const Model& model, float* base, Scratch* s) {
   s->seen = take(seen * kTile);
   s->output = take(static_cast<std::int64_t>(noutput) * kTile);
   s->sum = take(static_cast<std::int64_t>(model.nstate) * kTile);
+  s->before = take(static_cast<std::int64_t>(model.naction) * kTile);
   s->block = take(static_cast<std::int64_t>(kHiddenRows) * kTile);
   s->full[0] = take(full);
   s->full[1] = take(full);

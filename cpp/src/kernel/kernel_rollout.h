@@ -23,6 +23,7 @@ struct TermOps {
   const Rollout& work;
   const Term& term;
   const float* x;
+  const float* before;  // its first row of the actions before, or null
 
   Vec number(float value) const { return broadcast(value); }
   int n() const { return term.n; }
@@ -34,27 +35,41 @@ struct TermOps {
   Vec outside(int i) const {
     return ::outside(state(i), term.low, term.high, term.low_open, term.high_open) ? broadcast(1.0f) : Vec{};
   }
+  Vec clipped(int i) const {
+    const Vec value = state(i), low = broadcast(term.low), high = broadcast(term.high);
+    return value < low ? low : (value > high ? high : value);
+  }
+  Vec excess(int i) const { return state(i) - clipped(i); }
   int naction() const { return work.model->naction; }
   Vec action(int i) const { return load(x + (work.model->nstate + i) * kTile); }
+  Vec action_rate() const {
+    Vec sum{};
+    for (int i = 0; before != nullptr && i < naction(); ++i) {
+      sum = add_square(action(i) - load(before + i * kTile), sum);
+    }
+    return sum;
+  }
   Vec add_square(Vec value, Vec sum) const { return fma(value, value, sum); }
   Vec magnitude(Vec value) const { return value < 0.0f ? -value : value; }
   Vec square_root(Vec value) const { return ::square_root(value); }
 };
 
-// one vector of candidates
-Vec point_cost(const Rollout& work, const float* x) {
+// one vector of candidates; before: the first row of the actions before, or null where there are none
+Vec point_cost(const Rollout& work, const float* x, const float* before, bool is_last) {
   Vec cost{};
   for (int i = 0; i < work.nterm; ++i) {
     const Term& term = work.term[i];
-    const Vec value = mbmf::term_value(term.kind, TermOps{work, term, x}, broadcast(__builtin_nanf("")));
+    if (term.terminal && !is_last) continue;
+    const TermOps ops{work, term, x, before};
+    const Vec value = mbmf::term_value(term.kind, ops, broadcast(__builtin_nanf("")));
     cost = fma(broadcast(term.weight), value, cost);
   }
   return cost;
 }
 
-// adds the cost of a point to the tile's candidates, from `first` on, and marks those that are dead or not
-// finite
-void add_point(const Rollout& work, const float* x, int first, int lanes, const Scratch& s) {
+// adds the cost of the point at `time` to the tile's candidates, from `first` on, and marks those that are
+// dead or not finite
+void add_point(const Rollout& work, const float* x, int time, int first, int lanes, const Scratch& s) {
   float* const cost = s.cost + first;
   std::int32_t* const gone = s.gone + first;
   for (int v = 0; v * kLanes < lanes; ++v) {
@@ -66,7 +81,8 @@ void add_point(const Rollout& work, const float* x, int first, int lanes, const 
       dead |= outside(value, bound.low, bound.high, bound.low_open, bound.high_open);
       broken |= (value - value) != 0.0f;
     }
-    Vec point = point_cost(work, lane);
+    const float* before = work.reads_action_rate && time > 0 ? s.before + v * kLanes : nullptr;
+    Vec point = point_cost(work, lane, before, time == work.horizon);
     if (work.path != nullptr)
       point = point + path_cost(*work.path, *work.model, lane, first + v * kLanes, dead, s);
     if (work.nalive > 0) {
@@ -128,11 +144,15 @@ void roll(const Rollout& work, int first, int count, int particle, float* cost, 
     for (int tile = 0; tile * kTile < live; ++tile) {
       float* x = s.input + tile * stride;
       const int lanes = live - tile * kTile < kTile ? live - tile * kTile : kTile;
+      if (work.reads_action_rate && time > 0) {
+        for (int i = 0; i < model.naction * kTile; i += kLanes)
+          store(s.before + i, load(x + nstate * kTile + i));
+      }
       if (time < work.horizon) {
         set_actions(work, time, in_order ? first + tile * kTile : first, lanes, in_order, s.id + tile * kTile,
                     x + nstate * kTile);
       }
-      add_point(work, x, tile * kTile, lanes, s);
+      add_point(work, x, time, tile * kTile, lanes, s);
     }
     if (time == work.horizon) break;
 

@@ -82,7 +82,7 @@ bool advance(const Task& task, mjData* d, const double* action, Failure* failure
   *failure = {};
   const mjModel* m = task.model();
   silence_warnings(d);
-  task.before_step(d);
+  task.before_step(d, action);
   task.to_control(action, d->ctrl);
   for (int i = 0; i < task.spec().physics_steps; ++i) {
     mj_step(m, d);

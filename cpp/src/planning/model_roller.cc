@@ -190,6 +190,7 @@ class ModelRoller : public Roller {
       s.work.nterm = static_cast<int>(cost_->terms().size());
       s.work.alive = cost_->alive().data();
       s.work.nalive = static_cast<int>(cost_->alive().size());
+      s.work.reads_action_rate = cost_->reads_action_rate();
       s.work.dying = static_cast<float>(task_->spec().dying_cost);
       s.work.state = s.state.data();
       s.work.first_base = s.bases.data();

@@ -1,5 +1,7 @@
 #include "task/step_memory.h"
 
+#include <algorithm>
+
 #include "task/channels.h"
 
 namespace mbmf {
@@ -13,16 +15,19 @@ void StepMemory::add(Channel* channel) {
   channel->memory = place(number);
 }
 
+void StepMemory::add_actions(int naction) { naction_ = naction; }
+
 int StepMemory::place(const Channel& channel) {
-  for (int i = 0; i < size(); ++i) {
+  const int number = static_cast<int>(kept_.size());
+  for (int i = 0; i < number; ++i) {
     if (kept_[static_cast<std::size_t>(i)].channel == channel) return i;
   }
   int of = -1;
   if (channel.transform == Transform::kRate) {
     if (left_by_step(channel)) {
-      Channel number = channel;
-      number.transform = Transform::kIdentity;
-      of = place(number);
+      Channel plain = channel;
+      plain.transform = Transform::kIdentity;
+      of = place(plain);
     }
     rates_are_derived_ |= of < 0 && channel.source >= Source::kSensor;
   } else {
@@ -30,18 +35,23 @@ int StepMemory::place(const Channel& channel) {
     forces_ |= channel.source == Source::kContactForce;
   }
   kept_.push_back({channel, of});
-  return size() - 1;
+  return static_cast<int>(kept_.size()) - 1;
 }
 
 double StepMemory::read(const Kept& rate, const mjData* d) const {
   return rate.of < 0 ? read_source(rate.channel.source, rate.channel.address, d) : d->userdata[rate.of];
 }
 
-void StepMemory::before_step(mjData* d) const {
+void StepMemory::before_step(mjData* d, const double* action) const {
   // a rate's place holds the number before the step while the step runs
   for (std::size_t i = 0; i < kept_.size(); ++i) {
     if (kept_[i].channel.transform == Transform::kRate) d->userdata[i] = read(kept_[i], d);
   }
+  if (naction_ == 0) return;
+  double *const step = d->userdata + kept_.size(), *const was = step + 1, *const before = step + 2;
+  *step = squared_step(action, *was != 0 ? before : nullptr, naction_);
+  *was = 1;
+  std::copy_n(action, naction_, before);
 }
 
 void StepMemory::keep_step(const mjModel* m, mjData* d) const {
@@ -70,6 +80,7 @@ void StepMemory::start(const mjModel* m, mjData* d) const {
                          ? read_source(channel.source, channel.address, d)
                          : 0;
   }
+  std::fill(d->userdata + kept_.size(), d->userdata + size(), 0.0);
 }
 
 }  // namespace mbmf

@@ -1,5 +1,5 @@
 // What a simulation keeps of its last control step, in MuJoCo's user data, which is part of its state row:
-// rates of numbers over the step, and numbers that only the step itself computes.
+// rates of numbers over the step, numbers that only the step itself computes, and its action.
 
 #ifndef MBMF_SRC_TASK_STEP_MEMORY_H_
 #define MBMF_SRC_TASK_STEP_MEMORY_H_
@@ -22,14 +22,20 @@ class StepMemory {
   // Gives the channel its place, if it needs one; the same number has the same place.
   void add(Channel* channel);
 
-  int size() const { return static_cast<int>(kept_.size()); }
+  // Keeps actions, for `action_rate`. Channels come first.
+  void add_actions(int naction);
+
+  int size() const { return static_cast<int>(kept_.size()) + (naction_ > 0 ? 2 + naction_ : 0); }
+
+  // The sum of (action - the one before it)^2 of the step that led to d; 0 without actions.
+  double action_rate(const mjData* d) const { return naction_ > 0 ? d->userdata[kept_.size()] : 0; }
 
   // Whether there are rates of what `Task::refresh` computes.
   bool rates_are_derived() const { return rates_are_derived_; }
 
   // In this order, around the physics of a step: d refreshed if rates are derived; as the physics left it;
   // refreshed again.
-  void before_step(mjData* d) const;
+  void before_step(mjData* d, const double* action) const;
   void keep_step(const mjModel* m, mjData* d) const;
   void finish_rates(mjData* d, double dt) const;
 
@@ -46,6 +52,7 @@ class StepMemory {
   double read(const Kept& rate, const mjData* d) const;
 
   std::vector<Kept> kept_;
+  int naction_ = 0;  // of the actions that are kept after these: action_rate, 1 if there was an action, it
   bool rates_are_derived_ = false, lags_ = false, forces_ = false;
 };
 

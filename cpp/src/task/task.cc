@@ -93,6 +93,7 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
     for (Channel& channel : *channels) memory_->add(&channel);
   }
   for (ChannelBound& bound : spec_.healthy) memory_->add(&bound.channel);
+  if (reads_action_rate(spec_.reward)) memory_->add_actions(naction());
   model_->nuserdata = std::max(model_->nuserdata, static_cast<mjtSize>(memory_->size()));
   observes_state_ = spec_.state == spec_.observation;
 
@@ -130,6 +131,11 @@ Task::~Task() { mj_deleteModel(model_); }
 
 void Task::check() const {
   if (model_->nu < 1) throw_invalid("model must be one with actuators, got none");
+  // which trees sleep is no part of a simulation's state: a plan or an episode would depend on what was
+  // before
+  if ((model_->opt.enableflags & mjENBL_SLEEP) != 0) {
+    throw_invalid("model must be one without sleeping bodies (option flag sleep), got one with them");
+  }
   if (spec_.physics_steps < 1) throw_invalid("physics_steps must be at least 1, got ", spec_.physics_steps);
   check_channels(model_, spec_.state, "state");
   check_channels(model_, spec_.observation, "observation");
@@ -137,6 +143,9 @@ void Task::check() const {
     check_channel(model_, spec_.reward_state[i], item("reward_state", i));
   }
   check_terms(spec_.reward, nstate() + static_cast<int>(spec_.reward_state.size()), "reward");
+  for (std::size_t i = 0; i < spec_.reward.size(); ++i) {
+    if (spec_.reward[i].terminal) throw_invalid(item("reward", i), ".terminal must be false, got true");
+  }
   if (!std::isfinite(spec_.healthy_reward)) {
     throw_invalid("healthy_reward must be finite, got ", spec_.healthy_reward);
   }
@@ -206,10 +215,10 @@ void Task::refresh(mjData* d) const {
 
 int Task::nmemory() const { return memory_->size(); }
 
-void Task::before_step(mjData* d) const {
+void Task::before_step(mjData* d, const double* action) const {
   if (memory_->size() == 0) return;
   if (memory_->rates_are_derived()) refresh(d);
-  memory_->before_step(d);
+  memory_->before_step(d, action);
 }
 
 void Task::after_step(mjData* d) const {
@@ -222,15 +231,16 @@ void Task::after_step(mjData* d) const {
 void Task::remember_start(mjData* d) const { memory_->start(model_, d); }
 
 double Task::reward(mjData* d, const double* state, const double* action) const {
+  const double step = memory_->action_rate(d);
   double sum;
   if (spec_.reward_state.empty()) {
-    sum = evaluate(spec_.reward, state, action, naction());
+    sum = evaluate(spec_.reward, state, action, naction(), step);
   } else {
     mj_markStack(d);
     double* all = mj_stackAllocNum(d, spec_.state.size() + spec_.reward_state.size());
     std::copy_n(state, nstate(), all);
     read(spec_.reward_state, d, all + nstate());
-    sum = evaluate(spec_.reward, all, action, naction());
+    sum = evaluate(spec_.reward, all, action, naction(), step);
     mj_freeStack(d);
   }
   if (spec_.healthy_reward != 0 && healthy(d)) sum += spec_.healthy_reward;
@@ -241,7 +251,7 @@ void Task::cost(const float* states, const float* actions, int k, int horizon, c
                 double* cost) const {
   check_path_start(start);
   const std::size_t ns = static_cast<std::size_t>(nstate()), na = static_cast<std::size_t>(naction());
-  std::vector<double> state(ns), action(na);
+  std::vector<double> state(ns), action(na), before(na);
   for (int i = 0; i < k; ++i) {
     const float* s = states + static_cast<std::size_t>(i) * (static_cast<std::size_t>(horizon) + 1) * ns;
     const float* a = actions + static_cast<std::size_t>(i) * static_cast<std::size_t>(horizon) * na;
@@ -249,8 +259,12 @@ void Task::cost(const float* states, const float* actions, int k, int horizon, c
     CostWalk walk(spec_, spec_.path ? &*spec_.path : nullptr, start);
     for (int t = 0; t <= horizon; ++t) {
       std::copy_n(s + static_cast<std::size_t>(t) * ns, ns, state.begin());
+      std::copy(action.begin(), action.end(), before.begin());
       std::copy_n(a + static_cast<std::size_t>(std::min(t, horizon - 1)) * na, na, action.begin());
-      if (!walk.add(state.data(), action.data(), naction(), &sum)) break;  // dead for good
+      if (!walk.add(state.data(), action.data(), t > 0 ? before.data() : nullptr, naction(), t == horizon,
+                    &sum)) {
+        break;  // dead for good
+      }
     }
     cost[i] = sum;
   }

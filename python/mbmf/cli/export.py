@@ -35,6 +35,10 @@ class Options:
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
 
+    allow_other_task: bool = False
+    """Take the robot as it is by now, where its MJCF was changed after the run, or an earlier release wrote
+    the run."""
+
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
@@ -53,7 +57,11 @@ def export_folder(options: Options, out: Path) -> None:
 
     if options.run_num is None or options.run_num < 0:
         raise ConfigError(f"--run_num must be a run's number with --out, got {options.run_num}")
-    trained = load_trained(options.runs_dir / f"run_{options.run_num}", options.iteration)
+    trained = load_trained(
+        options.runs_dir / f"run_{options.run_num}",
+        options.iteration,
+        allow_other_task=options.allow_other_task,
+    )
     task, planned = trained.task, trained.task.planner
     source = f"run_{options.run_num}, iteration {trained.iteration}"
     save_bundle(out, task, trained.model, seed=trained.seed, source=source)

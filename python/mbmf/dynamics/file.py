@@ -9,7 +9,8 @@ moments have the members as a first dimension:
     bounds, adam.first.bounds, adam.second.bounds (2, n)    float32, of the log variances: upper, then lower
 The last two are there only where the model has an input map, or variances.
 Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS` and `_FIELDS_2` and the versions that
-wrote it. A file of version 1 has those of `_FIELDS` only: it is one network that predicts differences.
+wrote it, and, in all but early files, identity: of the task (`mbmf.tasks.identity`). A file of version 1 has those
+of `_FIELDS` only: it is one network that predicts differences.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from mbmf.dynamics.normalization import Normalization, Statistics, number_seen
 from mbmf.dynamics.settings import Settings
 from mbmf.errors import DataError
 from mbmf.nn.mlp_state import ACTIVATIONS, MAX_LAYERS, Matrix, MlpState
+from mbmf.tasks.identity import check_identity, read_identity
 from mbmf.words import show
 
 if TYPE_CHECKING:
@@ -92,12 +94,18 @@ def save(path: str | os.PathLike[str], task: Task, settings: Settings, trained: 
         "updates": mlp.updates,
         "settings": settings.written(task.state_names),
         "elites": list(trained.elites),
+        "identity": task.identity.to_data(),
     }
     tensor_file.write(path, header, tensors)
 
 
-def load(path: str | os.PathLike[str], task: Task) -> tuple[Settings, Trained]:
-    """Reads a model file and checks all of it. Raises DataError, which names the file, or OSError."""
+def load(
+    path: str | os.PathLike[str], task: Task, *, allow_other_task: bool = False
+) -> tuple[Settings, Trained]:
+    """Reads a model file and checks all of it. Raises DataError, which names the file, or OSError.
+
+    allow_other_task: only the sizes must be the task's.
+    """
     versions = tuple(range(1, FORMAT_VERSION + 1))
     header, tensors = tensor_file.read(path, "dynamics model", FORMAT, versions, _FIELDS)
     for key, wanted in (
@@ -106,10 +114,13 @@ def load(path: str | os.PathLike[str], task: Task) -> tuple[Settings, Trained]:
         ("naction", task.naction),
         ("state_names", list(task.state_names)),
     ):
-        if header[key] != wanted:
+        if header[key] != wanted and not (allow_other_task and key in ("task", "state_names")):
             raise DataError(
                 f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {show(header[key])}"
             )
+    if not allow_other_task:
+        found = read_identity(header, path)
+        check_identity(f"{path}: dynamics model", found, task.identity, task.name, observations=False)
     if header["format_version"] == 1:
         header |= {"kind": KIND, "settings": {}, "elites": [0]}
     settings = _settings(path, task, header)

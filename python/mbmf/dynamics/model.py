@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS, count, number, numbers, whole_number
 from mbmf.dynamics import file, fitting, validation
-from mbmf.dynamics.compiled import compiled, members_of
+from mbmf.dynamics.compiled import compiled, core_arguments, members_of
 from mbmf.dynamics.fitting import FitResult as FitResult
 from mbmf.dynamics.fitting import Trained
 from mbmf.dynamics.normalization import Normalization
@@ -70,7 +70,7 @@ class DynamicsModel:
     def __init__(
         self,
         task: Task,
-        hidden: Sequence[int] = (500,),
+        hidden: Sequence[int] | int = (500,),
         activation: str = "relu",
         seed: int = 0,
         *,
@@ -106,6 +106,10 @@ class DynamicsModel:
         )
         self._trained: Trained | None = None
         self._core_model: _core.Dynamics | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: the compiled model is made anew of the weights, to the same bits."""
+        return {**self.__dict__, "_core_model": None}
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -170,6 +174,7 @@ class DynamicsModel:
         patience: int | None = None,
         drop_failed: bool = False,
         progress: Callable[[int, float], None] | None = None,
+        allow_other_task: bool = False,
     ) -> FitResult:
         """Trains on ``data`` (old) and ``new_data``, continuing from the current weights.
 
@@ -196,6 +201,7 @@ class DynamicsModel:
             drop_failed: members whose loss is not finite go back to what they were before this fit and do not
                 plan, and the result says so; otherwise they are an error.
             progress: called with the epochs done and the last one's loss.
+            allow_other_task: take data of another robot, other names or another dt, of the task's sizes.
 
         Raises:
             ValueError: an argument is out of range.
@@ -235,6 +241,9 @@ class DynamicsModel:
             [] if new_data is None else [new_data] if not isinstance(new_data, Sequence) else list(new_data)
         )
         chunks = [("data", data), *((f"new_data[{i}]", episodes) for i, episodes in enumerate(later))]
+        if not allow_other_task:
+            for name, episodes in chunks:
+                episodes.check_task(self.task, name, observations=False)
         trained, result = fitting.fit(self.task, self.settings, self._trained, chunks, options)
         # an interrupted or failed fit has changed nothing until here
         self._trained, self._core_model = trained, None
@@ -279,7 +288,12 @@ class DynamicsModel:
         return np.asarray(self.core.sample(states64, actions32, seed, threads))
 
     def validation_error(
-        self, episodes: Episodes, horizons: Sequence[int] = HORIZONS, nthread: int = 0
+        self,
+        episodes: Episodes,
+        horizons: Sequence[int] = HORIZONS,
+        nthread: int = 0,
+        *,
+        allow_other_task: bool = False,
     ) -> dict[int, float]:
         """Multi-step error: mean squared difference of normalised states after each of ``horizons`` steps.
 
@@ -287,8 +301,11 @@ class DynamicsModel:
         episode that is longer than that; averaged over start states and dimensions. Of an ensemble it is the
         mean over members, at every step, that errs. Infinite where a prediction overflows.
 
-        Raises DataError if no episode is long enough.
+        allow_other_task: take episodes of another robot, other names or another dt, of the task's sizes.
+
+        Raises DataError if no episode is long enough, or they are another task's.
         """
+        self._check(episodes, allow_other_task)
         nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
         inverse = self._state().normalization.state.inverse_std
         return validation.validation_error(self.core, inverse, episodes, horizons, nthread)
@@ -300,6 +317,8 @@ class DynamicsModel:
         levels: Sequence[float] = LEVELS,
         seed: int = 0,
         nthread: int = 0,
+        *,
+        allow_other_task: bool = False,
     ) -> dict[int, dict[float, float]]:
         """How often the truth lies within the predicted intervals: {horizon: {level: share}}.
 
@@ -308,9 +327,12 @@ class DynamicsModel:
         predictions. Further: mean and deviation of particles propagated as in planning, 20 or more where
         they are drawn. Start states are those of `validation_error`; states that never varied do not count.
 
-        Raises DataError if no episode is long enough, or the model predicts no deviation: one member that is
-        not probabilistic.
+        allow_other_task: as in `validation_error`.
+
+        Raises DataError if no episode is long enough, they are another task's, or the model predicts no
+        deviation: one member that is not probabilistic.
         """
+        self._check(episodes, allow_other_task)
         if self.members == 1 and not self.probabilistic:
             raise DataError(
                 "calibration must be of a model with variances or members, got one without either"
@@ -333,9 +355,15 @@ class DynamicsModel:
             nthread,
         )
 
-    def deviation_over_members(self, episodes: Episodes, nthread: int = 0) -> float:
+    def deviation_over_members(
+        self, episodes: Episodes, nthread: int = 0, *, allow_other_task: bool = False
+    ) -> float:
         """How far the members' predictions of one step are apart on all steps of episodes of two or more: the
-        deviation of their means, in deviations of what is predicted, averaged over steps and dimensions."""
+        deviation of their means, in deviations of what is predicted, averaged over steps and dimensions.
+
+        allow_other_task: as in `validation_error`. Raises DataError if the episodes are another task's.
+        """
+        self._check(episodes, allow_other_task)
         nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
         inverse = self._state().normalization.delta.inverse_std
         return validation.deviation_over_members(self.core, inverse, episodes, nthread)
@@ -348,13 +376,17 @@ class DynamicsModel:
         file.save(path, self.task, self.settings, self._state())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], task: Task) -> DynamicsModel:
+    def load(
+        cls, path: str | os.PathLike[str], task: Task, *, allow_other_task: bool = False
+    ) -> DynamicsModel:
         """The model that `save` wrote; further fits continue as if there had been no file in between.
+
+        allow_other_task: take a model of another robot, other names or another dt, of the task's sizes.
 
         Raises DataError, which names the file, if it is not a whole model of ``task``; OSError if it cannot
         be read.
         """
-        settings, trained = file.load(path, task)
+        settings, trained = file.load(path, task, allow_other_task=allow_other_task)
         model = cls(task)
         model.settings, model._trained = settings, trained
         try:
@@ -362,6 +394,18 @@ class DynamicsModel:
         except ValueError as error:
             raise DataError(f"{path}: {error}") from None
         return model
+
+    def _check(self, episodes: Episodes, allow_other_task: bool) -> None:
+        """Raises DataError if episodes are another task's."""
+        if not allow_other_task:
+            episodes.check_task(self.task, "episodes", observations=False)
+
+    def core_arguments(self) -> dict[str, Any]:
+        """What the C++ core's model is made of: the arguments of `_core.Dynamics` by name.
+
+        Raises DataError if the model was neither trained nor loaded.
+        """
+        return core_arguments(self.task, self.settings, self._state(), self.settings.particles)
 
     def exported(self) -> tuple[list[NDArray[np.float32]], Normalization]:
         """The layers (rows, cols + 1), or of the members that plan (members, rows, cols + 1), the biases

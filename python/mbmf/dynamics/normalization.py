@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# A deviation below one of these is rounding, not motion: its inverse would turn rounding into signal. The
-# planner's states are float32, which rounds a number by up to 6e-8 of it, so that a deviation below 1e-6 of
-# the # mean (2^-20) would have noise of a tenth of itself. The other is an absolute one: rounding of float64
-# states of # size 1 is 1e-16, and in random data of the paper's four agents deviations are exactly 0 or
-# above 0.002.
-FLOAT32_DEVIATION = 2.0**-20
+# A deviation below one of these parts of the mean is rounding, not motion: its inverse would turn rounding
+# into # signal. The core takes states in float64 and keeps them less a centre where they are large beside
+# their # deviation, so for them it is float64's rounding that counts (1e-16 of numbers of size 1); in random
+# data of the # paper's four agents deviations are exactly 0 or above 0.002. Actions, sines and cosines are
+# float32, which # rounds by up to 6e-8: below 2^-20 of the mean the rounding would be a tenth of the
+# deviation or more.
 NEGLIGIBLE_DEVIATION = 1e-10
+NEGLIGIBLE_IN_FLOAT32 = 2.0**-20
+# columns that a state becomes, by what is seen of it
+_COLUMNS = {"value": 1, "sine_cosine": 2, "nothing": 0}
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,16 @@ class Statistics:
     std: Floats
 
     @classmethod
-    def of(cls, values: NDArray[Any]) -> Statistics:
-        """The statistics of the rows of ``values`` (N, n); negligible deviations become 0."""
+    def of(cls, values: NDArray[Any], float32: bool | NDArray[np.bool_] = False) -> Statistics:
+        """The statistics of the rows of ``values`` (N, n); negligible deviations become 0.
+
+        ``float32``, for all or (n): the core has them in float32.
+        """
         mean = np.asarray(np.mean(values, axis=0, dtype=np.float64))
         std = np.asarray(np.std(values, axis=0, dtype=np.float64))
-        std[std <= np.maximum(NEGLIGIBLE_DEVIATION, FLOAT32_DEVIATION * np.abs(mean))] = 0.0
+        size = np.abs(mean)
+        least = NEGLIGIBLE_DEVIATION * np.maximum(1.0, size)
+        std[std <= np.where(float32, np.maximum(least, NEGLIGIBLE_IN_FLOAT32 * size), least)] = 0.0
         return cls(mean, std)
 
     @property
@@ -72,15 +80,19 @@ class Normalization:
         states: NDArray[Any],
         actions: NDArray[Any],
         deltas: NDArray[Any],
-        seen: NDArray[Any] | None = None,
+        inputs: Sequence[str] | None = None,
     ) -> Normalization:
-        """The statistics of the rows; ``seen``: of what the network sees of the states, if that is
-        another."""
+        """The statistics of the rows; ``inputs``: a word of the core's for each state, if not all are
+        values."""
+        seen = None
+        if inputs is not None:
+            words = [word for word in inputs for _ in range(_COLUMNS[word])]
+            seen = Statistics.of(what_is_seen(states, inputs), np.array(words) == "sine_cosine")
         return cls(
             Statistics.of(states),
-            Statistics.of(actions),
+            Statistics.of(actions, float32=True),
             Statistics.of(deltas),
-            None if seen is None else Statistics.of(seen),  # type: ignore[arg-type]
+            seen,  # type: ignore[arg-type]
         )
 
     def inputs(self, seen: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
@@ -106,7 +118,7 @@ def what_is_seen(states: Floats, inputs: Sequence[str]) -> Floats:
 
 def number_seen(inputs: Sequence[str]) -> int:
     """How many of the network's inputs come from states."""
-    return sum({"value": 1, "sine_cosine": 2, "nothing": 0}[word] for word in inputs)
+    return sum(_COLUMNS[word] for word in inputs)
 
 
 def add_noise(values: Floats, scale: float, rng: np.random.Generator) -> None:

@@ -46,7 +46,7 @@ class Settings:
     def of(
         cls,
         task: Task,
-        hidden: Sequence[int] = (500,),
+        hidden: Sequence[int] | int = (500,),
         activation: str = "relu",
         seed: int = 0,
         *,

@@ -60,7 +60,7 @@ def calibration(
     seed: int,
     nthread: int,
 ) -> dict[int, dict[float, float]]:
-    """See `DynamicsModel.calibration`; ``moving`` (nstate): the states that count, ``particles``: of ``core``."""
+    """See `DynamicsModel.calibration`; ``moving`` (nstate): states that count, ``particles``: of core."""
     horizons = _horizons(horizons)
     if particles == 1 and max(horizons) > 1:
         raise ValueError(
@@ -75,7 +75,7 @@ def calibration(
     for part in _Parts(episodes, horizons, particles):
         for i, horizon in enumerate(horizons):
             if horizon == 1:
-                mean, deviation = one_step(core, part.states, part.actions[:, 0], nthread)
+                mean, deviation = one_step(core, part.states, part.first_actions, nthread)
             else:
                 if horizon == next(h for h in horizons if h > 1):
                     # for all horizons at once
@@ -113,20 +113,21 @@ def deviation_over_members(
     """See `DynamicsModel.deviation_over_members`; ``inverse_std`` (nstate) of what is predicted."""
     total, count = 0.0, 0
     for part in _Parts(episodes, [1], core.members):
-        means = np.asarray(core.predict_members(part.states, part.actions[:, 0], nthread)[0], np.float64)
+        means = np.asarray(core.predict_members(part.states, part.first_actions, nthread)[0], np.float64)
         total += float((means.std(axis=0) * inverse_std).sum())
         count += len(part.states)
     return total / (count * len(inverse_std))
 
 
 class _Part:
-    """Some start states: float32 states (n, nstate), actions (n, H, naction), truth (n, horizons, nstate)."""
+    """Some start states: states (n, nstate), actions (n, H, naction), truth (n, horizons, nstate)."""
 
     def __init__(self, episodes: Episodes, starts: NDArray[np.int64], horizons: Sequence[int]) -> None:
         episode, step = starts.T
         ahead = np.asarray(horizons)
         actions = episodes.actions[episode[:, None], step[:, None] + np.arange(max(horizons))]
         self.actions = np.ascontiguousarray(actions, np.float32)
+        self.first_actions = np.ascontiguousarray(self.actions[:, 0])
         self.states = np.ascontiguousarray(episodes.states[episode, step], np.float64)
         self.truth = episodes.states[episode[:, None], step[:, None] + ahead]
 

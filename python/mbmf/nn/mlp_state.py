@@ -73,8 +73,13 @@ class MlpState:
         )
 
 
-def layer_sizes(hidden: Sequence[int]) -> list[int]:
-    """The sizes of hidden layers, still to be checked. Raises ValueError if that is no list of a few."""
+def layer_sizes(hidden: Sequence[int] | int) -> list[int]:
+    """The sizes of hidden layers, still to be checked. Raises ValueError if that is no list of a few.
+
+    A whole number is one layer.
+    """
+    if isinstance(hidden, int | np.integer) and not isinstance(hidden, bool):
+        return [int(hidden)]
     if isinstance(hidden, str | bytes) or not isinstance(hidden, Iterable) or len(hidden) > MAX_LAYERS:
         raise ValueError(f"hidden must be the sizes of at most {MAX_LAYERS} layers, got {hidden!r}")
     return list(hidden)

@@ -59,6 +59,8 @@ class Passes:
             torch.empty(*ahead, n, batch) if activation.reads_z else activated
             for n, activated in zip(rows[:-1], self._activated, strict=True)
         ]
+        self._hidden_t = [with_ones.mT for with_ones in self._hidden]
+        self._weights_t = [layer[..., :-1].mT for layer in layers]
         self._output = torch.empty(*ahead, rows[-1], batch)
         self._loss = loss(self._output)
 
@@ -98,9 +100,9 @@ class Passes:
     def _backward(self, x: torch.Tensor) -> None:
         upstream = self._output
         for i in range(len(self._layers) - 1, 0, -1):
-            self._product(upstream, self._hidden[i - 1].mT, out=self._gradients[i])
+            self._product(upstream, self._hidden_t[i - 1], out=self._gradients[i])
             below = self._hidden_gradients[i - 1]
-            self._product(self._layers[i][..., :-1].mT, upstream, out=below)
+            self._product(self._weights_t[i], upstream, out=below)
             self._activation.backward(below, self._z[i - 1], self._activated[i - 1])
             upstream = below
         self._product(upstream, x, out=self._gradients[0])

@@ -127,7 +127,9 @@ class Trainer:
         self._adam = (
             Adam(*self._vectors, state.updates)
             if self._plain and not any(decay)
-            else DecayingAdam(*self._views[:4], decay=decay, updates=state.updates)
+            else DecayingAdam(
+                self._views[0], self._views[1], self._views[2], self._views[3], decay, state.updates
+            )
         )
 
     @property
@@ -247,7 +249,7 @@ class Trainer:
         """Of a probabilistic model: (members, n, outputs), for the rows of ``data`` (see `pack`)."""
         assert self._bounds is not None
         raw = self._output(data).chunk(2, dim=-2)[1]
-        return log_variance(raw, self._bounds[0]).mT.numpy()  # type: ignore[no-any-return]
+        return log_variance(raw, self._bounds[0]).mT.numpy()
 
     def loss(self, data: torch.Tensor, block: int = 8192) -> float:
         """The mean squared error over all rows of ``data`` (see `pack`), averaged over members."""

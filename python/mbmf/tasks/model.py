@@ -111,14 +111,25 @@ def _apply(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
         put(spec.option, f"overrides.option.{name}", name, value, keywords=name in _KEYWORDS)
     kinds = {"joints": spec.joints, "geoms": spec.geoms, "actuators": spec.actuators}
     for kind, elements in kinds.items():
+        taken = {element.name for element in elements if element.name}
         names = {element.name or str(number): element for number, element in enumerate(elements)}
+        unnamed = {str(number) for number, element in enumerate(elements) if not element.name}
         # what is for all goes before what is for one
         items = sorted(getattr(overrides, kind).items(), key=lambda item: isinstance(item[1], Mapping))
         for name, value in items:
             key = f"overrides.{kind}.{name}"
             if not isinstance(value, Mapping):
-                for element in elements:
+                # a free joint has neither stiffness nor damping unless it is given them by its name
+                every = [
+                    each for each in elements if getattr(each, "type", None) != mujoco.mjtJoint.mjJNT_FREE
+                ]
+                for element in every if kind == "joints" else elements:
                     put(element, key, name, value)
+            elif name in taken & unnamed:
+                problems.append(
+                    f"{file}: {key} must be one of the model's {kind}, got the name of one and the number of "
+                    f"another, which has no name: give it one in the MJCF"
+                )
             elif name not in names:
                 what = one_of(name, names, f"one of the model's {kind}")
                 problems.append(f"{file}: {key} must be {what}, got {show(name)}")
@@ -144,7 +155,12 @@ def _set(element: Any, attribute: str, value: Any) -> str | None:
         return one_of(attribute, _attributes(element), "a known attribute")
     current = getattr(element, attribute)
     if isinstance(current, np.ndarray):
-        return _fill(current, value)
+        before = current.copy()
+        problem = _fill(current, value)
+        if problem is None and attribute.endswith("range") and len(current) == 2 and current[0] > current[1]:
+            current[:] = before
+            problem = "a list [low, high], low at most high"
+        return problem
     if isinstance(current, bool | mujoco.mjtLimited):
         if not isinstance(value, bool):
             return "true or false"

@@ -152,9 +152,9 @@ class Task {
   // acceleration stage stay as the step left them.
   void refresh(mjData* d) const;
 
-  // Before the physics of a control step, and after it: what the channels need to know of the step, then
-  // `refresh`. d may be as mj_setState left it.
-  void before_step(mjData* d) const;
+  // Before the physics of a control step, and after it: what channels and rewards need to know of the step,
+  // then `refresh`. d may be as mj_setState left it. action (naction) in [-1, 1]
+  void before_step(mjData* d, const double* action) const;
   void after_step(mjData* d) const;
 
   // The same for a start state that no step led to: rates and forces are 0. d must be refreshed.
