@@ -212,7 +212,7 @@ class DynamicsModel:
             count("epochs", epochs, 1, MAX_COUNT),
             count("batch_size", batch_size, 1, MAX_COUNT),
         )
-        learning_rate = _positive("learning_rate", learning_rate)
+        learning_rate = number("learning_rate", _positive("learning_rate", learning_rate), 0, 1e6)
         if fraction_use_new is not None:
             fraction_use_new = number("fraction_use_new", fraction_use_new, 0, 1)
         noise = number("noise", noise, 0, np.inf) if noise == 0 else _positive("noise", noise, "non-negative")
