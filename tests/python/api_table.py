@@ -186,7 +186,9 @@ def outcome(call: Callable[..., Any], arguments: dict[str, Any], name: str, valu
     except (ValueError, CoreError, mbmf.MbmfError) as error:
         text = str(error)
         # a controller's durations are bounded by each other
-        return "refused" if name in text and " must be " in text else f"{type(error).__name__}: {text}"
+        if " must be " not in text:
+            return f"{type(error).__name__}: {text}"
+        return "refused" if name in text else "refused, another"
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
     if found is None:
