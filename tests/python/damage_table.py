@@ -1,8 +1,7 @@
 """Each file of a run removed, cut and changed in turn, then every command: what each says, as a table.
 
-`python tests/python/damage_table.py` writes it. A cell is the exit status and what was said of the file: "names it"
-where the file is named, "says nothing" where the command went on without a word. What a command may not
-need is not read: `plot` looks at metrics, `export` at one model.
+`python tests/python/damage_table.py` writes it. A cell is the exit status and what was said: "names it" where the file is named, "says nothing" where the command went on without a word. What a command does not
+need it does not read: `plot` looks at metrics, `export` at one model.
 """
 
 from __future__ import annotations
@@ -48,9 +47,7 @@ def commands(runs: Path, task: Path) -> dict[str, list[str]]:
         "mbmf": ["mbmf", f"--which_agent={task}", f"--runs_dir={runs}", "--run_num=1"],
         "export": ["export", *at, f"--out={runs / 'out'}"],
         "plot loss": ["plot", "loss", *at],
-        "plot forwardsim": ["plot", "forwardsim", *at],
         "report": ["report", *at],
-        "video": ["video", *at, "--width=64", "--height=64"],
         "control": ["control", *at, "--seconds=0.5"],
     }
 
@@ -104,7 +101,7 @@ def table(write: Callable[[str], object]) -> None:
                     continue
                 for damage, data in damages(file.read_bytes()):
                     cells = []
-                    for what, _ in commands(source, task).items():
+                    for what in commands(source, task):
                         runs = folder / "runs"
                         shutil.rmtree(runs, ignore_errors=True)
                         shutil.copytree(source, runs)
