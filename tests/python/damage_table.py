@@ -1,7 +1,8 @@
 """Each file of a run removed, cut and changed in turn, then every command: what each says, as a table.
 
-`python tests/python/damage_table.py` writes it. A cell is the exit status and what was said: "names it" where the file is named, "says nothing" where the command went on without a word. What a command does not
-need it does not read: `plot` looks at metrics, `export` at one model.
+`python tests/python/damage_table.py` writes it. A cell is the exit status and what was said:
+"names it" where the file is named, "says nothing" where the command went on without a word. What a command
+does not need it does not read: `plot` looks at metrics, `export` at one model.
 """
 
 from __future__ import annotations
