@@ -1,7 +1,7 @@
 """Updates per second of training dynamics models, beside plain PyTorch loops that do the same updates.
 
-One network (`test_training`), a hidden layer of 500, ReLU: batch (512), loss and optimiser (Adam, 1e-3) are the
-same, and so are the sizes and numbers of points of two presets' random data. Baselines:
+One network (`test_training`), a hidden layer of 500, ReLU: batch (512), loss and optimiser (Adam, 1e-3) are
+the same, and so are the sizes and numbers of points of two presets' random data. Baselines:
 
 - loader: DataLoader(TensorDataset, batch_size=512, shuffle=True), autograd, torch.optim.Adam;
 - batch_loader: the same with a BatchSampler as the sampler, so that a batch is one indexing of the tensors.

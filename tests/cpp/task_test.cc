@@ -301,8 +301,9 @@ TEST(TaskTest, ModelsThatCannotBeLoadedAreRefusedQuietly) {
       half(mjb.begin(), mjb.begin() + static_cast<long>(mjb.size() / 2));
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
-  for (const auto& [bytes, reason] : {std::pair{garbage, "missing header"}, std::pair{half, "Truncated"},
-                                      std::pair{std::vector<char>(), "incomplete header"}}) {
+  for (const auto& [bytes, reason] : {std::pair{garbage, "must be a file of mj_saveModel"},
+                                      std::pair{half, "must be as long as it announces"},
+                                      std::pair{std::vector<char>(), "must be a whole file, got 0 bytes"}}) {
     try {
       load(bytes, spec);
       ADD_FAILURE() << "accepted: " << reason;

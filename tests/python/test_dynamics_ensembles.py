@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import mbmf
 from dynamics_oracle import NumpyDynamics
-from mbmf import _core
 from mbmf.dynamics import memory
 from mbmf.errors import DataError
 
@@ -24,8 +25,6 @@ MAPS: dict[str, Any] = {
     "outputs": {"qvel.rootx": "value"},
 }
 FIT: dict[str, Any] = {"epochs": 3, "batch_size": 32, "noise": 0.0, "fraction_use_new": None}
-# the core of the same release has members
-needs_core = pytest.mark.skipif(not hasattr(_core.Dynamics, "members"), reason="the core knows no members")
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +116,7 @@ def test_a_saved_model_trains_on_as_if_never_saved(
     data: mbmf.Episodes,
     new_data: mbmf.Episodes,
     statistics: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not hasattr(_core.Dynamics, "members"):
-        monkeypatch.setattr(mbmf.DynamicsModel, "core", None)
     options = {
         **SMALL,
         **MAPS,
@@ -155,6 +151,62 @@ def test_a_saved_model_trains_on_as_if_never_saved(
     tensors = load_file(path)
     assert tensors["weight.1"].shape == (3, 10, 12)
     assert tensors["bounds"].shape == (2, task.nstate)
+
+
+def test_a_file_of_version_1_loads(tmp_path: Path, task: mbmf.Task, data: mbmf.Episodes) -> None:
+    """One network's file is as it was, but for the header's new fields."""
+    model = mbmf.DynamicsModel(task, hidden=(8,), seed=3)
+    model.fit(data, epochs=1)
+    model.save(tmp_path / "new.safetensors")
+    header = _header(tmp_path / "new.safetensors")
+    for key in ("kind", "settings", "elites"):
+        del header[key]
+    save_file(
+        load_file(tmp_path / "new.safetensors"),
+        tmp_path / "old.safetensors",
+        {"mbmf": json.dumps({**header, "format_version": 1})},
+    )
+    loaded = mbmf.DynamicsModel.load(tmp_path / "old.safetensors", task)
+    assert loaded.settings == model.settings
+    assert loaded.elites == (0,)
+    results = [each.fit(data, epochs=1) for each in (model, loaded)]
+    assert results[0].losses == results[1].losses
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "tree"}, "kind must be mlp-ensemble, got 'tree'"),
+        ({"elites": [0, 3]}, r"elites must be members from 0 to 2, got \[0, 3\]"),
+        ({"elites": [1, 1]}, r"elites must be members from 0 to 2, got \[1, 1\]"),
+        ({"elites": []}, r"elites must be members from 0 to 2, got \[\]"),
+        ({"elites": None}, "elites must be of type list, got nothing"),
+        ({"settings": {"member": 3}}, "settings must be those of a model, got {'member': 3}"),
+        ({"settings": {"members": 0}}, "settings: members must be from 1 to 1000, got 0"),
+        ({"settings": {"members": 3}}, r"tensors must be exactly .*, got none missing and adam.first.bounds"),
+        ({"settings": {"inputs": {"x": "nothing"}}}, "settings: inputs must name states"),
+    ],
+)
+def test_a_wrong_header_is_named_with_what_is_wrong(
+    tmp_path: Path,
+    task: mbmf.Task,
+    data: mbmf.Episodes,
+    model: mbmf.DynamicsModel,
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    model.save(tmp_path / "model.safetensors")
+    header = {**_header(tmp_path / "model.safetensors"), **changes}
+    tensors = load_file(tmp_path / "model.safetensors")
+    save_file(tensors, tmp_path / "wrong.safetensors", {"mbmf": json.dumps(header)})
+    with pytest.raises(DataError, match=f"wrong.safetensors: {message}"):
+        mbmf.DynamicsModel.load(tmp_path / "wrong.safetensors", task)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="numpy") as file:
+        header: dict[str, Any] = json.loads(file.metadata()["mbmf"])
+    return header
 
 
 def test_the_same_seeds_give_the_same_bits_and_members_differ(task: mbmf.Task, data: mbmf.Episodes) -> None:
@@ -313,7 +365,7 @@ def test_calibration_is_that_of_numpy(
     begin = np.array([new_data.states[e, t] for e, t in starts])
     actions = np.array([new_data.actions[e, t : t + 3] for e, t in starts])
     means, deviations = core.predict_members(begin, actions[:, 0])
-    draws = np.random.default_rng(0).standard_normal((4000, 3, *begin.shape)) * deviations + means
+    draws = np.random.default_rng(0).standard_normal((1000, 3, *begin.shape)) * deviations + means
     mixture = draws.std(axis=(0, 1))
     for level, z in ((0.5, 0.6745), (0.9, 1.6449)):
         truth = np.array([new_data.states[e, t + 1] for e, t in starts])
@@ -337,7 +389,6 @@ def test_the_deviation_over_members_is_that_of_numpy(
     assert model.deviation_over_members(new_data) == pytest.approx(expected, rel=1e-4)
 
 
-@needs_core
 @pytest.mark.parametrize("options", [{}, {"propagate": "expectation"}, {"elites": 2, "particles": 4}, MAPS])
 def test_the_core_predicts_what_numpy_does(
     task: mbmf.Task, data: mbmf.Episodes, options: dict[str, Any]

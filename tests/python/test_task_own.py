@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import mbmf
+from mbmf import _core
 from mbmf.errors import ConfigError
 from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
 from mbmf.tasks.schema import Source, TaskConfig
@@ -196,7 +197,8 @@ def test_the_example_of_the_page_works(tmp_path):
     assert (task.nstate, task.naction, task.dt) == (10, 2, 0.02)
     assert task.model_based.horizon == 10
     # every source, term and key is on the page
-    words = [*get_args(Source), *TaskConfig.model_fields, "quadratic", "outside", "target_state"]
+    terms = [kind["name"] for kind in _core.term_kinds()]
+    words = [*get_args(Source), *TaskConfig.model_fields, *terms, "target_state", "rate", "lagged: true"]
     assert [word for word in words if f"`{word}`" not in text] == []
 
 

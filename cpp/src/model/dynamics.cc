@@ -17,7 +17,7 @@ namespace {
 
 using RowMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-constexpr int kMaxMembers = 1000, kMaxParticles = 10'000;
+constexpr int kMaxMembers = 1000, kMaxParticles = 100'000;
 // A state is kept less its mean where float32 would lose digits that the networks see: a mean of so many
 // deviations, or one as large as this.
 constexpr double kManyDeviations = 1000, kLargeMean = 4096;

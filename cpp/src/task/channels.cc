@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "mbmf/base/error.h"
 
@@ -92,6 +93,10 @@ double read_channel(const Channel& channel, const mjData* d) {
   if (x < channel.low) x = channel.low;
   if (x > channel.high) x = channel.high;
   return x;
+}
+
+void read_channels(const std::vector<Channel>& channels, const mjData* d, double* out) {
+  for (const Channel& channel : channels) *out++ = read_channel(channel, d);
 }
 
 void check_channel(const mjModel* m, const Channel& channel, const std::string& where) {

@@ -6,6 +6,7 @@
 #include <mujoco/mujoco.h>
 
 #include <string>
+#include <vector>
 
 #include "mbmf/task/task.h"
 
@@ -19,6 +20,9 @@ double read_source(Source source, int address, const mjData* d);
 
 // The channel's number: from its place in the memory if it has one, else from its source.
 double read_channel(const Channel& channel, const mjData* d);
+
+// The numbers of channels: out (channels)
+void read_channels(const std::vector<Channel>& channels, const mjData* d, double* out);
 
 }  // namespace mbmf
 

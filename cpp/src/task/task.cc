@@ -179,7 +179,7 @@ void Task::to_control(const double* action, mjtNum* ctrl) const {
 }
 
 void Task::read(const std::vector<Channel>& channels, const mjData* d, double* out) const {
-  for (const Channel& channel : channels) *out++ = read_channel(channel, d);
+  read_channels(channels, d, out);
 }
 
 void Task::start(mjData* d, ResetKind kind, Draws draws) const {

@@ -9,8 +9,8 @@ moments have the members as a first dimension:
     bounds, adam.first.bounds, adam.second.bounds (2, n)    float32, of the log variances: upper, then lower
 The last two are there only where the model has an input map, or variances.
 Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS` and `_FIELDS_2` and the versions that
-wrote it, and, in all but early files, identity: of the task (`mbmf.tasks.identity`). A file of version 1 has those
-of `_FIELDS` only: it is one network that predicts differences.
+wrote it, and, in all but early files, identity: of the task (`mbmf.tasks.identity`). A file of version 1 has
+those of `_FIELDS` only: it is one network that predicts differences.
 """
 
 from __future__ import annotations

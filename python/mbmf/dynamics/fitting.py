@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mbmf.dynamics.memory import check_memory
 from mbmf.dynamics.normalization import Normalization, Statistics, add_noise, number_seen, what_is_seen
+from mbmf.dynamics.options import FitOptions
 from mbmf.dynamics.settings import Settings
 from mbmf.errors import DataError
 from mbmf.nn.mlp_state import MlpState, truncated_normal, xavier_normal
@@ -77,23 +78,6 @@ class Trained:
     mlp: MlpState
     normalization: Normalization
     elites: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """The arguments of `DynamicsModel.fit`, checked."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    fraction_use_new: float | None
-    noise: float
-    seed: int
-    nthread: int
-    validation_share: float
-    patience: int | None
-    drop_failed: bool
-    progress: Callable[[int, float], None] | None
 
 
 def layer_sizes_of(settings: Settings, task: Task) -> tuple[int, ...]:

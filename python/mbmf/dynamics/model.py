@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS, count, number, numbers, whole_number
+from mbmf.arguments import MAX_SEED, MAX_THREADS, count, numbers, whole_number
 from mbmf.dynamics import file, fitting, validation
 from mbmf.dynamics.compiled import compiled, core_arguments, members_of
 from mbmf.dynamics.fitting import FitResult as FitResult
 from mbmf.dynamics.fitting import Trained
 from mbmf.dynamics.normalization import Normalization
+from mbmf.dynamics.options import FitOptions
 from mbmf.dynamics.settings import Settings
 from mbmf.dynamics.validation import CALIBRATION_HORIZONS, LEVELS
 from mbmf.dynamics.validation import HORIZONS as HORIZONS
@@ -48,7 +49,8 @@ class DynamicsModel:
             are zero.
         members: networks, which differ in their initial weights and in the order of their data.
         probabilistic: each member predicts a variance too, between learned bounds.
-        elites: the members that plan are so many, those with the least held-out loss; None: all.
+        elites: the members that plan are so many, those with the least held-out loss (without
+            held-out data: loss on all); None: all.
         particles: of a candidate in planning, a multiple of the members that plan; None: one for each.
         propagate: how particles meet members. "expectation": each member goes on from its mean; "tsinf": a
             particle keeps its member; "ts1": it changes it at every step. The last two draw from the
@@ -208,34 +210,18 @@ class DynamicsModel:
             DataError: the data are another task's, not finite, or too few; the training would not fit into
                 memory; or it diverged.
         """
-        epochs, batch_size = (
-            count("epochs", epochs, 1, MAX_COUNT),
-            count("batch_size", batch_size, 1, MAX_COUNT),
-        )
-        learning_rate = number("learning_rate", _positive("learning_rate", learning_rate), 0, 1e6)
-        if fraction_use_new is not None:
-            fraction_use_new = number("fraction_use_new", fraction_use_new, 0, 1)
-        noise = number("noise", noise, 0, np.inf) if noise == 0 else _positive("noise", noise, "non-negative")
-        seed, nthread = count("seed", seed, 0, MAX_SEED), count("nthread", nthread, 1, MAX_THREADS)
-        validation_share = number("validation_share", validation_share, 0, 1)
-        if validation_share == 1:
-            raise ValueError("validation_share must be below 1, got 1")
-        if patience is not None:
-            patience = count("patience", patience, 1, MAX_COUNT)
-            if validation_share == 0:
-                raise ValueError(f"patience must be given with a validation_share above 0, got {patience}")
-        options = fitting.FitOptions(
-            epochs,
-            batch_size,
-            learning_rate,
-            fraction_use_new,
-            noise,
-            seed,
-            nthread,
-            validation_share,
-            patience,
-            bool(drop_failed),
-            progress,
+        options = FitOptions.of(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            fraction_use_new=fraction_use_new,
+            noise=noise,
+            seed=seed,
+            nthread=nthread,
+            validation_share=validation_share,
+            patience=patience,
+            drop_failed=drop_failed,
+            progress=progress,
         )
         later = (
             [] if new_data is None else [new_data] if not isinstance(new_data, Sequence) else list(new_data)
@@ -255,8 +241,7 @@ class DynamicsModel:
 
         Raises ValueError on other shapes, DataError if the model was neither trained nor loaded.
         """
-        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
-        return self.core.predict(states64, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
+        return self.core.predict(*_checked(states, actions, nthread))
 
     def predict_members(
         self, states: ArrayLike, actions: ArrayLike, nthread: int = 0
@@ -266,26 +251,21 @@ class DynamicsModel:
 
         Arguments and errors as in `predict`.
         """
-        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
-        threads = whole_number("nthread", nthread, 0, MAX_THREADS)
-        means, deviations = self.core.predict_members(states64, actions32, threads)
+        means, deviations = self.core.predict_members(*_checked(states, actions, nthread))
         return means, deviations
 
     def open_loop(self, states: ArrayLike, actions: ArrayLike, nthread: int = 0) -> NDArray[np.float32]:
         """States (N, H + 1, nstate) float32, the first being the start, from states (N, nstate) and actions
         (N, H, naction); of an ensemble the mean over members at every step. Errors as in `predict`."""
-        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
-        return self.core.open_loop(states64, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
+        return self.core.open_loop(*_checked(states, actions, nthread))
 
     def sample(
         self, states: ArrayLike, actions: ArrayLike, seed: int = 0, nthread: int = 0
     ) -> NDArray[np.float32]:
         """Particles (N, particles, H + 1, nstate) float32, propagated as the planner does; arguments as in
         `open_loop`, and the seed of the noise."""
-        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
-        seed = count("seed", seed, 0, MAX_SEED)
-        threads = whole_number("nthread", nthread, 0, MAX_THREADS)
-        return np.asarray(self.core.sample(states64, actions32, seed, threads))
+        states64, actions32, threads = _checked(states, actions, nthread)
+        return self.core.sample(states64, actions32, count("seed", seed, 0, MAX_SEED), threads)
 
     def validation_error(
         self,
@@ -423,9 +403,12 @@ class DynamicsModel:
         return self._trained
 
 
-def _positive(name: str, value: Any, requirement: str = "positive") -> float:
-    """A finite number above 0. Raises ValueError."""
-    checked = number(name, value, -np.inf, np.inf)
-    if not 0 < checked < np.inf:
-        raise ValueError(f"{name} must be {requirement}, got {value}")
-    return checked
+def _checked(
+    states: ArrayLike, actions: ArrayLike, nthread: int
+) -> tuple[NDArray[np.float64], NDArray[np.float32], int]:
+    """As the core takes them. Raises ValueError."""
+    return (
+        numbers("states", states, np.float64),
+        numbers("actions", actions, np.float32),
+        whole_number("nthread", nthread, 0, MAX_THREADS),
+    )

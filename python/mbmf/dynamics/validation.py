@@ -96,7 +96,7 @@ def calibration(
 
 
 def one_step(
-    core: _core.Dynamics, states: NDArray[np.float32], actions: NDArray[np.float32], nthread: int
+    core: _core.Dynamics, states: Floats, actions: NDArray[np.float32], nthread: int
 ) -> tuple[Floats, Floats]:
     """Mean and deviation (N, nstate) of the mixture of the members' predictions of one step."""
     means, deviations = (

@@ -226,11 +226,11 @@ class Planner:
         at the path's first.
         """
         if self.task.path is None:
-            return self.plan(state, deadline=deadline, predict=deadline is None).action
+            return self.plan(state, deadline=deadline, predict=False).action
         if self._origin is None:
             self._origin = self._position(state) if self.task.path.relative else [0.0, 0.0]
         at: dict[str, Any] = {"segment": self._segment, "origin": self._origin}
-        plan = self.plan(state, deadline=deadline, predict=deadline is None, **at)
+        plan = self.plan(state, deadline=deadline, predict=False, **at)
         self._segment = plan.segment
         return plan.action
 

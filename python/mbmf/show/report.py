@@ -146,7 +146,7 @@ def _losses(run: Run, task: Task, records: list[Record], folder: Path, notes: li
         "and open loop on validation data.",
     )
     _draw(section, "losses by iteration", lambda: loss_figure([run.path], note=notes.append), notes)
-    horizons = list(records[0]["validation_error"])
+    horizons = list(dict.fromkeys(h for record in records for h in record["validation_error"]))
     section.table = [
         ["iteration", "training", "old data", "new data", *(f"{h}-step error" for h in horizons)]
     ]
