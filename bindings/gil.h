@@ -12,7 +12,10 @@
 #include <pybind11/pybind11.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -83,6 +86,31 @@ py::object call_back(const py::object& function, Arguments&&... arguments) {
   PyObject* result = outlasting_python([&] { return PyObject_CallObject(function.ptr(), tuple.ptr()); });
   if (result == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(result);
+}
+
+// Lets Ctrl-C through, without the lock held.
+inline void check_signals() {
+  const AcquireGil acquire;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+// Calls part(first, count) for pieces of [0, n) in order, without the lock, and lets Ctrl-C through between
+// them; a piece takes some hundredths of a second. `begin`: items of the first one, at least 1.
+template <typename Part>
+void in_pieces(std::int64_t n, std::int64_t begin, const Part& part) {
+  using Clock = std::chrono::steady_clock;
+  const ReleaseGil release;
+  std::int64_t size = std::max<std::int64_t>(begin, 1);
+  for (std::int64_t first = 0; first < n;) {
+    const std::int64_t count = std::min(size, n - first);
+    const Clock::time_point start = Clock::now();
+    part(first, count);
+    const auto taken = Clock::now() - start;
+    if (taken < std::chrono::milliseconds(20)) size *= 2;
+    if (taken > std::chrono::milliseconds(60)) size = std::max<std::int64_t>(size / 2, 1);
+    first += count;
+    if (first < n) check_signals();
+  }
 }
 
 }  // namespace mbmf::bindings

@@ -3,6 +3,7 @@
 #include <mujoco/mujoco.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,9 @@
 namespace mbmf::bindings {
 
 namespace {
+
+// of a prediction, before it is known what they take
+constexpr std::int64_t kFirstRows = 1024;
 
 Activation parse_activation(const std::string& name) {
   if (name == "relu") return Activation::kRelu;
@@ -138,10 +142,11 @@ so that float64 loses nothing.)")
             const float* a = input<float>(actions, "actions", {n, self.naction()});
             py::array_t<float> next = make_array<float>({n, self.nstate()});
             float* out = next.mutable_data();
-            {
-              const ReleaseGil release;
-              self.predict(s.data(), a, n, out, nthread);
-            }
+            const int nstate = self.nstate(), naction = self.naction();
+            in_pieces(n, kFirstRows, [&](std::int64_t first, std::int64_t count) {
+              self.predict(s.data() + first * nstate, a + first * naction, count, out + first * nstate,
+                           nthread);
+            });
             return next;
           },
           py::arg("states"), py::arg("actions"), py::arg("nthread") = 0,
@@ -176,10 +181,14 @@ so that float64 loses nothing.)")
             const py::ssize_t horizon = actions.shape(1);
             py::array_t<float> predicted = make_array<float>({n, horizon + 1, self.nstate()});
             float* out = predicted.mutable_data();
-            {
-              const ReleaseGil release;
-              self.open_loop(s.data(), a, n, static_cast<int>(horizon), out, nthread);
-            }
+            const int nstate = self.nstate(), naction = self.naction();
+            if (n == 0) self.open_loop(s.data(), a, 0, static_cast<int>(horizon), out, nthread);
+            in_pieces(n, kFirstRows / std::max<py::ssize_t>(horizon, 1),
+                      [&](std::int64_t first, std::int64_t count) {
+                        self.open_loop(s.data() + first * nstate, a + first * horizon * naction, count,
+                                       static_cast<int>(horizon), out + first * (horizon + 1) * nstate,
+                                       nthread);
+                      });
             return predicted;
           },
           py::arg("states"), py::arg("actions"), py::arg("nthread") = 0,

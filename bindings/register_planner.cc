@@ -68,12 +68,6 @@ CostFunction cost_function(const py::object& function, int horizon, int nstate, 
   };
 }
 
-// lets Ctrl-C through
-void check_signals() {
-  const AcquireGil acquire;
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-}
-
 std::unique_ptr<Planner> make(const std::shared_ptr<Task>& task, const std::shared_ptr<Dynamics>& dynamics,
                               const py::object& search, const PlannerOptions& options,
                               const py::object& cost) {
@@ -327,10 +321,10 @@ void register_planner(py::module_& module) {
             const py::ssize_t n = sequences.shape(0);
             py::array_t<double> costs = make_array<double>({n});
             double* out = costs.mutable_data();
-            {
-              const ReleaseGil release;
-              self.roll(query, values, n, out);
-            }
+            const std::int64_t size = std::int64_t{self.options().horizon} * self.task().naction();
+            in_pieces(n, 1024, [&](std::int64_t first, std::int64_t count) {
+              self.roll(query, values + first * size, count, out + first);
+            });
             return costs;
           },
           py::arg("state"), py::arg("sequences"), py::arg("segment") = 0,
@@ -343,7 +337,11 @@ void register_planner(py::module_& module) {
             if (count < 0) throw_invalid("count must not be negative, got ", count);
             py::array_t<float> actions =
                 make_array<float>({count, self.options().horizon, self.task().naction()});
-            self.sample(episode, step, first, count, actions.mutable_data());
+            const std::int64_t size = std::int64_t{self.options().horizon} * self.task().naction();
+            float* out = actions.mutable_data();
+            in_pieces(count, 4096, [&](std::int64_t begin, std::int64_t n) {
+              self.sample(episode, step, first + begin, n, out + begin * size);
+            });
             return actions;
           },
           py::arg("episode"), py::arg("step"), py::arg("first"), py::arg("count"),

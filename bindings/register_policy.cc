@@ -36,10 +36,10 @@ standard deviations are numbers of their own. Immutable.)")
             const py::ssize_t n = observations.shape(0);
             py::array_t<float> means = make_array<float>({n, self.naction()});
             float* out = means.mutable_data();
-            {
-              const ReleaseGil release;
-              self.mean(o, n, out, nthread);
-            }
+            const int nobservation = self.nobservation(), naction = self.naction();
+            in_pieces(n, 4096, [&](std::int64_t first, std::int64_t count) {
+              self.mean(o + first * nobservation, count, out + first * naction, nthread);
+            });
             return means;
           },
           py::arg("observations"), py::arg("nthread") = 0,

@@ -1,4 +1,4 @@
-"""A program whose daemon threads are within calls of ours when it ends: `python daemon_threads.py 0.2 plan fit`.
+"""A program whose daemon threads are within our calls when it ends: `python daemon_threads.py 0.2 plan fit`.
 
 It ends after so many seconds, by exit status 7.
 """

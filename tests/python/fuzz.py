@@ -1,8 +1,8 @@
 """Every format of files, damaged at random: what is read is a value or an error that names the file.
 
 `python tests/python/fuzz.py --seconds 3600` goes through all formats and says what it found, as a table.
-Input i of a format is a function of i: `--format npz --first 1234 --inputs 1` makes it again. The files are read
-in children, so that a crash is one more finding.
+Input i of a format is a function of i: `--format npz --first 1234 --inputs 1` makes it again. The files are
+read in children, so that a crash is one more finding.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import numpy as np
 import mbmf
 from mbmf.control.bundle import SUMS, load_bundle, save_bundle
 from mbmf.errors import ConfigError, CoreError, DataError
-from mbmf.runs.configuration import recorded_task
+from mbmf.runs.configuration import recorded_task, task_entries
 from mbmf.runs.run import Run
 from mbmf.tasks.paths import read_waypoints
 
@@ -40,44 +40,20 @@ from mbmf.tasks.paths import read_waypoints
 SLOW_SECONDS = 1.0
 MEMORY, MEMORY_RATIO = 64 << 20, 10
 
+# fmt: off
 # what a mutation puts in: of YAML, JSON, CSV, numbers and bytes
-WORDS = [
-    *(
-        b"",
-        b"\n",
-        b" ",
-        b"  ",
-        b"\t",
-        b",",
-        b":",
-        b": ",
-        b"-",
-        b"- ",
-        b"[",
-        b"]",
-        b"{",
-        b"}",
-        b'"',
-        b"'",
-        b"#",
-    ),
-    *(
-        b"&a ",
-        b"*a",
-        b"<<: ",
-        b"? ",
-        b"| ",
-        b"> ",
-        b"!!int ",
-        b"!!set ",
-        b"!!python/name:os.system ",
-        b"---\n",
-    ),
-    *(b"0", b"1", b"-1", b"2", b"1e400", b"-0.0", b"nan", b".inf", b"null", b"true", b"9" * 400, b"1e-320"),
+NUMBERS = [
+    b"0", b"1", b"-1", b"2", b"1e400", b"-0.0", b"nan", b".inf", b"null", b"true", b"9" * 400, b"1e-320",
     *(str(2**k).encode() for k in (15, 31, 32, 53, 63, 64, 70)),
-    *(b"\0", b"\xff", b"\xef\xbb\xbf", b"\xc3\xa9", b"\\u0000", b"\\ud800", b"PK\x03\x04", b"PK\x01\x02"),
-    *(b"../", b"/dev/zero", b"qpos", b"qvel", b"action", b"linear", b"[[[[[[[[[[[[", b"{}", b"[]", b"F64"),
 ]
+WORDS = [
+    *NUMBERS, b"", b"\n", b" ", b"  ", b"\t", b",", b":", b": ", b"-", b"- ", b"[", b"]", b"{", b"}", b'"',
+    b"'", b"#", b"&a ", b"*a", b"<<: ", b"? ", b"| ", b"> ", b"!!int ", b"!!set ",
+    b"!!python/name:os.system ", b"---\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xc3\xa9", b"\\u0000",
+    b"\\ud800", b"PK\x03\x04", b"PK\x01\x02", b"../", b"/dev/zero", b"qpos", b"qvel", b"action", b"linear",
+    b"[[[[[[[[[[[[", b"{}", b"[]", b"F64",
+]
+# fmt: on
 
 
 @dataclass
@@ -139,7 +115,7 @@ def mutate(seeds: list[bytes], where: float, number: int) -> bytes:
                 numbers = list(re.finditer(rb"-?\d+(\.\d+)?", data[:reach]))
                 if numbers:
                     found = rng.choice(numbers)
-                    data[found.start() : found.end()] = rng.choice(WORDS[27:46])
+                    data[found.start() : found.end()] = rng.choice(NUMBERS)
             case 7:
                 data[at:] = b"" if rng.random() < 0.3 else data[at:]
             case _:
@@ -163,8 +139,9 @@ def make_formats(folder: Path) -> dict[str, Format]:
     save_bundle(folder / "export", task, model, horizon=3, candidates=10)
     names = ("swimmer_forward", "cheetah_forward", "hopper_forward", "ant_trajfollow", "swimmer_trajfollow")
     presets = [mbmf.load_task(name).to_yaml().encode() for name in names]
-    small = b"name: t\nmodel: {asset: swimmer.xml}\nstate: [{source: qpos}]\nreward: [{term: action, weight: 1}]\n"
-    with Run.create(folder / "run", {"algorithm": "none", "seed": 1, "task": task.to_data()}) as run:
+    small = b"name: t\nmodel: {asset: swimmer.xml}\nstate: [{source: qpos}]\n"
+    small += b"reward: [{term: action, weight: 1}]\n"
+    with Run.create(folder / "run", {"algorithm": "none", "seed": 1, **task_entries(task)}) as run:
         run.append_metrics(_record(1))
         run.append_metrics(_record(2))
         run.write_summary({"completed": 2, "best_reward_mean": 1.5})
@@ -321,7 +298,11 @@ def attempt_many(kind: Format, first: int, inputs: int, seconds: float = float("
         except EOFError:  # it is gone, with what it had counted
             child.join()
             part = Found(inputs=at.value - number + 1)
-            what = "hang" if child.exitcode == -signal.SIGALRM else f"crash ({child.exitcode})"
+            what = (
+                "hang"
+                if child.exitcode in (-signal.SIGALRM, -signal.SIGPROF)
+                else f"crash ({child.exitcode})"
+            )
             part.add(what, at.value)
         found.merge(part)
         number += max(1, part.inputs)
@@ -335,8 +316,11 @@ def _work(kind: Format, first: int, last: int, end: float, at, send) -> None:  #
         if time.monotonic() > end:
             break
         at.value = number
-        signal.alarm(120)  # a hang on a busy machine, too
+        # of processor time, and for what waits; a busy machine takes long
+        signal.setitimer(signal.ITIMER_PROF, 20)
+        signal.alarm(1200)
         attempt(kind, number, found)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     signal.alarm(0)
     send.send(found)
     send.close()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import api_table
 import mbmf
 from mbmf import arguments
 from mbmf.control.bundle import save_bundle
@@ -104,9 +105,6 @@ def test_ranges_of_a_fit(arguments: dict[str, Any], message: str) -> None:
     ("call", "message"),
     [
         (
-            lambda: mbmf.DynamicsModel(TASK, hidden=500),
-        ),
-        (
             lambda: mbmf.DynamicsModel(TASK, hidden="12"),
             "hidden must be one or more positive integers, got '12'",
         ),
@@ -139,3 +137,21 @@ def test_whole_numbers_of_numpy_are_fine() -> None:
     assert arguments.whole_number("n", np.int64(3)) == 3
     with pytest.raises(ValueError, match="n must be from 1 to 2147483647, got a number of 16610 bits"):
         arguments.whole_number("n", 10**5000)
+
+
+def test_the_table_of_wrong_arguments() -> None:
+    """`api_table.py`: every public function, every argument, every kind of wrong value."""
+    odd = {
+        (*place, column): cell
+        for place, row in api_table.table().items()
+        for column, cell in row.items()
+        if cell not in ("same", "other", "taken", "refused")
+        # the other argument has the wrong length then, and is named
+        and (column, cell) != ("empty", "refused, another")
+    }
+    assert odd == {}
+    # what is text, of another shape or read-only is never taken for something else
+    for place, row in api_table.table().items():
+        assert row.get("text") == "refused", place
+        assert row.get("strides", "same") in ("same", "taken"), place
+        assert row.get("read-only", "same") in ("same", "taken"), place

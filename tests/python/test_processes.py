@@ -29,13 +29,28 @@ model, _ = make_model(task, hidden=400, scale=1e-6)
 state = start_state(task)
 planner = mbmf.make_planner(task, model, sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
 planner.plan(state, 0, 0, candidates=50)
-print("go", flush=True)
+call = sys.argv[5]
+if call != "validation_error":
+    print("go", flush=True)
 try:
-    call = sys.argv[5]
     if call == "plan":
         planner.plan(state)
     elif call == "plan_batch":
         planner.plan_batch(np.repeat(state[None], 500, axis=0))
+    elif call in ("predict", "open_loop"):
+        ahead = () if call == "predict" else (100,)
+        n = 1_000_000 if call == "predict" else 10_000
+        states = np.repeat(state[None].astype(np.float32), n, axis=0)
+        actions = np.zeros((n, *ahead, task.naction), np.float32)
+        for _ in range(100):
+            getattr(model, call)(states, actions)
+    elif call == "validation_error":
+        learned = mbmf.DynamicsModel(task, hidden=(400, 400))
+        episodes = mbmf.collect_random(task, 40, 300)
+        learned.fit(episodes, epochs=1)
+        print("go", flush=True)
+        for _ in range(1000):
+            learned.validation_error(episodes, (100,))
     else:
         mbmf.collect_mpc(task, planner, 200, 100)
 except KeyboardInterrupt:
@@ -53,6 +68,9 @@ except KeyboardInterrupt:
         ("mppi", 50, 1_000_000, "plan"),
         ("icem", 50, 200_000, "plan_batch"),
         ("random_shooting", 20, 50_000, "collect_mpc"),
+        ("random_shooting", 5, 100, "predict"),
+        ("random_shooting", 5, 100, "open_loop"),
+        ("random_shooting", 5, 100, "validation_error"),
     ],
 )
 def test_ctrl_c_is_heard(search: str, horizon: int, candidates: int, call: str) -> None:

@@ -33,11 +33,13 @@ void check_size(const std::string& name, mjtSize size) {
 }  // namespace
 
 void check_model_bytes(const void* mjb, std::size_t size) {
-  constexpr int kSizes = 0
-#define X(name) +1
-      MJMODEL_SIZES
+  constexpr int kSizes = [] {
+    int count = 0;
+#define X(name) ++count;
+    MJMODEL_SIZES
 #undef X
-      ;
+    return count;
+  }();
   std::array<std::int32_t, kHeader> header{};
   std::array<mjtSize, kSizes> sizes{};
   const std::size_t fixed = sizeof(header) + sizeof(sizes);

@@ -33,9 +33,13 @@ void take_message(const mjLogMessage* message) {
 // What MuJoCo, which is C, has made by then is lost where it reports an error.
 mjModel* load_or_leave(const void* mjb, std::size_t size) {
   std::jmp_buf here;
+  mjModel* model = nullptr;
   refused = &here;
-  if (setjmp(here) != 0) return nullptr;  // NOLINT(cert-err52-cpp)
-  return mj_loadModelBuffer(mjb, static_cast<mjtSize>(size));
+  if (setjmp(here) == 0) {  // NOLINT(cert-err52-cpp)
+    model = mj_loadModelBuffer(mjb, static_cast<mjtSize>(size));
+  }
+  refused = nullptr;
+  return model;
 }
 
 }  // namespace

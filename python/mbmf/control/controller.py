@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -126,9 +127,9 @@ class Controller:
             ("stale_after", stale_after),
             ("spin", spin),
         ):
-            setattr(options, name, float(value))
+            setattr(options, name, _duration(name, value))
         if margin is not None:
-            if not margin >= 0:
+            if not _duration("margin", margin) >= 0:
                 raise ValueError(f"margin must be at least 0 s, got {margin}")
             options.margin = float(margin)
         options.mode = _MODES[mode]
@@ -261,3 +262,10 @@ class Controller:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _duration(name: str, value: Any) -> float:
+    """A number, whose range the core knows. Raises ValueError on what is none."""
+    if isinstance(value, float) and math.isnan(value):
+        return value
+    return number(name, value, -math.inf, math.inf)

@@ -33,7 +33,8 @@ class FitOptions:
         checked = dict(given)
         for name in ("epochs", "batch_size"):
             checked[name] = count(name, given[name], 1, MAX_COUNT)
-        checked["learning_rate"] = _positive("learning_rate", given["learning_rate"])
+        rate = _positive("learning_rate", given["learning_rate"])
+        checked["learning_rate"] = number("learning_rate", rate, 0, 1e37)  # what float32 holds
         if given["fraction_use_new"] is not None:
             checked["fraction_use_new"] = number("fraction_use_new", given["fraction_use_new"], 0, 1)
         noise = given["noise"]

@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
+from mbmf.arguments import (
+    MAX_SEED,
+    MAX_THREADS,
+    finite_numbers,
+    float64_array,
+    number,
+    numbers,
+    whole_number,
+    whole_numbers,
+)
 from mbmf.planning.plan import (
     FloatArray,
     HasCore,
@@ -267,7 +276,7 @@ class Planner:
             memory = self._memory if memory is None else memory
         episode = self._episode if episode is None else whole_number("episode", episode, 0, MAX_SEED)
         step = 0 if step is None else whole_number("step", step, 0, MAX_SEED)
-        row = np.ascontiguousarray(state, dtype=np.float64)
+        row = numbers("state", state, np.float64)
         at = check_path_start(segment, origin)
         limits: dict[str, Any] = {"predict": predict, "memory": memory}
         if deadline is not None:
@@ -287,7 +296,7 @@ class Planner:
         memory: PlanMemory | None = None,
     ) -> tuple[Plan, list[Round]]:
         """A plan and its rounds, with every candidate and its cost: to look at, slower than :meth:`plan`."""
-        row = np.ascontiguousarray(state, dtype=np.float64)
+        row = numbers("state", state, np.float64)
         at = check_path_start(segment, origin)
         episode = whole_number("episode", episode, 0, MAX_SEED)
         step = whole_number("step", step, 0, MAX_SEED)
@@ -303,10 +312,9 @@ class Planner:
         origin: npt.ArrayLike = (0.0, 0.0),
     ) -> FloatArray:
         """The planning costs of action sequences (n, H, naction) in [-1, 1] from a state: float64 (n,)."""
-        row = np.ascontiguousarray(state, dtype=np.float64)
-        return self.core.roll(
-            row, np.ascontiguousarray(sequences, dtype=np.float32), *check_path_start(segment, origin)
-        )
+        row = numbers("state", state, np.float64)
+        rows = numbers("sequences", sequences, np.float32)
+        return self.core.roll(row, rows, *check_path_start(segment, origin))
 
     def plan_batch(
         self,
@@ -331,12 +339,13 @@ class Planner:
         Returns:
           first actions, float32 (n, naction), and costs, float64 (n,).
         """
-        rows = np.ascontiguousarray(states, dtype=np.float64)
+        rows = numbers("states", states, np.float64)
+        finite_numbers("states", rows, np.float32)
         n = rows.shape[0] if rows.ndim else 0
         episode_ids = np.zeros(n, np.uint64) if episodes is None else _indices("episodes", episodes)
         step_ids = np.arange(n, dtype=np.uint64) if steps is None else _indices("steps", steps)
-        on = None if segments is None else _indices("segments", segments).astype(np.int32)
-        at = None if origins is None else np.ascontiguousarray(origins, dtype=np.float64)
+        on = None if segments is None else whole_numbers("segments", segments, (n,), 0, 10**9, np.int32)
+        at = None if origins is None else float64_array("origins", origins, (n, 2))
         kept = None if memories is None else list(memories)
         if kept is not None and len({id(memory) for memory in kept}) < len(kept):
             raise ValueError("memories must be one object for each state, got one twice")
