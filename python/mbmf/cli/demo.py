@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.errors import ConfigError
+from mbmf.cli.runs import print_next
 
 if TYPE_CHECKING:
     from mbmf.cli.console import ConsoleObserver
@@ -23,7 +23,7 @@ VALIDATION_EPISODES, VALIDATION_STEPS = 3, 150
 
 @dataclass(frozen=True)
 class Options:
-    """See it work in three minutes: a swimmer learns to swim. Leaves a learning curve and a video."""
+    """See it work in three minutes: a swimmer learns to swim. Leaves a video."""
 
     output: Path = Path("runs/demo")
     """Folder for everything that it writes; an earlier demo there is replaced."""
@@ -55,9 +55,6 @@ class Options:
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
-    if options.seed < 0 or options.nthread < 0:
-        name, value = ("seed", options.seed) if options.seed < 0 else ("nthread", options.nthread)
-        raise ConfigError(f"--{name} must be at least 0, got {value}")
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver
     from mbmf.rollouts.episodes import Episodes
@@ -82,6 +79,7 @@ def run(options: Options) -> None:
     print(f"Done in {time.perf_counter() - begin:.0f} seconds. Learning curve and video:")
     for path in pictures:
         print(f"  {path}")
+    print_next(options.output, imitates=False)
 
 
 def small_task(options: Options) -> Task:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mbmf.cli.runs import RUN, run_path
 from mbmf.errors import ConfigError, DataError
 
 
@@ -12,8 +13,9 @@ from mbmf.errors import ConfigError, DataError
 class Options:
     """Write what a run learned for programs without Python.
 
-    With --out, the dynamics model with its task, robot and planner settings as a folder for the C++ library
-    (docs/deployment.md); with --onnx, a policy: observation in, action in [-1, 1] out.
+    --out: a folder with all that a control loop in C++ needs (docs/deployment.md).
+
+    --onnx: a policy, observation in, action in [-1, 1] out.
     """
 
     out: Path | None = None
@@ -22,9 +24,9 @@ class Options:
     onnx: Path | None = None
     """The ONNX file to write. Its outputs are `action`, clipped to [-1, 1], and `mean`, before clipping."""
 
-    run_num: int | None = None
-    """The run of mbmf mb whose model it is; with --onnx the run of mbmf mbmf whose policy it is: that of its
-    newest fine-tuning, or else that of imitation."""
+    run_num: str | None = field(default=None, metadata=RUN)
+    """The run of mbmf mb, by number or name, whose model it is; with --onnx the run of mbmf mbmf whose
+    policy it is: that of its newest fine-tuning, or else that of imitation."""
 
     iteration: int | None = None
     """With --out: the aggregation iteration whose model it is; the last if not given."""
@@ -51,11 +53,12 @@ def export_folder(options: Options, out: Path) -> None:
     from mbmf.control.bundle import save_bundle
     from mbmf.runs.trained import load_trained
 
-    if options.run_num is None or options.run_num < 0:
-        raise ConfigError(f"--run_num must be a run's number with --out, got {options.run_num}")
-    trained = load_trained(options.runs_dir / f"run_{options.run_num}", options.iteration)
+    if options.run_num is None:
+        raise ConfigError("--run_num must be a run's number or name with --out, got none")
+    path = run_path(options.runs_dir, options.run_num)
+    trained = load_trained(path, options.iteration)
     task, planned = trained.task, trained.task.planner
-    source = f"run_{options.run_num}, iteration {trained.iteration}"
+    source = f"{path.name}, iteration {trained.iteration}"
     save_bundle(out, task, trained.model, seed=trained.seed, source=source)
     print(
         f"{out}: {task.name} of {source}, {planned.search} with {planned.candidates} candidates of "
@@ -73,7 +76,7 @@ def export_onnx(options: Options, onnx: Path) -> None:
     path = options.policy
     if path is None:
         assert options.run_num is not None
-        path = find_policy(options.runs_dir / f"run_{options.run_num}")
+        path = find_policy(run_path(options.runs_dir, options.run_num))
     policy = GaussianPolicy.load(path)
     if options.policy is None:
         Run(path.parent.parent).check(path)

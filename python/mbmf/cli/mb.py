@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
-from mbmf.cli.limits import check_limits
 from mbmf.cli.planner_options import PlannerOptions
+from mbmf.cli.runs import (
+    RUN,
+    free_number,
+    name_of,
+    newest_run,
+    print_next,
+    recorded_mapping,
+    run_path,
+    saying_what_to_type,
+)
 from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,19 +30,30 @@ if TYPE_CHECKING:
     from mbmf.tasks.task import Task
 
 
+# of a run's configuration
+_FLAGS = {
+    "seed": "--seed",
+    "num_rollouts_save_for_mf": "--num_rollouts_save_for_mf",
+    "use_existing_training_data": "--use_existing_training_data",
+    "use_existing_dynamics_model": "--use_existing_dynamics_model",
+    "task.planner.search": "--search",
+}
+
+
 @dataclass(frozen=True)
 class Options(PlannerOptions):
-    """Learn the dynamics from random data, and drive the robot with them, better after each iteration."""
+    """Learn the dynamics from random data, then drive the robot with them."""
 
-    yaml_file: str
-    """The task: a preset's name (swimmer_forward, cheetah_forward, hopper_forward, ant_forward,
-    swimmer_trajfollow, cheetah_trajfollow, ant_trajfollow) or the path of a YAML file (docs/tasks.md)."""
+    yaml_file: str | None = None
+    """The task: a preset's name (mbmf tasks lists them) or the path of a YAML file (docs/tasks.md). Not
+    needed to go on with a run: then it is the run's own."""
 
     seed: int = 0
     """Seed of everything random: data, weights, batches, plans, noise."""
 
-    run_num: int = 0
-    """Number of the run: files are in <runs_dir>/run_<run_num>."""
+    run_num: str | None = field(default=None, metadata=RUN)
+    """Number of the run, <runs_dir>/run_<run_num>, or a name, <runs_dir>/<name> (default: a free number;
+    to go on with a run, the newest)."""
 
     use_existing_training_data: bool = False
     """Take the random data that the run directory has, collect none; what else it has is replaced."""
@@ -81,7 +101,7 @@ class Options(PlannerOptions):
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
-    _check(options)
+    path = _run_path(options)
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver, resume_command
     from mbmf.tasks.task import load_task
@@ -89,7 +109,7 @@ def run(options: Options) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         task = load_task(
-            options.yaml_file,
+            recorded_mapping(path) if options.yaml_file is None else options.yaml_file,
             path=options.desired_traj_type,
             segment_rule="reached" if options.strict_segments else None,
         )
@@ -102,10 +122,11 @@ def run(options: Options) -> None:
         use_existing_training_data=options.use_existing_training_data,
         use_existing_dynamics_model=options.use_existing_dynamics_model,
     )
-    path = options.runs_dir / f"run_{options.run_num}"
-    with model_based.open_run(
-        path, task, run_options, resume=options.resume, overwrite=options.overwrite
-    ) as directory:
+    with saying_what_to_type(_FLAGS, "no --yaml_file: the run's own task is used then"):
+        opened = model_based.open_run(
+            path, task, run_options, resume=options.resume, overwrite=options.overwrite
+        )
+    with opened as directory:
         done = directory.metrics()
         observer = ConsoleObserver(
             settings.iterations,
@@ -124,25 +145,33 @@ def run(options: Options) -> None:
         try:
             summary = model_based.model_based(task, directory, run_options, observer)
         except KeyboardInterrupt:
-            print(
-                f"\nInterrupted. To continue:\n  {resume_command('mb', options, Options(yaml_file=''))}",
-                file=sys.stderr,
-            )
+            named = dataclasses.replace(options, run_num=name_of(path))
+            print(f"\nInterrupted. To continue:\n  {resume_command('mb', named, Options())}", file=sys.stderr)
             raise
         _log_figures(directory, observer)
         _conclude(directory, summary, observer)
 
 
-def _check(options: Options) -> None:
-    for name, value, least in (
-        ("seed", options.seed, 0),
-        ("run_num", options.run_num, 0),
-        ("nthread", options.nthread, 0),
-        ("num_rollouts_save_for_mf", options.num_rollouts_save_for_mf or 0, 0),
-    ):
-        if value < least:
-            raise ConfigError(f"--{name} must be at least {least}, got {value}")
-    check_limits(options, seed=MAX_SEED, nthread=MAX_THREADS, run_num=MAX_COUNT)
+def _run_path(options: Options) -> Path:
+    """Where the run is, or will be. Raises ConfigError, DataError."""
+    reuses = options.use_existing_training_data or options.use_existing_dynamics_model
+    if options.run_num is not None:
+        path = run_path(options.runs_dir, options.run_num)
+    else:
+        number = free_number(options.runs_dir)
+        if options.overwrite and number > 1:
+            raise ConfigError("--run_num must say which of several runs is replaced, got none")
+        if options.overwrite or not number:
+            path = options.runs_dir / "run_0"
+        elif options.resume or reuses:
+            path = newest_run(options.runs_dir)
+        else:
+            path = options.runs_dir / f"run_{number}"
+    if options.yaml_file is None and not (options.resume or reuses):
+        raise ConfigError(
+            "--yaml_file must be a preset's name (mbmf tasks lists them) or a path, for a new run, got none"
+        )
+    return path
 
 
 def _show(
@@ -206,3 +235,4 @@ def _conclude(directory: Run, summary: Record, observer: ConsoleObserver) -> Non
         text += f", reward {summary['reward_mean']:.2f} ± {summary['reward_std']:.2f}"
     text = f"{text}. " if text else ""
     observer.console.print(f"{text}Everything is in {directory.path}", soft_wrap=True, markup=False)
+    print_next(directory.path, saved > 0)

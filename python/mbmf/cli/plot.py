@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
     from mbmf.show.learning_curves import Curve
 
-RunNums = Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--run-num"])]
+# --run_num is what other commands call it
+_ONE_TOO = {"aliases": ["--run_num"]}
 
 
 @dataclass(frozen=True)
 class Mbmf:
-    """Reward against control steps: model-based (MB), fine-tuned (MBMF) and model-free (MF), over seeds."""
+    """Learning curves of MB, MBMF and MF: reward against control steps, over seeds."""
 
     which_agent: str
     """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name; or a preset's name
     or the path of a YAML file."""
 
-    run_nums: RunNums = ()
+    run_nums: tuple[int, ...] = field(default=(), metadata=_ONE_TOO)
     """Runs of mbmf mb and mbmf mbmf, <runs_dir>/run_<run_num>, one of each seed (default: all of this agent,
     the longest of each seed)."""
 
@@ -55,7 +56,7 @@ class Mbmf:
 
 @dataclass(frozen=True)
 class _OfRuns:
-    run_nums: RunNums
+    run_nums: tuple[int, ...] = field(metadata=_ONE_TOO)
     """Runs of mbmf mb: <runs_dir>/run_<run_num>, one or more."""
 
     output: Path | None = None
@@ -73,7 +74,7 @@ class Loss(_OfRuns):
 
 @dataclass(frozen=True)
 class Forwardsim(_OfRuns):
-    """The learned model's open-loop prediction beside what happened, for every dimension of the state."""
+    """The model's open-loop prediction beside what happened, state by state."""
 
     iteration: int | None = None
     """Whose model, and whose rollout (default: the last)."""
@@ -117,7 +118,7 @@ def run(options: Mbmf | Loss | Forwardsim | Trajfollow) -> None:
 def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
     from mbmf.show.learning_curves import PAPER_AGENTS, paper_curves, plot_learning_curves
     from mbmf.show.run_curves import find_runs, read_curves, seed_of
-    from mbmf.tasks.agents import load_agent
+    from mbmf.tasks.agents import agent_name, load_agent
 
     name, task = load_agent(options.which_agent)
     if options.run_nums and options.seeds and len(options.run_nums) != len(options.seeds):
@@ -125,7 +126,7 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
             f"--seeds must be one for each of the {len(options.run_nums)} --run_nums, "
             f"got {len(options.seeds)}"
         )
-    if options.paper and name not in PAPER_AGENTS:
+    if options.paper and agent_name(task) not in PAPER_AGENTS:
         raise ConfigError(f"--paper must be given for one of {', '.join(PAPER_AGENTS)} only, got {name}")
     trpo_dir = options.trpo_dir or options.runs_dir
     for folder in (options.runs_dir, trpo_dir):
@@ -150,7 +151,9 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
         note=_note,
     )
     figure = plot_learning_curves(
-        curves, paper=paper_curves(name) if options.paper else None, title=f"{name}: learning curves"
+        curves,
+        paper=paper_curves(agent_name(task)) if options.paper else None,
+        title=f"{name}: learning curves",
     )
     return figure, options.runs_dir / "plots" / f"mbmf_{name}", curves
 

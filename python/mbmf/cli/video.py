@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
-from mbmf.cli.limits import check_limits
 from mbmf.cli.planner_options import PlannerOptions
+from mbmf.cli.runs import RUN, run_path
 from mbmf.errors import ConfigError, DataError
 from mbmf.names import is_plain_name
 
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 class Options(PlannerOptions):
     """Write an episode of a run of mbmf mb as a video (MP4), without a display."""
 
-    run_num: int
-    """Number of the run: <runs_dir>/run_<run_num>."""
+    run_num: str = field(metadata=RUN)
+    """Number of the run, <runs_dir>/run_<run_num>, or its name, <runs_dir>/<name>."""
 
     rollouts: str | None = None
     """Which rollouts: a name in the run's folder rollouts/, such as iteration_3 or saved; of a stage or
@@ -75,7 +74,7 @@ def run(options: Options) -> None:
     from mbmf.show.video import save_episode_video
     from mbmf.simulation.renderer import Renderer
 
-    path = options.runs_dir / f"run_{options.run_num}"
+    path = run_path(options.runs_dir, options.run_num)
     run, task, _ = open_model_based(path)
     stage = (options.rollouts or "").rpartition("/")[0]
     if stage.startswith("paths/"):
@@ -124,14 +123,6 @@ def run(options: Options) -> None:
 
 
 def _check(options: Options) -> None:
-    for name in ("run_num", "seed", "nthread"):
-        if getattr(options, name) < 0:
-            raise ConfigError(f"--{name} must be at least 0, got {getattr(options, name)}")
-    check_limits(options, run_num=MAX_COUNT, seed=MAX_SEED, nthread=MAX_THREADS)
-    if options.steps is not None and options.steps < 1:
-        raise ConfigError(f"--steps must be at least 1, got {options.steps}")
-    if options.plans is not None and options.plans < 0:
-        raise ConfigError(f"--plans must be at least 0, got {options.plans}")
     if options.desired_traj_type is not None and not options.live:
         raise ConfigError(
             "--desired_traj_type must be given with --live only: a recorded episode has its path"
