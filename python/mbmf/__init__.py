@@ -131,5 +131,6 @@ def __dir__() -> list[str]:
 
 
 _load_core()
+importlib.import_module("mbmf.opengl").import_mujoco()
 # makes the Gymnasium ids known; the environments are imported when one is made
 importlib.import_module("mbmf.simulation.registration")

@@ -240,8 +240,11 @@ def _yield_to_the_loop() -> None:
 def _viewer(
     task: Task, console: Console, stack: ExitStack
 ) -> Callable[[npt.NDArray[np.float64]], None] | None:
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        console.print("no viewer: there is no display here")
+    from mbmf.simulation.renderer import no_window
+
+    reason = no_window()
+    if reason is not None:
+        console.print(f"no viewer: {reason}", markup=False)
         return None
     import mujoco
     import mujoco.viewer

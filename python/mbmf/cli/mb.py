@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import warnings
@@ -20,13 +21,18 @@ from mbmf.cli.runs import (
     run_path,
     saying_what_to_type,
 )
-from mbmf.errors import ConfigError
+from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+
     from mbmf.cli.console import ConsoleObserver
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.rollouts.episodes import Episodes
     from mbmf.runs.run import Record, Run
+    from mbmf.show.video import Overlay
     from mbmf.tasks.task import Task
 
 
@@ -140,7 +146,8 @@ def run(options: Options) -> None:
             from mbmf.show.viewer import announce
 
             announce(task, directory.video("").parent, observer.note)
-        if directory.summary() is not None:
+        finished = directory.summary() is not None
+        if finished:
             observer.note("the run is finished already; --overwrite starts it anew")
         try:
             summary = model_based.model_based(task, directory, run_options, observer)
@@ -148,25 +155,25 @@ def run(options: Options) -> None:
             named = dataclasses.replace(options, run_num=name_of(path))
             print(f"\nInterrupted. To continue:\n  {resume_command('mb', named, Options())}", file=sys.stderr)
             raise
-        _log_figures(directory, observer)
+        if not finished:
+            _log_figures(directory, observer)
         _conclude(directory, summary, observer)
 
 
 def _run_path(options: Options) -> Path:
     """Where the run is, or will be. Raises ConfigError, DataError."""
     reuses = options.use_existing_training_data or options.use_existing_dynamics_model
+    number = free_number(options.runs_dir)
+    path = options.runs_dir / f"run_{number}"
     if options.run_num is not None:
         path = run_path(options.runs_dir, options.run_num)
-    else:
-        number = free_number(options.runs_dir)
-        if options.overwrite and number > 1:
+    elif options.overwrite:
+        if number > 1:
             raise ConfigError("--run_num must say which of several runs is replaced, got none")
-        if options.overwrite or not number:
-            path = options.runs_dir / "run_0"
-        elif options.resume or reuses:
+        path = options.runs_dir / "run_0"
+    elif options.resume or reuses:
+        with contextlib.suppress(DataError):  # the message of one that is not there says more
             path = newest_run(options.runs_dir)
-        else:
-            path = options.runs_dir / f"run_{number}"
     if options.yaml_file is None and not (options.resume or reuses):
         raise ConfigError(
             "--yaml_file must be a preset's name (mbmf tasks lists them) or a path, for a new run, got none"
@@ -183,44 +190,53 @@ def _show(
     model: DynamicsModel,
     rollouts: Episodes,
 ) -> None:
-    """Shows or writes the pictures that were asked for; one that cannot be made is a note."""
+    """Shows or writes the pictures that were asked for; none of them stops the run."""
     if options.visualize_MPC_rollout:
         from mbmf.show.overlays import Path as PathOverlay
-        from mbmf.show.viewer import show_episode
+        from mbmf.show.viewer import never_stopping, show_episode
 
-        overlays = [PathOverlay(task, rollouts, 0)] if rollouts.path is not None else []
-        with directory.writing(directory.video(f"iteration_{record['iteration']}")) as path:
-            show_episode(task, rollouts, 0, path, observer.note, overlays)
+        name = f"iteration_{record['iteration']}"
+        with never_stopping(f"video of {name}", observer.note):
+            overlays = [PathOverlay(task, rollouts, 0)] if rollouts.path is not None else []
+            with directory.writing(directory.video(name)) as path:
+                show_episode(task, rollouts, 0, path, observer.note, overlays)
     if options.perform_forwardsim_for_vis:
         from mbmf.show.overlays import Trail
         from mbmf.show.plots import plot_forward_simulation
-        from mbmf.show.viewer import predicted_episode, show_episode
+        from mbmf.show.viewer import never_stopping, predicted_episode, show_episode
+        from mbmf.simulation.renderer import RenderError
 
         name = f"forwardsim_{record['iteration']}"
-        with directory.writing(directory.plot(name)) as path:
+        with never_stopping(f"plot {name}", observer.note), directory.writing(directory.plot(name)) as path:
             plot_forward_simulation(task, model, rollouts, path)
-        predicted = predicted_episode(task, model, rollouts)
-        with directory.writing(directory.video(name)) as path:
-            trail = Trail(task, rollouts, 0, int(predicted.lengths[0]))
-            show_episode(task, predicted, 0, path, observer.note, [trail])
+        with never_stopping(f"video of {name}", observer.note):
+            predicted = predicted_episode(task, model, rollouts)
+            trails: list[Overlay] = []
+            with contextlib.suppress(RenderError):  # where the state does not say where the robot is
+                trails.append(Trail(task, rollouts, 0, int(predicted.lengths[0])))
+            with directory.writing(directory.video(name)) as path:
+                show_episode(task, predicted, 0, path, observer.note, trails)
 
 
 def _log_figures(directory: Run, observer: ConsoleObserver) -> None:
     """Adds the run's figures to TensorBoard's events."""
-    from mbmf.errors import MbmfError
     from mbmf.show import run_figures
+    from mbmf.show.viewer import never_stopping
 
     records = directory.metrics()
+    wanted: dict[str, Callable[[], Figure]] = {"reward": lambda: run_figures.reward_figure(directory.path)}
+    if records[-1]["loss_train"] is not None:
+        wanted["losses"] = lambda: run_figures.loss_figure([directory.path], note=observer.note)
+    if any("tracking" in record for record in records):
+        wanted["paths"] = lambda: run_figures.path_figure([directory.path], note=observer.note)
     figures = {}
-    try:
-        figures["reward"] = run_figures.reward_figure(directory.path)
-        if records[-1]["loss_train"] is not None:
-            figures["losses"] = run_figures.loss_figure([directory.path], note=observer.note)
-        if any("tracking" in record for record in records):
-            figures["paths"] = run_figures.path_figure([directory.path], note=observer.note)
-    except MbmfError as error:
-        observer.note(f"TensorBoard lacks figures: {error}")
-    directory.log_figures(figures, records[-1]["iteration"])
+    with observer.stage("figures for TensorBoard", len(wanted) + 1) as progress:
+        for done, (name, make) in enumerate(wanted.items()):
+            with never_stopping(f"figure of the {name} in TensorBoard", observer.note):
+                figures[name] = make()
+            progress(done + 1)
+        with never_stopping("figures in TensorBoard", observer.note):
+            directory.log_figures(figures, records[-1]["iteration"])
 
 
 def _conclude(directory: Run, summary: Record, observer: ConsoleObserver) -> None:

@@ -273,13 +273,14 @@ def _show_policy(
 ) -> None:
     """Shows an episode of the mean actions."""
     from mbmf.rollouts.collect import collect_policy
-    from mbmf.show.viewer import show_episode
+    from mbmf.show.viewer import never_stopping, show_episode
 
-    batch = collect_policy(
-        task, policy, episodes=1, max_episode_steps=steps, std=0.0, kind="control", keep_states=True
-    )
-    with directory.writing(directory.video("policy")) as path:
-        show_episode(task, batch.to_episodes(task), 0, path, note)
+    with never_stopping("video of policy", note):
+        batch = collect_policy(
+            task, policy, episodes=1, max_episode_steps=steps, std=0.0, kind="control", keep_states=True
+        )
+        with directory.writing(directory.video("policy")) as path:
+            show_episode(task, batch.to_episodes(task), 0, path, note)
 
 
 def _show_rollouts(
@@ -293,7 +294,8 @@ def _show_rollouts(
     """Shows the first of the rollouts that MPC labelled, if that was asked for."""
     if not options.visualize_on_policy_rollouts or labelled is None or not len(labelled):
         return
-    from mbmf.show.viewer import show_episode
+    from mbmf.show.viewer import never_stopping, show_episode
 
-    with directory.writing(directory.video(f"iteration_{record['iteration']}")) as path:
+    name = f"iteration_{record['iteration']}"
+    with never_stopping(f"video of {name}", note), directory.writing(directory.video(name)) as path:
         show_episode(task, labelled, 0, path, note)

@@ -40,6 +40,11 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> list[Path]:
     Raises OSError if they cannot be written; a file that was there is then as it was.
     """
     written = []
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        # once for both: it takes longer than to draw
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     formats: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
     for suffix, options in formats.items():
         target = Path(path).with_suffix(f".{suffix}")
@@ -155,6 +160,7 @@ def plot_forward_simulation(
         name, unit = task.state_names[dimension], task.state_units[dimension]
         axes.set_title(f"{dimension}: {name} [{unit}]" if unit else f"{dimension}: {name}", fontsize=9)
         axes.tick_params(labelsize=8)
+        axes.locator_params(nbins=4)
         axes.grid(alpha=0.3)
         if dimension >= task.nstate - _COLUMNS:  # nothing is below
             axes.set_xlabel("time [s]", fontsize=9)
