@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mbmf.cli.outputs import check_output
 from mbmf.cli.planner_options import PlannerOptions
 from mbmf.cli.runs import RUN, run_path
 from mbmf.errors import ConfigError
+from mbmf.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,6 +154,7 @@ def run(options: Options) -> None:
         raise ConfigError(f"--seconds must be of at most {_MOST_STEPS} control steps, got {options.seconds}")
     output = options.output or path / "control"
     controller = _controller(options, planner) if options.clock else None
+    check_output(output, folder=True)
     along = "" if task.path is None else f" along {task.path.name}"
     console.print(
         f"{task.name}{along}, iteration {trained.iteration}: {steps} control steps of {task.dt:g} s, "
@@ -265,7 +268,7 @@ def _viewer(
 def _report(console: Console, drive: Drive, task: Task) -> None:
     returns = drive.returns
     spread = f" ± {returns.std():.2f}" if len(returns) > 1 else ""
-    what = f"{len(returns)} episodes" if drive.whole.any() else "a part of an episode"
+    what = counted(len(returns), "episode") if drive.whole.any() else "a part of an episode"
     total = drive.episodes.rewards.sum()
     console.print(
         f"reward {returns.mean():.2f}{spread} ({what}); {total:.2f} in {drive.episodes.nsteps} steps"

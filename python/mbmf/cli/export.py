@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mbmf.cli.outputs import check_output
 from mbmf.cli.runs import RUN, run_path
-from mbmf.errors import ConfigError, DataError
+from mbmf.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def export_folder(options: Options, out: Path) -> None:
 
 def export_onnx(options: Options, onnx: Path) -> None:
     """Writes the policy of a run, or of a file, as ONNX."""
+    from mbmf.cli.drivers import find_policy
     from mbmf.policies.policy import GaussianPolicy
     from mbmf.runs.run import Run
 
@@ -77,23 +79,12 @@ def export_onnx(options: Options, onnx: Path) -> None:
     if path is None:
         assert options.run_num is not None
         path = find_policy(run_path(options.runs_dir, options.run_num))
+    check_output(onnx, flag="--onnx")
     policy = GaussianPolicy.load(path)
     if options.policy is None:
         Run(path.parent.parent).check(path)
-    onnx.parent.mkdir(parents=True, exist_ok=True)
     policy.save_onnx(onnx)
     print(
         f"{onnx}: the policy {path} of {policy.task_name}, {policy.nobservation} observations to "
         f"{policy.naction} actions in [-1, 1]"
     )
-
-
-def find_policy(run: Path) -> Path:
-    """The policy of a run: of its newest fine-tuning, or else of imitation. Raises DataError without one."""
-    if not run.is_dir():
-        raise DataError(f"{run}: run must exist, got none")
-    tuned = sorted(run.glob("mbmf_*/policy/policy.safetensors"), key=lambda path: path.stat().st_mtime)
-    for path in (*reversed(tuned), run / "imitation/policy/policy.safetensors"):
-        if path.is_file():
-            return path
-    raise DataError(f"{run}: run must have a policy, got none: mbmf mbmf learns one")

@@ -21,6 +21,7 @@ COMMANDS = {
     "plot": "draw runs: learning curves (mbmf), loss, forwardsim, trajfollow",
     "report": "write a run as one HTML page",
     "video": "show an episode as a video, recorded or driven now",
+    "evaluate": "score a policy, or a run's controller, over episodes",
     "export": "write what was learned for programs without Python: C++, ONNX",
     "control": "drive a learned robot in real time, simulated, and time the loop",
     "demo": "see it work in three minutes: the swimmer, with small settings",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from mbmf.cli.outputs import check_output
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Mbmf:
     """Lay the published curves over them, dotted (swimmer, half_cheetah, hopper, ant)."""
 
     output: Path | None = None
-    """File to write, with either ending (default: <runs_dir>/plots/mbmf_<agent>)."""
+    """File to write: .png and .svg, or .pdf by its ending (default: <runs_dir>/plots/mbmf_<agent>, with
+    std<deviation> behind it if that is given)."""
 
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
@@ -60,8 +62,8 @@ class _OfRuns:
     """Runs of mbmf mb: <runs_dir>/run_<run_num>, one or more."""
 
     output: Path | None = None
-    """File to write, with either ending (default: in the run's folder plots/; of several runs, in
-    <runs_dir>/plots/)."""
+    """File to write: .png and .svg, or .pdf by its ending (default: in the run's folder plots/; of several
+    runs, in <runs_dir>/plots/)."""
 
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
@@ -104,11 +106,15 @@ Options = (
 
 def run(options: Mbmf | Loss | Forwardsim | Trajfollow) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    if options.output is not None:
+        check_output(options.output)
     if isinstance(options, Mbmf):
         figure, output, curves = _mbmf(options)
     else:
         (figure, output), curves = _of_runs(options), None
-    named = _save(figure, options.output or output)
+    output = options.output or output
+    check_output(output)
+    named = _save(figure, output)
     if curves is not None:
         from mbmf.show.learning_curves import write_curves
 
@@ -155,7 +161,10 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
         paper=paper_curves(agent_name(task)) if options.paper else None,
         title=f"{name}: learning curves",
     )
-    return figure, options.runs_dir / "plots" / f"mbmf_{name}", curves
+    # a figure of one fine-tuning is another one than that of the next
+    chosen = "" if options.std_on_mlp_policy is None else f"_std{options.std_on_mlp_policy:g}"
+    chosen += "" if options.save_trpo_run_num is None else f"_{options.save_trpo_run_num}"
+    return figure, options.runs_dir / "plots" / f"mbmf_{name}{chosen}", curves
 
 
 def _of_runs(options: Loss | Forwardsim | Trajfollow) -> tuple[Figure, Path]:
@@ -195,12 +204,10 @@ def _save(figure: Figure, output: Path) -> Path:
     """Writes the figure and says where; returns the picture's path."""
     from mbmf.show.plots import save_figure
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # a name such as std_0.5 has no ending that would be one of a picture
-    named = output if output.suffix in (".png", ".svg") else output.with_name(output.name + ".png")
-    for path in save_figure(figure, named):
+    written = save_figure(figure, output)
+    for path in written:
         print(path)
-    return named
+    return written[0]
 
 
 def _note(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mbmf.cli.outputs import check_output
 from mbmf.cli.runs import RUN, run_path
 from mbmf.cli.terminal import note
 
@@ -27,6 +28,8 @@ def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     from mbmf.show.report import write_report
 
+    if options.output is not None:
+        check_output(options.output)
     path, notes = write_report(run_path(options.runs_dir, options.run_num), options.output)
     for text in notes:
         note(text)

@@ -16,7 +16,7 @@ from mbmf.names import PLAIN_NAME, is_plain_name
 from mbmf.npz_file import open_npz
 from mbmf.rollouts.path_record import KEYS as PATH_KEYS
 from mbmf.rollouts.path_record import PathRecord, joined
-from mbmf.words import printed, show
+from mbmf.words import counted, printed, show
 
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task
@@ -83,7 +83,7 @@ class Episodes:
         return len(self.lengths)
 
     def __repr__(self) -> str:
-        return f"<mbmf.Episodes {self.task}: {len(self)} episodes, {self.nsteps} steps>"
+        return f"<mbmf.Episodes {self.task}: {counted(len(self), 'episode')}, {counted(self.nsteps, 'step')}>"
 
     def transitions(self) -> tuple[FloatArray, npt.NDArray[np.float32], FloatArray]:
         """All steps in order: states (N, nstate), actions (N, naction), next states (N, nstate)."""

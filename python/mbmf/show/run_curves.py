@@ -10,6 +10,7 @@ from typing import Any
 from mbmf.errors import DataError
 from mbmf.runs.run import Run
 from mbmf.show.learning_curves import Curve, Series, mean_curve
+from mbmf.words import counted
 
 Note = Callable[[str], None]
 
@@ -119,7 +120,9 @@ def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
     if series is None:
         note(f"{path}: no iteration is finished")
     elif run.summary() is None:
-        note(f"{path}: the run is not finished, {len(records)} iterations are shown")
+        note(
+            f"{path}: the run is not finished, {counted(len(records), 'iteration is', 'iterations are')} shown"
+        )
     return series
 
 
@@ -149,7 +152,9 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
     if series is None:
         note(f"{folder}: no iteration is finished")
     elif run.summary() is None:
-        note(f"{folder}: the run is not finished, {len(series.steps)} iterations are shown")
+        note(
+            f"{folder}: the run is not finished, {counted(len(series.steps), 'iteration is', 'iterations are')} shown"
+        )
     return series
 
 

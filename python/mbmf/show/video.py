@@ -46,7 +46,9 @@ def save_episode_video(
     progress: Callable[[int, int], None] | None = None,
     note: Note | None = None,
 ) -> Path:
-    """Renders episode ``index`` (negative: from the end) to an MP4 file (H.264) and returns its path.
+    """Renders episode ``index`` (negative: from the end) to a file and returns its path.
+
+    It is an MP4 file (H.264), or where ``path`` ends in .gif an animated GIF, endlessly repeated.
 
     Args:
         fps: pictures per second; by default one per control step in real time, fewer where that is above 50.
@@ -75,7 +77,7 @@ def save_episode_video(
         # FFmpeg writes to a file beside the target, which takes the target's place when it is whole
         tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder,
     ):
-        unfinished = Path(folder) / "video.mp4"
+        unfinished = Path(folder) / f"video{'.gif' if target.suffix == '.gif' else '.mp4'}"
         rate = fps or 1 / (task.dt * stride)
         pictures = _pictures(task.model, positions, stride, renderer, overlays, progress)
         _encode(pictures, unfinished, (width, height), rate)
@@ -112,10 +114,13 @@ def _encode(pictures: Iterator[NDArray[np.uint8]], path: Path, size: tuple[int, 
             "cannot make videos here: there is no FFmpeg (`pip install --force-reinstall imageio-ffmpeg` "
             "brings one, or on Debian the package ffmpeg; IMAGEIO_FFMPEG_EXE may name another)"
         ) from None
+    options: dict[str, Any] = {"codec": "libx264", "quality": 7, "pix_fmt_out": "yuv420p"}
+    if path.suffix == ".gif":
+        # one palette for all pictures
+        palette = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
+        options = {"codec": "gif", "pix_fmt_out": "pal8", "output_params": ["-filter_complex", palette]}
     # macro_block_size=2 keeps the size as it is; yuv420p is what every player shows
-    writer = imageio_ffmpeg.write_frames(
-        str(path), size, fps=fps, codec="libx264", quality=7, macro_block_size=2, pix_fmt_out="yuv420p"
-    )
+    writer = imageio_ffmpeg.write_frames(str(path), size, fps=fps, macro_block_size=2, **options)
     writer.send(None)
     try:
         for picture in pictures:
