@@ -96,6 +96,12 @@ def find_runs(folder: Path, pattern: str, task: str, seeds: Sequence[int] | None
     return [best[seed][1] for seed in sorted(best)]
 
 
+def not_finished(path: Path, iterations: int) -> str:
+    """What is said of a run that goes on."""
+    shown = counted(iterations, "iteration is", "iterations are")
+    return f"{path}: the run is not finished, {shown} shown"
+
+
 def seed_of(path: Path) -> int:
     """The seed of the run at ``path``. Raises DataError if there is none."""
     seed = Run(path).config().get("seed")
@@ -120,9 +126,7 @@ def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
     if series is None:
         note(f"{path}: no iteration is finished")
     elif run.summary() is None:
-        note(
-            f"{path}: the run is not finished, {counted(len(records), 'iteration is', 'iterations are')} shown"
-        )
+        note(not_finished(path, len(records)))
     return series
 
 
@@ -152,9 +156,7 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
     if series is None:
         note(f"{folder}: no iteration is finished")
     elif run.summary() is None:
-        note(
-            f"{folder}: the run is not finished, {counted(len(series.steps), 'iteration is', 'iterations are')} shown"
-        )
+        note(not_finished(folder, len(series.steps)))
     return series
 
 

@@ -20,8 +20,9 @@ from mbmf.show.losses import RunLosses, plot_losses, validation_loss
 from mbmf.show.overlays import is_upright
 from mbmf.show.paths import Followed, plot_paths
 from mbmf.show.plots import plot_forward_simulation, plot_learning_curve
+from mbmf.show.run_curves import not_finished
 from mbmf.tasks.task import Task
-from mbmf.words import counted, printed
+from mbmf.words import printed
 
 Note = Callable[[str], None]
 
@@ -64,9 +65,7 @@ def loss_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
     for path in paths:
         run, task, records = open_model_based(path)
         if run.summary() is None:
-            note(
-                f"{path}: the run is not finished, {counted(len(records), 'iteration is', 'iterations are')} shown"
-            )
+            note(not_finished(path, len(records)))
         values: list[float | None] = []
         if run.data("validation").is_file():
             validation = _episodes(run, run.data("validation"), task)
@@ -151,9 +150,7 @@ def _panels(folder: Path, name: str, note: Note) -> list[Followed]:
         note(f"{folder}: the task {task.name} follows no path")
         return []
     if run.summary() is None:
-        note(
-            f"{folder}: the run is not finished, {counted(len(records), 'iteration is', 'iterations are')} shown"
-        )
+        note(not_finished(folder, len(records)))
     panels = []
     for record in records:
         path = run.rollouts(record["iteration"])
