@@ -165,7 +165,8 @@ def test_one_of_several_fine_tunings(runs: Path, capsys: pytest.CaptureFixture[s
     # the first has more steps, the second more iterations
     longest, notes = rewards(std=0.5)
     assert notes == [
-        f"{folder / 'mbmf_std0.5_1'}: the longest of 2 is shown; --save_trpo_run_num takes another"
+        f"{folder / 'mbmf_std0.5_1'}: the longest of 2 is shown; mbmf plot mbmf --save_trpo_run_num "
+        "takes another"
     ]
     assert rewards(number=1) == (longest, [])
     assert rewards(number=2) == ([1, 2, 3], [])

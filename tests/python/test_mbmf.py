@@ -344,7 +344,7 @@ OTHER_ROBOT = {"source": "qpos", "joints": ["rootz"], "transform": "cos"}
         ),
         (
             none_saved(rollouts_wanted=0, attempts=0),
-            "got none: none was asked for (--num_rollouts_save_for_mf, or model_based.rollouts_to_save)",
+            "got none: none was asked for (mbmf mb --num_rollouts_save_for_mf, or model_based.rollouts_to",
         ),
         (lambda run: (run / "rollouts/saved.npz").unlink(), "saved.npz: saved rollouts must exist, got none"),
         (

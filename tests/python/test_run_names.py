@@ -140,7 +140,7 @@ def test_mb_goes_on_with_the_task_of_the_run(
     # what does not fit says what would
     for flags, remedy in (
         (["--seed=5"], "to go on with the run, give --seed=0"),
-        (["--yaml_file=hopper_forward"], "give no --yaml_file: the run's own task is used then"),
+        (["--yaml_file=hopper_forward"], "give no --yaml_file and no --set: the run's own task is used then"),
         (
             ["--num_rollouts_save_for_mf=3"],
             "to go on with the run, give the command without --num_rollouts_save_for_mf",

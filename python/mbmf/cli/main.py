@@ -24,8 +24,13 @@ COMMANDS = {
     "evaluate": "score a policy, or a run's controller, over episodes",
     "export": "write what was learned for programs without Python: C++, ONNX",
     "control": "drive a learned robot in real time, simulated, and time the loop",
+    "list": "list the runs: task, seed, state, reward, size",
+    "tasks": "list the presets, or print one",
+    "new": "write a task file for a robot of your own, from its MJCF",
+    "check": "try a task with no and with random actions, and say what is odd",
     "demo": "see it work in three minutes: the swimmer, with small settings",
     "bench": "measure simulator, planner and training on this machine",
+    "completion": "print what makes a shell complete mbmf's words",
 }
 # "bench planner" is the module bench_planner
 SUBCOMMANDS = {

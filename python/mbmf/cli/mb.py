@@ -42,7 +42,6 @@ _FLAGS = {
     "num_rollouts_save_for_mf": "--num_rollouts_save_for_mf",
     "use_existing_training_data": "--use_existing_training_data",
     "use_existing_dynamics_model": "--use_existing_dynamics_model",
-    "task.planner.search": "--search",
 }
 
 
@@ -128,7 +127,7 @@ def run(options: Options) -> None:
         use_existing_training_data=options.use_existing_training_data,
         use_existing_dynamics_model=options.use_existing_dynamics_model,
     )
-    with saying_what_to_type(_FLAGS, "no --yaml_file: the run's own task is used then"):
+    with saying_what_to_type(_FLAGS, "no --yaml_file and no --set: the run's own task is used then"):
         opened = model_based.open_run(
             path, task, run_options, resume=options.resume, overwrite=options.overwrite
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbmf.cli.planner_options import SET
 from mbmf.cli.runs import RUN, name_of, newest_run, recorded_mapping, run_path, saying_what_to_type
 from mbmf.cli.terminal import note
 from mbmf.errors import ConfigError, DataError
@@ -94,6 +95,10 @@ class Options:
     use_existing_pretrained_policy: bool = False
     """Run the TRPO part only, from the imitation policy that the run has."""
 
+    set: tuple[str, ...] = field(default=(), metadata=SET)
+    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
+    them."""
+
     seed: int | None = None
     """Seed of everything random here (default: that of the run)."""
 
@@ -118,12 +123,14 @@ def run(options: Options) -> None:
     from mbmf.runs.mb_result import ModelBasedResult
     from mbmf.runs.run import Run
     from mbmf.tasks.agents import agent_of_run
+    from mbmf.tasks.settings import changed_task
 
     if options.run_num is None:
         path = newest_run(options.runs_dir)
     else:
         path = run_path(options.runs_dir, options.run_num)
     task = agent_of_run(options.which_agent, recorded_mapping(path), note)
+    task = changed_task(task, options.set)
     imitated = imitation.settings_of(task, epochs=options.imitation_epochs)
     settings = fine_tune.settings_of(
         task,

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mbmf.cli.planner_options import SET
 from mbmf.cli.runs import saying_what_to_type
 
 # of a run's configuration
@@ -57,6 +58,10 @@ class Options:
     stop_at_reward: float | None = None
     """Stop once the mean return of an iteration's episodes is so high."""
 
+    set: tuple[str, ...] = field(default=(), metadata=SET)
+    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
+    them."""
+
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
 
@@ -76,8 +81,10 @@ def run(options: Options) -> None:
     from mbmf.cli.console import resume_command
     from mbmf.cli.policy_console import PolicyConsole
     from mbmf.tasks.agents import load_agent
+    from mbmf.tasks.settings import changed_task
 
     name, task = load_agent(options.which_agent)
+    task = changed_task(task, options.set)
     settings = model_free.settings_of(
         task,
         batch_size=options.batch_size,

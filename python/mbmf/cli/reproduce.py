@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 from rich.markup import escape
 
+from mbmf.cli.planner_options import SET
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Options:
     output: Path | None = None
     """Folder of the runs, the figure and the table (default: runs/reproduce_<agent>)."""
 
+    set: tuple[str, ...] = field(default=(), metadata=SET)
+    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
+    them."""
+
     print_minimal: bool = False
     """Print a line per iteration, no progress."""
 
@@ -76,8 +81,10 @@ def run(options: Options) -> None:
     from mbmf.algorithms import reproduce
     from mbmf.show.learning_curves import PAPER_AGENTS
     from mbmf.tasks.agents import agent_name, load_agent
+    from mbmf.tasks.settings import changed_task
 
-    name, task = load_agent(options.agent)
+    name, task = load_agent(options.agent, "agent")
+    task = changed_task(task, options.set)
     if options.paper and agent_name(task) not in PAPER_AGENTS:
         raise ConfigError(f"--paper must be given for one of {', '.join(PAPER_AGENTS)} only, got {name}")
     folder = options.output or Path("runs") / f"reproduce_{name}"
@@ -198,5 +205,7 @@ def _words(options: Options) -> list[str]:
     for name in ("max_steps", "stop_at_reward", "std_on_mlp_policy", "num_rollouts_save_for_mf", "output"):
         if getattr(options, name) is not None:
             words.append(f"--{name}={getattr(options, name)}")
+    if options.set:
+        words += ["--set", *options.set]
     words += [f"--{name}" for name in ("paper", "print_minimal") if getattr(options, name)]
     return words + ([f"--nthread={options.nthread}"] if options.nthread else [])

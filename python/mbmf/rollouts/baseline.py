@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from mbmf.arguments import whole_number
 from mbmf.rollouts.episodes import Episodes
@@ -36,9 +37,16 @@ def collect_baseline(
     """
     episodes = whole_number("episodes", episodes)
     steps = whole_number("steps", task.episode_steps if steps is None else steps)
+    rng = np.random.default_rng(derive_seed(seed, _ACTIONS))
+    actions = rng.uniform(-1, 1, (steps, episodes, task.naction)).astype(np.float32)
+    return collect_actions(task, actions, seed, nthread)
+
+
+def collect_actions(task: Task, given: npt.NDArray[np.float32], seed: int = 0, nthread: int = 0) -> Episodes:
+    """The same with given actions in [-1, 1], float32 (steps, episodes, naction). Raises ValueError."""
+    steps, episodes, _ = given.shape
     simulator = Simulator(task, nsim=episodes, nthread=nthread, seed=seed)
     simulator.start_episodes(np.arange(episodes), "control")
-    rng = np.random.default_rng(derive_seed(seed, _ACTIONS))
     states = np.zeros((episodes, steps + 1, task.nstate))
     actions = np.zeros((episodes, steps, task.naction), np.float32)
     rewards, lengths = np.zeros((episodes, steps)), np.zeros(episodes, np.int32)
@@ -50,12 +58,11 @@ def collect_baseline(
     states[:, 0] = simulator.states
     running = np.arange(episodes)
     for step in range(steps):
-        drawn = rng.uniform(-1, 1, (episodes, task.naction)).astype(np.float32)
-        simulator.step(drawn[running], ids=running)
+        simulator.step(given[step, running], ids=running)
         failed = simulator.diverged[running]
         diverged[running[failed]] = True
         done = running[~failed]
-        actions[done, step], rewards[done, step] = drawn[done], simulator.rewards[done]
+        actions[done, step], rewards[done, step] = given[step, done], simulator.rewards[done]
         states[done, step + 1] = simulator.states[done]
         if observations is not None:
             observations[done, step + 1] = simulator.observations[done]

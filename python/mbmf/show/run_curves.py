@@ -152,7 +152,10 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
         return None
     folder, run, series = max(found, key=lambda each: _length(each[2]))
     if len(found) > 1:
-        note(f"{folder}: the longest of {len(found)} is shown; --save_trpo_run_num takes another")
+        note(
+            f"{folder}: the longest of {len(found)} is shown; "
+            "mbmf plot mbmf --save_trpo_run_num takes another"
+        )
     if series is None:
         note(f"{folder}: no iteration is finished")
     elif run.summary() is None:

@@ -34,13 +34,13 @@ def agents() -> list[Agent]:
     return sorted(found, key=lambda agent: agent.number)
 
 
-def load_agent(which: str) -> tuple[str, Task]:
+def load_agent(which: str, argument: str = "--which_agent") -> tuple[str, Task]:
     """The name, for files, and the task of an agent: by number, by name, by preset, or by the path of a task.
 
     A task of a file is named as it names itself, unless it is a preset as it stands: what it leaves is never
     taken for an agent's.
 
-    Raises ConfigError, which lists the agents.
+    Raises ConfigError, which names the ``argument`` and lists the agents.
     """
     agent = find_agent(which)
     if agent is not None:
@@ -51,7 +51,7 @@ def load_agent(which: str) -> tuple[str, Task]:
         hint = one_of(which, names, "").partition("; nearest: ")[2].rstrip(")")
         choices = ", ".join(map(str, known)) + (f"; nearest: {hint}" if hint else "")
         raise ConfigError(
-            f"--which_agent must be an agent's number or name ({choices}), a preset, or a path ending in "
+            f"{argument} must be an agent's number or name ({choices}), a preset, or a path ending in "
             f".yaml, got {show(which)}"
         )
     task = load_task(which)
