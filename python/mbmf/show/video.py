@@ -120,7 +120,9 @@ def _encode(pictures: Iterator[NDArray[np.uint8]], path: Path, size: tuple[int, 
         palette = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
         options = {"codec": "gif", "pix_fmt_out": "pal8", "output_params": ["-filter_complex", palette]}
     # macro_block_size=2 keeps the size as it is; yuv420p is what every player shows
-    writer = imageio_ffmpeg.write_frames(str(path), size, fps=fps, macro_block_size=2, **options)
+    writer = imageio_ffmpeg.write_frames(
+        str(path), size, fps=fps, macro_block_size=2, ffmpeg_log_level="error", **options
+    )
     writer.send(None)
     try:
         for picture in pictures:
