@@ -26,6 +26,31 @@ inline std::vector<Layer> parse_layers(const std::vector<py::array>& weights,
   return layers;
 }
 
+// The layers of each member of an ensemble: weights (members, rows, cols) and biases (members, rows), or
+// those of one network, both float32.
+inline std::vector<std::vector<Layer>> parse_members(const std::vector<py::array>& weights,
+                                                     const std::vector<py::array>& biases) {
+  if (weights.empty() || weights.front().ndim() != 3) return {parse_layers(weights, biases)};
+  if (weights.size() != biases.size()) {
+    throw_invalid("weights and biases must be equally many, got ", weights.size(), " and ", biases.size());
+  }
+  const py::ssize_t members = weights.front().shape(0);
+  std::vector<std::vector<Layer>> all(static_cast<std::size_t>(members));
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const float* weight = input<float>(weights[i], "weights", {members, "rows", "cols"});
+    const py::ssize_t rows = weights[i].shape(1), cols = weights[i].shape(2);
+    const float* bias = input<float>(biases[i], "biases", {members, rows});
+    for (std::vector<Layer>& layers : all) {
+      layers.push_back({static_cast<int>(rows), static_cast<int>(cols),
+                        std::vector<float>(weight, weight + rows * cols),
+                        std::vector<float>(bias, bias + rows)});
+      weight += rows * cols;
+      bias += rows;
+    }
+  }
+  return all;
+}
+
 }  // namespace mbmf::bindings
 
 #endif  // MBMF_BINDINGS_LAYER_ARGS_H_

@@ -2,6 +2,9 @@
 
 #include <pybind11/pybind11.h>
 
+#include <thread>
+
+#include "gil.h"
 #include "mbmf/base/error.h"
 
 namespace mbmf::bindings {
@@ -31,4 +34,9 @@ PYBIND11_MODULE(_core, module) {
   register_bundle(module);
   register_policy(module);
   register_rollout(module);
+  // Python calls it once the program is over and its other threads, but for the daemons, are joined
+  pybind11::module_::import("atexit").attr("register")(pybind11::cpp_function([] {
+    ending().by = std::this_thread::get_id();
+    ending().begun.store(true);
+  }));
 }

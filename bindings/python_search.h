@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "array_args.h"
+#include "gil.h"
 #include "mbmf/planning/planner.h"
 
 namespace mbmf::bindings {
@@ -24,7 +25,7 @@ class PythonSearch : public Search {
         candidates_(options.candidates) {}
   // taking the GIL throws only where Python is at its end
   ~PythonSearch() override {  // NOLINT(bugprone-exception-escape)
-    const py::gil_scoped_acquire acquire;
+    const AcquireGil acquire;
     object_.release().dec_ref();
   }
   PythonSearch(const PythonSearch&) = delete;
@@ -40,28 +41,28 @@ class PythonSearch : public Search {
     py::object plan;
     py::array_t<float> sequences;
     ~State() override {  // NOLINT(bugprone-exception-escape): as above
-      const py::gil_scoped_acquire acquire;
+      const AcquireGil acquire;
       plan.release().dec_ref();
       sequences.release().dec_ref();
     }
   };
   std::unique_ptr<Work> make_work() const override {
-    const py::gil_scoped_acquire acquire;
+    const AcquireGil acquire;
     return std::make_unique<State>();
   }
 
   void begin(const PlanMemory& memory, std::uint64_t shift, Work* work) const override {
-    const py::gil_scoped_acquire acquire;
+    const AcquireGil acquire;
     py::array_t<float> mean = make_array<float>({horizon_, naction_});
     std::fill_n(mean.mutable_data(), mean.size(), 0.0f);
     if (memory.filled) shift_plan(memory.mean.data(), horizon_, naction_, mean.mutable_data(), shift);
-    static_cast<State&>(*work).plan = object_.attr("begin")(mean);
+    static_cast<State&>(*work).plan = call_back(object_.attr("begin"), mean);
   }
 
   std::int64_t propose(int number, const PlanQuery& query, Work* work, Proposal* proposal) const override {
-    const py::gil_scoped_acquire acquire;
+    const AcquireGil acquire;
     State& s = static_cast<State&>(*work);
-    const py::object found = object_.attr("propose")(s.plan, number, query.episode, query.step);
+    const py::object found = call_back(object_.attr("propose"), s.plan, number, query.episode, query.step);
     if (found.is_none()) return 0;
     s.sequences = py::reinterpret_borrow<py::array_t<float>>(found);
     proposal->given = input<float>(s.sequences, "sequences", {"n", horizon_, naction_});
@@ -70,19 +71,19 @@ class PythonSearch : public Search {
   }
 
   void update(const Round& round, Work* work) const override {
-    const py::gil_scoped_acquire acquire;
+    const AcquireGil acquire;
     State& s = static_cast<State&>(*work);
     py::array_t<double> costs = make_array<double>({round.done});
     std::fill_n(costs.mutable_data(), round.done, std::numeric_limits<double>::infinity());
     for (std::int64_t i = 0; i < round.nscored; ++i) {
       costs.mutable_data()[round.scored[i].position] = round.scored[i].cost;
     }
-    object_.attr("update")(s.plan, costs);
+    call_back(object_.attr("update"), s.plan, costs);
   }
 
   bool choose(Work* work, Plan* plan) const override {
-    const py::gil_scoped_acquire acquire;
-    const py::object found = object_.attr("choose")(static_cast<State&>(*work).plan);
+    const AcquireGil acquire;
+    const py::object found = call_back(object_.attr("choose"), static_cast<State&>(*work).plan);
     if (found.is_none()) return false;
     const py::tuple parts = found;
     const py::array actions = parts[0];
@@ -94,8 +95,8 @@ class PythonSearch : public Search {
   }
 
   void remember(const Work& work, PlanMemory* memory) const override {
-    const py::gil_scoped_acquire acquire;
-    const py::array mean = object_.attr("mean")(static_cast<const State&>(work).plan);
+    const AcquireGil acquire;
+    const py::array mean = call_back(object_.attr("mean"), static_cast<const State&>(work).plan);
     const float* values = input<float>(mean, "mean", {horizon_, naction_});
     memory->mean.assign(values, values + mean.size());
   }

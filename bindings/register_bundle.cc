@@ -6,6 +6,7 @@
 #include <string>
 
 #include "array_args.h"
+#include "gil.h"
 #include "mbmf/export/bundle.h"
 
 namespace mbmf::bindings {
@@ -13,7 +14,7 @@ namespace mbmf::bindings {
 void register_bundle(py::module_& module) {
   py::class_<Bundle>(module, "Bundle", "An exported folder, read and checked.")
       .def(py::init([](const std::string& folder) {
-             const py::gil_scoped_release release;
+             const ReleaseGil release;
              return std::make_unique<Bundle>(Bundle::load(folder));
            }),
            py::arg("folder"))

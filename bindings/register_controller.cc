@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "array_args.h"
+#include "gil.h"
 #include "mbmf/control/controller.h"
 #include "mbmf/control/realtime_simulation.h"
 #include "mbmf/control/timing.h"
@@ -164,7 +165,7 @@ void register_controller(py::module_& module) {
                        int nthread, const std::map<std::string, double>& settings,
                        const ControllerOptions& options) {
              const PlannerOptions planner{horizon, candidates, seed, nthread, search, settings};
-             const py::gil_scoped_release release;
+             const ReleaseGil release;
              return std::make_shared<Controller>(task, dynamics, planner, options);
            }),
            py::arg("task").none(false), py::arg("dynamics").none(false), py::arg("search"),
@@ -177,11 +178,11 @@ void register_controller(py::module_& module) {
       .def(
           "start",
           [](Controller& self, std::optional<std::int64_t> first) {
-            const py::gil_scoped_release release;
+            const ReleaseGil release;
             self.start(first ? time_point(*first) : std::chrono::steady_clock::now());
           },
           py::arg("first") = py::none(), "Tick 0 in nanoseconds of the monotonic clock; now if not given.")
-      .def("stop", &Controller::stop, py::call_guard<py::gil_scoped_release>())
+      .def("stop", &Controller::stop, py::call_guard<ReleaseGil>())
       .def(
           "put_state",
           [](Controller& self, const py::array& state, std::optional<std::int64_t> when) {
@@ -224,7 +225,7 @@ void register_controller(py::module_& module) {
         std::vector<std::int64_t> late;
         std::vector<std::string> notes;
         {
-          const py::gil_scoped_release release;
+          const ReleaseGil release;
           notes = measure_wakes(count, period, spin, settings, &late);
         }
         return py::make_tuple(take_array(std::move(late), {count}), notes);
@@ -238,7 +239,7 @@ void register_controller(py::module_& module) {
         const std::vector<double> budgets = input_vector<double>(seconds, "seconds");
         DeadlineTimes times;
         {
-          const py::gil_scoped_release release;
+          const ReleaseGil release;
           times = measure_deadlines(planner, s, budgets, settings);
         }
         const auto n = budgets.size();
@@ -277,7 +278,7 @@ void register_controller(py::module_& module) {
             return row;
           },
           "MuJoCo's integration-state row before the latest step, for a viewer.")
-      .def("stop", &RealtimeSimulation::stop, py::call_guard<py::gil_scoped_release>())
+      .def("stop", &RealtimeSimulation::stop, py::call_guard<ReleaseGil>())
       .def(
           "record", [](const RealtimeSimulation& self) { return rows(self.record(), self.task()); },
           "What happened, as arrays by name, one row per step; once it is finished.");

@@ -4,11 +4,15 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "array_args.h"
+#include "gil.h"
 #include "layer_args.h"
 #include "mbmf/base/isa.h"
 #include "mbmf/base/random.h"
@@ -21,10 +25,52 @@ namespace {
 Activation parse_activation(const std::string& name) {
   if (name == "relu") return Activation::kRelu;
   if (name == "tanh") return Activation::kTanh;
-  throw_invalid("activation must be \"relu\" or \"tanh\", got \"", name, "\"");
+  if (name == "silu") return Activation::kSilu;
+  throw_invalid("activation must be \"relu\", \"tanh\" or \"silu\", got \"", name, "\"");
 }
 
-Normalization parse_normalization(const py::array& mean, const py::array& std, int size) {
+Propagation parse_propagation(const std::string& name) {
+  if (name == "expectation") return Propagation::kExpectation;
+  if (name == "ts1") return Propagation::kTs1;
+  if (name == "tsinf") return Propagation::kTsInf;
+  throw_invalid("propagate must be \"expectation\", \"ts1\" or \"tsinf\", got \"", name, "\"");
+}
+
+std::vector<StateInput> parse_inputs(const std::vector<std::string>& names) {
+  std::vector<StateInput> inputs;
+  for (const std::string& name : names) {
+    if (name != "value" && name != "sine_cosine" && name != "nothing") {
+      throw_invalid("inputs must be \"value\", \"sine_cosine\" or \"nothing\" each, got \"", name, "\"");
+    }
+    inputs.push_back(name == "value"         ? StateInput::kValue
+                     : name == "sine_cosine" ? StateInput::kSineCosine
+                                             : StateInput::kNothing);
+  }
+  return inputs;
+}
+
+std::vector<StateOutput> parse_outputs(const std::vector<std::string>& names) {
+  std::vector<StateOutput> outputs;
+  for (const std::string& name : names) {
+    if (name != "difference" && name != "value") {
+      throw_invalid("outputs must be \"difference\" or \"value\" each, got \"", name, "\"");
+    }
+    outputs.push_back(name == "value" ? StateOutput::kValue : StateOutput::kDifference);
+  }
+  return outputs;
+}
+
+// States (n, nstate), float32 or float64: a model keeps what float64 says of them.
+std::vector<double> parse_states(const py::array& states, int nstate) {
+  if (py::dtype::of<float>().equal(states.dtype())) {
+    const float* data = input<float>(states, "states", {"n", nstate});
+    return {data, data + states.size()};
+  }
+  const double* data = input<double>(states, "states", {"n", nstate});
+  return {data, data + states.size()};
+}
+
+Normalization parse_normalization(const py::array& mean, const py::array& std, Dim size) {
   return {input_vector<double>(mean, "mean", size), input_vector<double>(std, "std", size)};
 }
 
@@ -39,58 +85,128 @@ void register_dynamics(py::module_& module) {
   py::class_<Dynamics, std::shared_ptr<Dynamics>>(module, "Dynamics",
                                                   R"(A learned dynamics model in the C++ core.
 
-next state = state + de-normalised MLP of the normalised state and action, in float32. The normalisation is folded into
-the first and the last layer. Immutable.)")
+One network or an ensemble of them (members), in float32. The normalisation is folded into the first and the last
+layer. Immutable. States may be float32 or float64: those that are large beside their deviation are kept less a centre,
+so that float64 loses nothing.)")
       .def(py::init([](int nstate, int naction, const std::vector<py::array>& weights,
                        const std::vector<py::array>& biases, const std::string& activation,
                        const py::array& state_mean, const py::array& state_std, const py::array& action_mean,
-                       const py::array& action_std, const py::array& delta_mean, const py::array& delta_std) {
-             return std::make_shared<Dynamics>(nstate, naction, parse_layers(weights, biases),
-                                               parse_activation(activation),
-                                               parse_normalization(state_mean, state_std, nstate),
-                                               parse_normalization(action_mean, action_std, naction),
-                                               parse_normalization(delta_mean, delta_std, nstate));
+                       const py::array& action_std, const py::array& delta_mean, const py::array& delta_std,
+                       const std::optional<std::vector<std::string>>& inputs,
+                       const std::optional<std::vector<std::string>>& outputs,
+                       const std::optional<py::array>& log_variance_min,
+                       const std::optional<py::array>& log_variance_max, int particles,
+                       const std::string& propagate, double risk) {
+             DynamicsSpec spec;
+             spec.nstate = nstate;
+             spec.naction = naction;
+             spec.members = parse_members(weights, biases);
+             spec.activation = parse_activation(activation);
+             spec.state = parse_normalization(state_mean, state_std, "n");
+             spec.action = parse_normalization(action_mean, action_std, naction);
+             spec.delta = parse_normalization(delta_mean, delta_std, nstate);
+             if (inputs) spec.input = parse_inputs(*inputs);
+             if (outputs) spec.output = parse_outputs(*outputs);
+             if (log_variance_min) {
+               spec.log_variance_min = input_vector<double>(*log_variance_min, "log_variance_min", nstate);
+             }
+             if (log_variance_max) {
+               spec.log_variance_max = input_vector<double>(*log_variance_max, "log_variance_max", nstate);
+             }
+             spec.particles = particles;
+             spec.propagation = parse_propagation(propagate);
+             spec.risk = risk;
+             return std::make_shared<Dynamics>(std::move(spec));
            }),
            py::arg("nstate"), py::arg("naction"), py::arg("weights"), py::arg("biases"),
            py::arg("activation"), py::arg("state_mean"), py::arg("state_std"), py::arg("action_mean"),
-           py::arg("action_std"), py::arg("delta_mean"), py::arg("delta_std"))
+           py::arg("action_std"), py::arg("delta_mean"), py::arg("delta_std"), py::kw_only(),
+           py::arg("inputs") = py::none(), py::arg("outputs") = py::none(),
+           py::arg("log_variance_min") = py::none(), py::arg("log_variance_max") = py::none(),
+           py::arg("particles") = 0, py::arg("propagate") = "expectation", py::arg("risk") = 0.0,
+           "weights[i] (rows, cols) or, of several members, (members, rows, cols); biases[i] likewise.")
       .def_property_readonly("nstate", &Dynamics::nstate)
       .def_property_readonly("naction", &Dynamics::naction)
+      .def_property_readonly("members", &Dynamics::members)
+      .def_property_readonly("particles", &Dynamics::particles, "Of a candidate.")
+      .def_property_readonly("is_probabilistic", &Dynamics::is_probabilistic)
       .def(
           "predict",
           [](const Dynamics& self, const py::array& states, const py::array& actions, int nthread) {
-            const float* s = input<float>(states, "states", {"n", self.nstate()});
+            const std::vector<double> s = parse_states(states, self.nstate());
             const py::ssize_t n = states.shape(0);
             const float* a = input<float>(actions, "actions", {n, self.naction()});
             py::array_t<float> next = make_array<float>({n, self.nstate()});
             float* out = next.mutable_data();
             {
-              py::gil_scoped_release release;
-              self.predict(s, a, n, out, nthread);
+              const ReleaseGil release;
+              self.predict(s.data(), a, n, out, nthread);
             }
             return next;
           },
           py::arg("states"), py::arg("actions"), py::arg("nthread") = 0,
-          "states float32 (N, nstate), actions float32 (N, naction) -> next states float32 (N, nstate).")
+          "states (N, nstate), actions float32 (N, naction) -> next states float32 (N, nstate), the mean "
+          "over "
+          "members.")
+      .def(
+          "predict_members",
+          [](const Dynamics& self, const py::array& states, const py::array& actions, int nthread) {
+            const std::vector<double> s = parse_states(states, self.nstate());
+            const py::ssize_t n = states.shape(0);
+            const float* a = input<float>(actions, "actions", {n, self.naction()});
+            py::array_t<float> next = make_array<float>({self.members(), n, self.nstate()});
+            py::array_t<float> deviation = make_array<float>({self.members(), n, self.nstate()});
+            float *out = next.mutable_data(), *spread = deviation.mutable_data();
+            {
+              const ReleaseGil release;
+              self.predict_members(s.data(), a, n, out, spread, nthread);
+            }
+            return py::make_tuple(next, deviation);
+          },
+          py::arg("states"), py::arg("actions"), py::arg("nthread") = 0,
+          "states (N, nstate), actions float32 (N, naction) -> of each member next states and their "
+          "deviations, "
+          "float32 (members, N, nstate); deviations of 0 without a variance head.")
       .def(
           "open_loop",
           [](const Dynamics& self, const py::array& states, const py::array& actions, int nthread) {
-            const float* s = input<float>(states, "states", {"n", self.nstate()});
+            const std::vector<double> s = parse_states(states, self.nstate());
             const py::ssize_t n = states.shape(0);
             const float* a = input<float>(actions, "actions", {n, "horizon", self.naction()});
             const py::ssize_t horizon = actions.shape(1);
             py::array_t<float> predicted = make_array<float>({n, horizon + 1, self.nstate()});
             float* out = predicted.mutable_data();
             {
-              py::gil_scoped_release release;
-              self.open_loop(s, a, n, static_cast<int>(horizon), out, nthread);
+              const ReleaseGil release;
+              self.open_loop(s.data(), a, n, static_cast<int>(horizon), out, nthread);
             }
             return predicted;
           },
           py::arg("states"), py::arg("actions"), py::arg("nthread") = 0,
-          "states float32 (N, nstate), actions float32 (N, H, naction) -> states float32 (N, H + 1, nstate), "
-          "the first "
-          "row being the start.");
+          "states (N, nstate), actions float32 (N, H, naction) -> states float32 (N, H + 1, nstate), the "
+          "first "
+          "row being the start; by the mean over members at every step.")
+      .def(
+          "sample",
+          [](const Dynamics& self, const py::array& states, const py::array& actions, std::uint64_t seed,
+             int nthread) {
+            const std::vector<double> s = parse_states(states, self.nstate());
+            const py::ssize_t n = states.shape(0);
+            const float* a = input<float>(actions, "actions", {n, "horizon", self.naction()});
+            const py::ssize_t horizon = actions.shape(1);
+            py::array_t<float> sampled = make_array<float>({n, self.particles(), horizon + 1, self.nstate()});
+            float* out = sampled.mutable_data();
+            {
+              const ReleaseGil release;
+              self.sample(s.data(), a, n, static_cast<int>(horizon), Dynamics::noise(seed, 0, 0), out,
+                          nthread);
+            }
+            return sampled;
+          },
+          py::arg("states"), py::arg("actions"), py::arg("seed") = 0, py::arg("nthread") = 0,
+          "states (N, nstate), actions float32 (N, H, naction) -> states float32 (N, particles, H + 1, "
+          "nstate), "
+          "as a planner rolls out its candidates.");
 
   module.def(
       "mujoco_version", [] { return version_text(mjVERSION_HEADER); },
@@ -104,7 +220,7 @@ the first and the last layer. Immutable.)")
       "philox", [](PhiloxKey key, PhiloxBlock counter) { return philox(key, counter); }, py::arg("key"),
       py::arg("counter"), "One Philox4x32-10 block of 32-bit words.");
   module.def("multiply_add_peak", &multiply_add_peak, py::arg("nthread") = 1, py::arg("seconds") = 0.2,
-             py::call_guard<py::gil_scoped_release>(),
+             py::call_guard<ReleaseGil>(),
              "Multiply-add peak in GFLOP/s: a register-only loop on each of nthread threads.");
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "array_args.h"
+#include "gil.h"
 #include "mbmf/planning/planner.h"
 #include "python_search.h"
 
@@ -52,16 +53,16 @@ std::vector<PathStart> path_starts(const py::object& segments, const py::object&
 CostFunction cost_function(const py::object& function, int horizon, int nstate, int naction) {
   // shared, so that a copy of the function needs no GIL
   const auto held = std::shared_ptr<py::object>(new py::object(function), [](py::object* object) {
-    const py::gil_scoped_acquire acquire;
+    const AcquireGil acquire;
     delete object;
   });
   return [=](const float* states, const float* actions, std::int64_t n, double* costs) {
-    const py::gil_scoped_acquire acquire;
+    const AcquireGil acquire;
     py::array_t<float> s = make_array<float>({n, horizon + 1, nstate});
     py::array_t<float> a = make_array<float>({n, horizon, naction});
     std::copy_n(states, s.size(), s.mutable_data());
     std::copy_n(actions, a.size(), a.mutable_data());
-    const py::object result = (*held)(s, a);
+    const py::object result = call_back(*held, s, a);
     const double* values = input<double>(as_array(result, "the costs"), "the costs", {n});
     std::copy_n(values, n, costs);
   };
@@ -69,7 +70,7 @@ CostFunction cost_function(const py::object& function, int horizon, int nstate, 
 
 // lets Ctrl-C through
 void check_signals() {
-  const py::gil_scoped_acquire acquire;
+  const AcquireGil acquire;
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
@@ -230,7 +231,7 @@ void register_planner(py::module_& module) {
             query.predict = predict;
             Plan plan;
             {
-              const py::gil_scoped_release release;
+              const ReleaseGil release;
               self.plan(query, memory.value_or(nullptr), &plan);
             }
             return tuple_of(self, plan);
@@ -266,7 +267,7 @@ void register_planner(py::module_& module) {
             }
             std::vector<Plan> plans(queries.size());
             {
-              const py::gil_scoped_release release;
+              const ReleaseGil release;
               self.plan_batch(queries.data(), n, memories ? memories->data() : nullptr, plans.data());
             }
             py::array_t<float> actions = make_array<float>({n, naction});
@@ -295,7 +296,7 @@ void register_planner(py::module_& module) {
             Plan plan;
             std::vector<RoundTrace> traces;
             {
-              const py::gil_scoped_release release;
+              const ReleaseGil release;
               traces = self.trace(query, memory.value_or(nullptr), &plan);
             }
             const int horizon = self.options().horizon, naction = self.task().naction();
@@ -327,7 +328,7 @@ void register_planner(py::module_& module) {
             py::array_t<double> costs = make_array<double>({n});
             double* out = costs.mutable_data();
             {
-              const py::gil_scoped_release release;
+              const ReleaseGil release;
               self.roll(query, values, n, out);
             }
             return costs;
@@ -354,7 +355,7 @@ void register_planner(py::module_& module) {
             const PlanQuery query = query_of(self, state, episode, step, segment, origin);
             std::vector<double> costs;
             {
-              const py::gil_scoped_release release;
+              const ReleaseGil release;
               costs = self.costs(query);
             }
             const auto n = costs.size();
@@ -376,7 +377,7 @@ void register_planner(py::module_& module) {
           "shortest_plan",
           [](Planner& self, const py::array& state) {
             const double* s = input<double>(state, "state", {self.start_size()});
-            const py::gil_scoped_release release;
+            const ReleaseGil release;
             return self.shortest_plan(s);
           },
           py::arg("state"), "Seconds that a plan with a deadline takes at least, measured.")

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "array_args.h"
+#include "gil.h"
 #include "layer_args.h"
 #include "mbmf/model/policy.h"
 
@@ -36,7 +37,7 @@ standard deviations are numbers of their own. Immutable.)")
             py::array_t<float> means = make_array<float>({n, self.naction()});
             float* out = means.mutable_data();
             {
-              py::gil_scoped_release release;
+              const ReleaseGil release;
               self.mean(o, n, out, nthread);
             }
             return means;

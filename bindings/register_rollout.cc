@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "array_args.h"
+#include "gil.h"
 #include "mbmf/rollout/rollout.h"
 
 namespace mbmf::bindings {
@@ -87,7 +88,7 @@ class PythonProgress {
     const auto now = std::chrono::steady_clock::now();
     if (now - last_ < std::chrono::milliseconds(100)) return true;
     last_ = now;
-    py::gil_scoped_acquire acquire;
+    const AcquireGil acquire;
     return report(steps);
   }
 
@@ -96,7 +97,7 @@ class PythonProgress {
     try {
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
       if (function_.is_none()) return true;
-      return !function_(steps).is(py::bool_(false));
+      return !call_back(function_, steps).is(py::bool_(false));
     } catch (...) {
       raised_ = std::current_exception();
       return false;
@@ -121,7 +122,7 @@ void run(const py::object& function, const Collect& collect) {
   PythonProgress progress(function);
   std::int64_t steps = 0;
   try {
-    py::gil_scoped_release release;
+    const ReleaseGil release;
     steps = collect([&progress](std::int64_t done) { return progress(done); });
   } catch (const Error&) {
     progress.rethrow();

@@ -1,9 +1,14 @@
 // Simulator: many MuJoCo simulations of one task.
 
+#include <pybind11/stl.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "array_args.h"
+#include "gil.h"
 #include "mbmf/physics/simulator.h"
 
 namespace mbmf::bindings {
@@ -34,21 +39,21 @@ py::array rows(const py::object& self, const T* data, int width,
 
 void reset(Simulator& self, const py::object& ids, ResetKind kind) {
   const Ids sims(ids, self);
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   self.reset(sims.data, sims.count, kind);
 }
 
 void start(Simulator& self, const py::object& ids, ResetKind kind, const py::array& episodes) {
   const Ids sims(ids, self);
   const std::uint64_t* numbers = input<std::uint64_t>(episodes, "episodes", {sims.count});
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   self.start(sims.data, sims.count, kind, numbers);
 }
 
 void step(Simulator& self, const py::object& ids, const py::array& actions) {
   const Ids sims(ids, self);
   const double* a = input<double>(actions, "actions", {sims.count, self.task().naction()});
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   self.step(sims.data, sims.count, a);
 }
 
@@ -62,7 +67,7 @@ py::array_t<double> get_state(const Simulator& self, const py::object& ids) {
 void set_state(Simulator& self, const py::object& ids, const py::array& states) {
   const Ids sims(ids, self);
   const double* s = input<double>(states, "rows", {sims.count, self.state_size()});
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   self.set_state(sims.data, sims.count, s);
 }
 
@@ -73,14 +78,28 @@ void register_simulator(py::module_& module) {
       module, "Simulator",
       "Many MuJoCo simulations of one task. Not to be used from several threads at once.")
       .def(py::init([](const std::shared_ptr<Task>& task, int nsim, int nthread, std::uint64_t seed) {
-             py::gil_scoped_release release;
+             const ReleaseGil release;
              return std::make_shared<Simulator>(task, nsim, nthread, seed);
            }),
            py::arg("task").none(false), py::arg("nsim"), py::arg("nthread"), py::arg("seed"))
       .def_property_readonly("nsim", &Simulator::nsim)
       .def_property_readonly("nthread", &Simulator::nthread)
       .def_property_readonly("state_size", &Simulator::state_size)
-      .def("reseed", &Simulator::reseed, py::arg("seed"))
+      .def_property_readonly("seed", &Simulator::seed)
+      .def_property_readonly(
+          "resets",
+          [](const Simulator& self) {
+            py::array_t<std::uint64_t> resets = make_array<std::uint64_t>({self.nsim()});
+            std::copy(self.resets().begin(), self.resets().end(), resets.mutable_data());
+            return resets;
+          },
+          "How often each simulation was reset, uint64 (nsim,).")
+      .def(
+          "reseed",
+          [](Simulator& self, std::uint64_t seed, const std::optional<py::array>& resets) {
+            self.reseed(seed, resets ? input<std::uint64_t>(*resets, "resets", {self.nsim()}) : nullptr);
+          },
+          py::arg("seed"), py::arg("resets") = py::none(), "resets: what `resets` is from now on; zeros.")
       .def("reset", &reset, py::arg("ids"), py::arg("kind"))
       .def("start", &start, py::arg("ids"), py::arg("kind"), py::arg("episodes"),
            "Starts simulations as the episodes of these numbers: uint64 (nid,).")

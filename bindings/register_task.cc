@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "array_args.h"
+#include "gil.h"
 #include "mbmf/task/task.h"
 
 namespace mbmf::bindings {
@@ -48,11 +49,13 @@ void register_enums(py::module_& module) {
       .value("SUBTREE_COM", Source::kSubtreeCom)
       .value("SUBTREE_LINVEL", Source::kSubtreeLinvel)
       .value("BODY_EULER", Source::kBodyEuler)
+      .value("CONTACT_FORCE", Source::kContactForce)
       .finalize();
   py::native_enum<Transform>(module, "Transform", "enum.IntEnum", "What is done to a number that was read.")
       .value("IDENTITY", Transform::kIdentity)
       .value("COS", Transform::kCos)
       .value("SIN", Transform::kSin)
+      .value("RATE", Transform::kRate)
       .finalize();
   py::native_enum<TermKind> kinds(module, "TermKind", "enum.IntEnum", "The kinds of reward and cost terms.");
   for (const TermInfo& info : term_table()) {
@@ -84,14 +87,15 @@ void register_structures(py::module_& module) {
       .def_readwrite("low_open", &Bounds::low_open)
       .def_readwrite("high_open", &Bounds::high_open);
   py::class_<Channel>(module, "Channel", "One dimension of a state: a source, transformed, then clipped.")
-      .def(py::init<Source, int, Transform, double, double>(), py::arg("source"), py::arg("address") = 0,
-           py::arg("transform") = Transform::kIdentity, py::arg("low") = -kInfinity,
-           py::arg("high") = kInfinity)
+      .def(py::init<Source, int, Transform, double, double, bool>(), py::arg("source"),
+           py::arg("address") = 0, py::arg("transform") = Transform::kIdentity, py::arg("low") = -kInfinity,
+           py::arg("high") = kInfinity, py::arg("lagged") = false)
       .def_readwrite("source", &Channel::source)
       .def_readwrite("address", &Channel::address)
       .def_readwrite("transform", &Channel::transform)
       .def_readwrite("low", &Channel::low)
-      .def_readwrite("high", &Channel::high);
+      .def_readwrite("high", &Channel::high)
+      .def_readwrite("lagged", &Channel::lagged);
   py::class_<ChannelBound>(module, "ChannelBound", "A number of mjData that must stay within bounds.")
       .def(py::init<Channel, Bounds>(), py::arg("channel"), py::arg("bounds"))
       .def_readwrite("channel", &ChannelBound::channel)
@@ -101,16 +105,18 @@ void register_structures(py::module_& module) {
       .def_readwrite("index", &StateBound::index)
       .def_readwrite("bounds", &StateBound::bounds);
   py::class_<Term>(module, "Term", "One term of a reward or a cost.")
-      .def(py::init<TermKind, double, std::vector<int>, std::vector<double>, std::vector<int>, Bounds>(),
-           py::arg("kind"), py::arg("weight"), py::arg("index") = std::vector<int>(),
-           py::arg("target") = std::vector<double>(), py::arg("target_index") = std::vector<int>(),
-           py::arg_v("bounds", Bounds{0, 0}, "Bounds(0, 0)"))
+      .def(
+          py::init<TermKind, double, std::vector<int>, std::vector<double>, std::vector<int>, Bounds, bool>(),
+          py::arg("kind"), py::arg("weight"), py::arg("index") = std::vector<int>(),
+          py::arg("target") = std::vector<double>(), py::arg("target_index") = std::vector<int>(),
+          py::arg_v("bounds", Bounds{0, 0}, "Bounds(0, 0)"), py::arg("terminal") = false)
       .def_readwrite("kind", &Term::kind)
       .def_readwrite("weight", &Term::weight)
       .def_readwrite("index", &Term::index)
       .def_readwrite("target", &Term::target)
       .def_readwrite("target_index", &Term::target_index)
-      .def_readwrite("bounds", &Term::bounds);
+      .def_readwrite("bounds", &Term::bounds)
+      .def_readwrite("terminal", &Term::terminal);
   py::class_<Noise>(module, "Noise",
                     "Noise on a start vector: scale * N(0, 1), or uniform in [-scale, scale).")
       .def(py::init<NoiseKind, double>(), py::arg("kind") = NoiseKind::kNone, py::arg("scale") = 0.0)
@@ -161,7 +167,9 @@ void register_structures(py::module_& module) {
       .def_readwrite("physics_steps", &TaskSpec::physics_steps)
       .def_readwrite("state", &TaskSpec::state)
       .def_readwrite("observation", &TaskSpec::observation)
+      .def_readwrite("reward_state", &TaskSpec::reward_state)
       .def_readwrite("reward", &TaskSpec::reward)
+      .def_readwrite("healthy_reward", &TaskSpec::healthy_reward)
       .def_readwrite("cost", &TaskSpec::cost)
       .def_readwrite("path", &TaskSpec::path)
       .def_readwrite("alive", &TaskSpec::alive)
@@ -191,7 +199,7 @@ py::array_t<double> cost(const Task& task, const py::array& states, const py::ar
   const float* a = static_cast<const float*>(actions.data());
   py::array_t<double> out = make_array<double>({k});
   double* c = out.mutable_data();
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   task.cost(s, a, static_cast<int>(k), static_cast<int>(horizon), start, c);
   return out;
 }
@@ -215,6 +223,16 @@ void register_task(py::module_& module) {
       .def_property_readonly("nobservation", &Task::nobservation)
       .def_property_readonly("naction", &Task::naction)
       .def_property_readonly("dt", &Task::dt, "Seconds of one control step.")
+      .def_property_readonly("nmemory", &Task::nmemory,
+                             "Numbers of a simulation's user data that the task keeps.")
+      .def_property_readonly(
+          "mjb",
+          [](const Task& task) {
+            std::vector<char> mjb(static_cast<std::size_t>(mj_sizeModel(task.model())));
+            mj_saveModel(task.model(), nullptr, mjb.data(), static_cast<int>(mjb.size()));
+            return py::bytes(mjb.data(), mjb.size());
+          },
+          "The compiled robot in MuJoCo's binary format, with room for that.")
       .def_property_readonly("observes_state", &Task::observes_state,
                              "Whether the observation is the state, channel by channel.")
       .def_property_readonly(

@@ -127,7 +127,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # what is offered, and what Python gives every module; not what this one is made of
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})
 
 
 _load_core()

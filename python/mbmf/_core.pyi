@@ -78,6 +78,7 @@ class Source(enum.IntEnum):
     SUBTREE_COM = 8
     SUBTREE_LINVEL = 9
     BODY_EULER = 10
+    CONTACT_FORCE = 11
 
 class Transform(enum.IntEnum):
     """What is done to a number that was read."""
@@ -85,6 +86,7 @@ class Transform(enum.IntEnum):
     IDENTITY = 0
     COS = 1
     SIN = 2
+    RATE = 3
 
 class TermKind(enum.IntEnum):
     """The kinds of reward and cost terms."""
@@ -139,6 +141,7 @@ class Channel:
     One dimension of a state: a source, transformed, then clipped.
     """
 
+    lagged: bool
     source: Source
     transform: Transform
     def __init__(
@@ -148,6 +151,7 @@ class Channel:
         transform: Transform = Transform.IDENTITY,
         low: typing.SupportsFloat | typing.SupportsIndex = ...,
         high: typing.SupportsFloat | typing.SupportsIndex = ...,
+        lagged: bool = False,
     ) -> None: ...
     @property
     def address(self) -> int: ...
@@ -355,6 +359,10 @@ class TaskSpec:
     @healthy.setter
     def healthy(self, arg0: collections.abc.Sequence[ChannelBound]) -> None: ...
     @property
+    def healthy_reward(self) -> float: ...
+    @healthy_reward.setter
+    def healthy_reward(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
     def observation(self) -> list[Channel]: ...
     @observation.setter
     def observation(self, arg0: collections.abc.Sequence[Channel]) -> None: ...
@@ -373,6 +381,10 @@ class TaskSpec:
     def reward(self) -> list[Term]: ...
     @reward.setter
     def reward(self, arg0: collections.abc.Sequence[Term]) -> None: ...
+    @property
+    def reward_state(self) -> list[Channel]: ...
+    @reward_state.setter
+    def reward_state(self, arg0: collections.abc.Sequence[Channel]) -> None: ...
     @property
     def safe_action(self) -> list[float]: ...
     @safe_action.setter
@@ -424,9 +436,19 @@ class Task:
         Whether MuJoCo would use sparse constraint Jacobians.
         """
     @property
+    def mjb(self) -> bytes:
+        """
+        The compiled robot in MuJoCo's binary format, with room for that.
+        """
+    @property
     def naction(self) -> int: ...
     @property
     def name(self) -> str: ...
+    @property
+    def nmemory(self) -> int:
+        """
+        Numbers of a simulation's user data that the task keeps.
+        """
     @property
     def nobservation(self) -> int: ...
     @property
@@ -490,8 +512,9 @@ class Dynamics:
     """
     A learned dynamics model in the C++ core.
 
-    next state = state + de-normalised MLP of the normalised state and action, in float32. The normalisation is folded into
-    the first and the last layer. Immutable.
+    One network or an ensemble of them (members), in float32. The normalisation is folded into the first and the last
+    layer. Immutable. States may be float32 or float64: those that are large beside their deviation are kept less a centre,
+    so that float64 loses nothing.
     """
     def __init__(
         self,
@@ -506,7 +529,18 @@ class Dynamics:
         action_std: numpy.ndarray,
         delta_mean: numpy.ndarray,
         delta_std: numpy.ndarray,
-    ) -> None: ...
+        *,
+        inputs: collections.abc.Sequence[str] | None = None,
+        outputs: collections.abc.Sequence[str] | None = None,
+        log_variance_min: numpy.ndarray | None = None,
+        log_variance_max: numpy.ndarray | None = None,
+        particles: typing.SupportsInt | typing.SupportsIndex = 0,
+        propagate: str = "expectation",
+        risk: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    ) -> None:
+        """
+        weights[i] (rows, cols) or, of several members, (members, rows, cols); biases[i] likewise.
+        """
     def open_loop(
         self,
         states: numpy.ndarray,
@@ -514,7 +548,7 @@ class Dynamics:
         nthread: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> numpy.typing.NDArray[numpy.float32]:
         """
-        states float32 (N, nstate), actions float32 (N, H, naction) -> states float32 (N, H + 1, nstate), the first row being the start.
+        states (N, nstate), actions float32 (N, H, naction) -> states float32 (N, H + 1, nstate), the first row being the start; by the mean over members at every step.
         """
     def predict(
         self,
@@ -523,12 +557,40 @@ class Dynamics:
         nthread: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> numpy.typing.NDArray[numpy.float32]:
         """
-        states float32 (N, nstate), actions float32 (N, naction) -> next states float32 (N, nstate).
+        states (N, nstate), actions float32 (N, naction) -> next states float32 (N, nstate), the mean over members.
         """
+    def predict_members(
+        self,
+        states: numpy.ndarray,
+        actions: numpy.ndarray,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]:
+        """
+        states (N, nstate), actions float32 (N, naction) -> of each member next states and their deviations, float32 (members, N, nstate); deviations of 0 without a variance head.
+        """
+    def sample(
+        self,
+        states: numpy.ndarray,
+        actions: numpy.ndarray,
+        seed: typing.SupportsInt | typing.SupportsIndex = 0,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        states (N, nstate), actions float32 (N, H, naction) -> states float32 (N, particles, H + 1, nstate), as a planner rolls out its candidates.
+        """
+    @property
+    def is_probabilistic(self) -> bool: ...
+    @property
+    def members(self) -> int: ...
     @property
     def naction(self) -> int: ...
     @property
     def nstate(self) -> int: ...
+    @property
+    def particles(self) -> int:
+        """
+        Of a candidate.
+        """
 
 class PlanMemory:
     """

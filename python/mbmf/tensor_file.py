@@ -8,7 +8,6 @@ import os
 import stat
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,20 +38,25 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Tens
 
 
 def read(
-    path: str | os.PathLike[str], kind: str, file_format: str, format_version: int, fields: Mapping[str, type]
+    path: str | os.PathLike[str],
+    kind: str,
+    file_format: str,
+    format_version: int | tuple[int, ...],
+    fields: Mapping[str, type],
 ) -> tuple[dict[str, Any], Tensors]:
     """Header and tensors of a file of `write`.
 
     Args:
         kind: what the file holds, in messages: "policy".
-        file_format, format_version: what the header's entries of these names ("format") must be.
+        file_format, format_version: what the header's entries of these names ("format") must be; of versions
+            one of several.
         fields: the header's other entries and their types; whole numbers are 0 to `MAX_NUMBER`.
 
     Raises:
         DataError: naming the file, if it is missing, damaged, or of another kind.
         OSError: it cannot be read.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: {kind} file must exist, got none")
     text, tensors = _contents(path, f"{path}: {kind} file must be a whole safetensors file, got")
     header = None if text is None else parse_json(text, f"{path}: header", infinite=True)
@@ -66,8 +70,10 @@ def read(
         if wanted is int and not 0 <= header[key] <= MAX_NUMBER:
             limit = "non-negative" if header[key] < 0 else f"at most {MAX_NUMBER}"
             raise DataError(f"{path}: {key} must be {limit}, got {show(header[key])}")
-    if header["format_version"] != format_version:
-        raise DataError(f"{path}: format_version must be {format_version}, got {header['format_version']}")
+    known = format_version if isinstance(format_version, tuple) else (format_version,)
+    if header["format_version"] not in known:
+        wanted_version = " or ".join(map(str, known))
+        raise DataError(f"{path}: format_version must be {wanted_version}, got {header['format_version']}")
     if "task" in fields and not is_plain_name(header["task"]):
         raise DataError(f"{path}: task must be {PLAIN_NAME}, got {show(header['task'])}")
     return header, tensors

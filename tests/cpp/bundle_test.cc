@@ -189,10 +189,11 @@ TEST(Bundle, MutatedPiecesNeverCrash) {
   const std::string tensors = tensor_file(
       R"({"b":{"dtype":"F32","shape":[1],"data_offsets":[16,20]},"w":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}})",
       floats({1, 2, 3, 4, 5}));
-  const std::string channel = R"({"source":"qpos","address":0,"transform":"identity","low":null,"high":1e3})";
+  const std::string channel =
+      R"({"source":"qpos","address":0,"transform":"identity","low":null,"high":1e3,"lagged":false})";
   const std::string task =
       R"({"name":"t","physics_steps":1,"state":[)" + channel + R"(],"observation":[)" + channel +
-      R"(],"reward":[{"kind":"linear","weight":1,"index":[0],"target":[],"target_index":[],"bounds":{"low":0,"high":0,"low_open":false,"high_open":false}}],)"
+      R"(],"reward_state":[],"healthy_reward":0,"reward":[{"kind":"linear","weight":1,"index":[0],"target":[],"target_index":[],"bounds":{"low":0,"high":0,"low_open":false,"high_open":false},"terminal":false}],)"
       R"("cost":[],"path":null,"alive":[{"index":0,"bounds":{"low":null,"high":1,"low_open":false,"high_open":true}}],"dying_cost":0,"healthy":[],)"
       R"("start_qpos":[0],"start_qvel":[0.5],"reset":[)" +
       [] {

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -30,15 +32,35 @@ inline ControllerOptions loop_options() {
   return options;
 }
 
-// waits until something holds, a few seconds at most
+// waits until something holds; a minute at most, for a machine that does much else
 template <typename Condition>
 bool eventually(const Condition& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
+}
+
+// A controller; again where this machine was too busy just now for the period (it measures what a plan
+// takes).
+inline std::unique_ptr<Controller> make_controller(const std::shared_ptr<const Task>& task,
+                                                   const std::shared_ptr<const Dynamics>& dynamics,
+                                                   const PlannerOptions& planner,
+                                                   const ControllerOptions& options) {
+  std::unique_ptr<Controller> made;
+  const bool in_time = eventually([&] {
+    try {
+      made = std::make_unique<Controller>(task, dynamics, planner, options);
+      return true;
+    } catch (const std::invalid_argument& error) {
+      if (std::string(error.what()).find("on this machine") == std::string::npos) throw;
+      return false;
+    }
+  });
+  if (!in_time) throw std::runtime_error("this machine is too busy for a period");
+  return made;
 }
 
 // feeds a controller with states from a thread of its own

@@ -49,7 +49,9 @@ TEST(ControllerPath, SwitchesWhileItRuns) {
   std::vector<ActionMessage> sent;
   sent.reserve(100'000);
   options.send = [&](const ActionMessage& message) { sent.push_back(message); };
-  Controller controller(task_on(paths[0]), dynamics, planner_options(2), options);
+  const auto made_controller =
+      fixture::make_controller(task_on(paths[0]), dynamics, planner_options(2), options);
+  Controller& controller = *made_controller;
   controller.put_state(state.data());
   controller.start();
   {
@@ -102,7 +104,9 @@ TEST(ControllerPath, SwitchesWhileItRuns) {
 
 TEST(ControllerPath, RefusesWhatTheTaskCannotFollow) {
   const auto dynamics = fixture::make_dynamics(6, 2, {32}, 0.02);
-  Controller controller(task_on(path_to(5, 0)), dynamics, planner_options(), loop_options());
+  const auto made_controller =
+      fixture::make_controller(task_on(path_to(5, 0)), dynamics, planner_options(), loop_options());
+  Controller& controller = *made_controller;
   const auto refused = [](Controller* loop, const PathCost& path) -> std::string {
     try {
       loop->set_path(path);
@@ -127,7 +131,9 @@ TEST(ControllerPath, RefusesWhatTheTaskCannotFollow) {
   query.path = make_planner_path(planner->task(), path_to(1, 0));
   EXPECT_NO_THROW(planner->plan(query, nullptr, &plan));
 
-  Controller pathless(fixture::make_robot().task, dynamics, planner_options(), loop_options());
+  const auto made_pathless =
+      fixture::make_controller(fixture::make_robot().task, dynamics, planner_options(), loop_options());
+  Controller& pathless = *made_pathless;
   EXPECT_NE(refused(&pathless, path_to(1, 0)).find("task must be one that follows a path"),
             std::string::npos);
 }

@@ -3,8 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <limits>
+#include <stdexcept>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "controller_fixture.h"
 
@@ -28,37 +33,40 @@ void expect_watchdog(std::atomic<bool> Feeder::*fault, Fault expected) {
   options.hold_steps = 3;
   options.stale_after = 2 * kPeriod;
   options.safe_action = {0.25, -0.5};
-  Controller controller(robot.task, robot.dynamics, planner_options(), options);
+  std::atomic<int> held{0};
+  options.send = [&](const ActionMessage& message) {
+    held += message.kind == StepKind::kHeld && message.fault == expected;
+  };
+  const auto made = fixture::make_controller(robot.task, robot.dynamics, planner_options(), options);
+  Controller& controller = *made;
   Feeder feeder(&controller, robot.state);
   controller.start();
-  EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= 5; }));
-  feeder.*fault = true;
-  const std::int64_t safe = controller.statistics().safe;
-  EXPECT_TRUE(eventually([&] { return controller.statistics().safe >= safe + 3; }));
   ActionMessage message;
-  controller.get_action(&message);
-  EXPECT_EQ(message.kind, StepKind::kSafe);
-  EXPECT_EQ(message.fault, expected);
+  // on a busy machine a plan may be too old to be held by the time of the fault: then again
+  for (int i = 0; i < 50 && (i == 0 || held == 0); ++i) {
+    const std::int64_t planned = controller.statistics().planned;
+    EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= planned + 5; }));
+    feeder.*fault = true;
+    EXPECT_TRUE(eventually([&] {
+      controller.get_action(&message);
+      return message.kind == StepKind::kSafe && message.fault == expected;
+    }));
+    feeder.*fault = false;
+  }
+  EXPECT_GE(held, 1);
   EXPECT_EQ(message.action, options.safe_action);
   EXPECT_STRNE(fault_text(message.fault), "");
   const std::int64_t planned = controller.statistics().planned;
-  feeder.*fault = false;
   EXPECT_TRUE(eventually([&] { return controller.statistics().planned >= planned + 3; }));
   controller.stop();
 
-  // before the safe actions of the fault the last plan was held, and for no more steps than it may be
-  const std::vector<StepRecord> records = controller.records();
-  int held = 0, seen = 0;
-  for (std::size_t i = 1; i < records.size(); ++i) {
-    if (records[i].fault == Fault::kNoState) continue;
-    held = records[i].kind == StepKind::kHeld ? held + 1 : 0;
-    EXPECT_LE(held, options.hold_steps);
-    seen += records[i].kind == StepKind::kHeld && records[i].fault == expected;
-    if (records[i].kind == StepKind::kPlanned) {
-      EXPECT_EQ(records[i].fault, Fault::kNone);
-    }
+  // the last plan is held for no more steps than it may be
+  int in_a_row = 0;
+  for (const StepRecord& record : controller.records()) {
+    in_a_row = record.kind == StepKind::kHeld ? in_a_row + 1 : 0;
+    EXPECT_LE(in_a_row, options.hold_steps);
+    EXPECT_EQ(record.kind == StepKind::kPlanned, record.fault == Fault::kNone);
   }
-  EXPECT_GE(seen, 1);
 }
 
 TEST(Controller, StatesThatStopArriving) { expect_watchdog(&Feeder::stall, Fault::kStaleState); }
@@ -79,14 +87,20 @@ TEST(Controller, HoldsTheLastPlan) {
     return true;
   };
   std::vector<ActionMessage> sent;
-  sent.reserve(10'000);
+  sent.reserve(100'000);
+  int planned = 0;  // since the last fault
+  std::atomic<int> held_plans{0};
   options.send = [&](const ActionMessage& message) {
     sent.push_back(message);
-    broken = sent.size() > 5;
+    held_plans += message.kind == StepKind::kHeld;
+    planned = message.kind == StepKind::kSafe ? 0 : planned + (message.kind == StepKind::kPlanned);
+    broken = planned >= 5;  // until an action is safe; and again
   };
-  Controller controller(robot.task, robot.dynamics, planner_options(), options);
+  const auto made_controller =
+      fixture::make_controller(robot.task, robot.dynamics, planner_options(), options);
+  Controller& controller = *made_controller;
   controller.start();
-  EXPECT_TRUE(eventually([&] { return controller.statistics().safe >= 2; }));
+  EXPECT_TRUE(eventually([&] { return held_plans >= 8; }));
   controller.stop();
   const auto planner = make_planner(robot.task, robot.dynamics, planner_options(1));
   Plan plan;
@@ -104,10 +118,11 @@ TEST(Controller, HoldsTheLastPlan) {
                   static_cast<double>(plan.actions[static_cast<std::size_t>(2 * ahead + i)]));
       }
       ++held;
+    } else {
+      EXPECT_EQ(message.action, std::vector<double>(2, 0.0));
     }
   }
-  EXPECT_GE(held, 1);
-  EXPECT_EQ(sent.back().action, std::vector<double>(2, 0.0));
+  EXPECT_GE(held, 8);
 }
 
 // a fixed number of candidates for which there is no time: every action is late, none of them is sent
@@ -118,7 +133,8 @@ TEST(Controller, LateActionsAreNotSent) {
   options.hold_steps = 2;
   PlannerOptions many = planner_options();
   many.candidates = 400'000;
-  Controller controller(robot.task, robot.dynamics, many, options);
+  const auto made_controller = fixture::make_controller(robot.task, robot.dynamics, many, options);
+  Controller& controller = *made_controller;
   Feeder feeder(&controller, robot.state);
   controller.start();
   EXPECT_TRUE(eventually([&] { return controller.statistics().late >= 3; }));
@@ -137,7 +153,8 @@ TEST(Controller, LateActionsAreNotSent) {
   for (const PlanMode mode : {PlanMode::kAnytime, PlanMode::kFitted}) {
     options.mode = mode;
     options.share = 0.3;
-    Controller timed(robot.task, robot.dynamics, many, options);
+    const auto made_timed = fixture::make_controller(robot.task, robot.dynamics, many, options);
+    Controller& timed = *made_timed;
     Feeder other(&timed, robot.state);
     timed.start();
     EXPECT_TRUE(eventually([&] { return timed.statistics().planned >= 10; }));
@@ -154,7 +171,9 @@ TEST(Controller, SkipsWhatHasPassed) {
   options.send = [&](const ActionMessage&) {
     if (++sends == 6) std::this_thread::sleep_for(std::chrono::duration<double>(10 * kPeriod));
   };
-  Controller controller(robot.task, robot.dynamics, planner_options(), options);
+  const auto made_controller =
+      fixture::make_controller(robot.task, robot.dynamics, planner_options(), options);
+  Controller& controller = *made_controller;
   Feeder feeder(&controller, robot.state);
   controller.start();
   EXPECT_TRUE(eventually([&] { return sends >= 20; }));
@@ -167,10 +186,36 @@ TEST(Controller, SkipsWhatHasPassed) {
   EXPECT_GE(jump, 9);
 }
 
+// whatever the clock of a state was: a stamp and its age never overflow
+TEST(Controller, StampsOfAnyTime) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.compensate = true;
+  const auto made = fixture::make_controller(robot.task, robot.dynamics, planner_options(), options);
+  Controller& controller = *made;
+  EXPECT_THROW(controller.start(TimePoint::max()), std::invalid_argument);
+  EXPECT_THROW(controller.start(TimePoint::min()), std::invalid_argument);
+  EXPECT_THROW(controller.start(steady_clock::now() + std::chrono::hours(300)), std::invalid_argument);
+  controller.start();
+  for (const auto& [when, fault] :
+       {std::pair{TimePoint::max(), Fault::kFutureState}, std::pair{TimePoint::min(), Fault::kStaleState},
+        std::pair{TimePoint(), Fault::kStaleState}}) {
+    controller.put_state(robot.state.data(), when);
+    EXPECT_TRUE(eventually([&] { return controller.status().fault == fault; }));
+  }
+  controller.stop();
+  for (const StepRecord& record : controller.records()) {
+    EXPECT_LE(std::abs(record.age_ns), std::int64_t{1'000'000'000'000'000});
+  }
+  EXPECT_EQ(controller.statistics().planned, 0);
+}
+
 TEST(Controller, NoPlanIsAFault) {
   const Robot robot = make_robot();
   ControllerOptions options = loop_options();
-  Controller controller(robot.task, robot.dynamics, planner_options(), options);
+  const auto made_controller =
+      fixture::make_controller(robot.task, robot.dynamics, planner_options(), options);
+  Controller& controller = *made_controller;
   std::vector<double> huge(robot.state.size(), 3e38);
   Feeder feeder(&controller, huge);
   controller.start();

@@ -51,7 +51,9 @@ class Candidates {
         cost_(
             {{TermKind::kLinear, -1.0, {0, 2}, {}, {}, {0, 0}},
              {TermKind::kQuadratic, 0.5, {3}, {0.1}, {}, {0, 0}},
-             {TermKind::kAction, 0.25, {}, {}, {}, {0, 0}}},
+             {TermKind::kAction, 0.25, {}, {}, {}, {0, 0}},
+             {TermKind::kActionRate, 0.35, {}, {}, {}, {0, 0}},
+             {TermKind::kProduct, 2.0, {4, 5}, {}, {}, {0, 0}, true}},
             shape.mortal ? std::vector<StateBound>{{1, {-0.5, 0.6, false, true}}} : std::vector<StateBound>{},
             shape.on_path ? std::optional<PathCost>(path()) : std::nullopt),
         plain_(mlp_, table_, cost_.rows()),
@@ -68,8 +70,13 @@ class Candidates {
   // of `count` candidates from `first` on; rows: with Net::row
   Costs roll(int first, int count, bool rows) {
     const kernel::Net& net = rows ? packed_.net() : plain_.net();
+    const fixture::PlainModel plain(net, kStates, kActions);
     std::vector<float> base(static_cast<std::size_t>(net.layer->rows));
-    table_.base(net.layer, state_.data(), kStates, base.data());
+    // what an earlier call left in its scratch matters to nobody
+    AlignedFloats scratch(static_cast<std::size_t>(table_.scratch(&plain.model)));
+    std::fill_n(scratch.data(), scratch.size(), NAN);
+    table_.base(&plain.model, 0, state_.data(), base.data(), scratch.data());
+    const float* const bases = base.data();
     AlignedFloats actions(actions_.size()), costs(static_cast<std::size_t>(table_.group));
     for (int i = 0; i < kHorizon * kActions; ++i) {
       for (int k = first; k < table_.group; ++k) {
@@ -78,25 +85,21 @@ class Candidates {
     }
     Costs out{{}, std::vector<std::int32_t>(static_cast<std::size_t>(table_.group), -1)};
     kernel::Rollout work{};
-    work.net = &net;
-    work.nstate = kStates;
-    work.naction = kActions;
+    work.model = &plain.model;
     work.horizon = kHorizon;
     work.term = cost_.terms().data();
     work.nterm = static_cast<int>(cost_.terms().size());
+    work.reads_action_rate = cost_.reads_action_rate();
     work.alive = cost_.alive().data();
     work.nalive = static_cast<int>(cost_.alive().size());
     work.path = cost_.path() ? &path_ : nullptr;
     work.state = state_.data();
-    work.first_base = base.data();
+    work.first_base = &bases;
     work.actions = actions.data();
     work.stride = table_.group;
     work.count = count;
     work.cost = costs.data();
     work.moved = out.moved.data();
-    // what an earlier call left in its scratch matters to nobody
-    AlignedFloats scratch(static_cast<std::size_t>(table_.scratch(&net, kStates, kActions)));
-    std::fill_n(scratch.data(), scratch.size(), NAN);
     table_.rollout(&work, scratch.data());
     out.cost.assign(costs.data(), costs.data() + count);
     out.moved.resize(static_cast<std::size_t>(count));
@@ -140,7 +143,7 @@ std::vector<Shape> shapes() {
   std::vector<Shape> all;
   for (const std::vector<int>& hidden :
        {std::vector<int>{}, {1}, {33}, {500}, {520}, {20, 37}, {65, 16}, {9, 50, 18}, {31, 1, 45}}) {
-    for (const Activation activation : {Activation::kRelu, Activation::kTanh}) {
+    for (const Activation activation : {Activation::kRelu, Activation::kTanh, Activation::kSilu}) {
       all.push_back({hidden, activation, false, false});
     }
   }

@@ -30,7 +30,9 @@ std::vector<double> oracle(const Mlp& mlp, const float* in) {
                x[static_cast<std::size_t>(k)];
       }
       if (i + 1 < mlp.layers().size())
-        sum = mlp.activation() == Activation::kRelu ? std::fmax(sum, 0.0) : std::tanh(sum);
+        sum = mlp.activation() == Activation::kRelu   ? std::fmax(sum, 0.0)
+              : mlp.activation() == Activation::kTanh ? std::tanh(sum)
+                                                      : sum / (1 + std::exp(-sum));
       y[static_cast<std::size_t>(r)] = sum;
     }
     x = y;
@@ -56,11 +58,12 @@ TEST_P(Kernels, ForwardEqualsPlainLoops) {
   std::vector<std::vector<int>> shapes = {{3, 2},        {1, 1, 1},      {18, 500, 16},         {30, 500, 24},
                                           {49, 500, 41}, {7, 33, 64, 5}, {20, 100, 101, 99, 17}};
   for (int rows = 1; rows <= 30; ++rows) shapes.push_back({5, 2 * rows + 1, rows});
-  for (const Activation activation : {Activation::kRelu, Activation::kTanh}) {
+  for (const Activation activation : {Activation::kRelu, Activation::kTanh, Activation::kSilu}) {
     for (const std::vector<int>& shape : shapes) {
       const Mlp mlp(random_layers(shape, 3), activation);
       const PackedMlp packed(mlp, table());
-      AlignedFloats scratch(static_cast<std::size_t>(table().scratch(&packed.net(), shape.front(), 0)));
+      const fixture::PlainModel plain(packed.net());
+      AlignedFloats scratch(static_cast<std::size_t>(table().scratch(&plain.model)));
       for (const int n : {1, table().tile / 2, table().tile / 2 + 1, table().tile}) {
         std::mt19937 generator(n);
         std::normal_distribution<float> normal;
@@ -85,7 +88,8 @@ TEST_P(Kernels, ForwardEqualsPlainLoops) {
 TEST_P(Kernels, LanesDoNotDependOnEachOther) {
   const Mlp mlp(random_layers({30, 500, 24}, 5), Activation::kRelu);
   const PackedMlp packed(mlp, table());
-  AlignedFloats scratch(static_cast<std::size_t>(table().scratch(&packed.net(), 30, 0)));
+  const fixture::PlainModel plain(packed.net());
+  AlignedFloats scratch(static_cast<std::size_t>(table().scratch(&plain.model)));
   std::vector<float> in(static_cast<std::size_t>(table().tile * 30));
   std::mt19937 generator(1);
   std::normal_distribution<float> normal;
@@ -103,10 +107,11 @@ TEST_P(Kernels, LanesDoNotDependOnEachOther) {
 TEST_P(Kernels, BaseIsTheLayersFirstPart) {
   const Mlp mlp(random_layers({30, 500}, 5), Activation::kRelu);
   const PackedMlp packed(mlp, table());
-  AlignedFloats scratch(static_cast<std::size_t>(table().scratch(&packed.net(), 30, 0)));
+  const fixture::PlainModel plain(packed.net());
+  AlignedFloats scratch(static_cast<std::size_t>(table().scratch(&plain.model)));
   std::vector<float> in(30), base(500), out(500);
   for (int i = 0; i < 30; ++i) in[static_cast<std::size_t>(i)] = std::sin(static_cast<float>(i));
-  table().base(packed.net().layer, in.data(), 30, base.data());
+  table().base(&plain.model, 0, in.data(), base.data(), scratch.data());
   table().forward(&packed.net(), in.data(), 1, out.data(), scratch.data());
   EXPECT_EQ(base, out);
 }
@@ -136,11 +141,40 @@ TEST_P(Kernels, TanhWithinItsBound) {
   EXPECT_TRUE(std::isnan(out.data()[0]));
 }
 
+// what silu_vec and sine_cosine state
+TEST_P(Kernels, SiluSineAndCosineWithinTheirBounds) {
+  std::vector<float> values = {0.0f, -0.0f, 1e-30f, 100.0f, 7999.0f, INFINITY};
+  for (float x = 1e-6f; x < 8000; x *= 1.0003f) values.push_back(x);
+  const std::size_t count = values.size();
+  for (std::size_t i = 0; i < count; ++i) values.push_back(-values[i]);
+  AlignedFloats in((values.size() + 63) / 64 * 64), silu(in.size()), sine(in.size()), cosine(in.size());
+  std::copy(values.begin(), values.end(), in.data());
+  std::copy(values.begin(), values.end(), silu.data());
+  table().silu(silu.data(), static_cast<int>(silu.size()));
+  table().sine_cosine(in.data(), static_cast<int>(in.size()), sine.data(), cosine.data());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double x = values[i];
+    if (std::isinf(x)) {
+      EXPECT_TRUE(std::isnan(sine.data()[i]) && std::isnan(cosine.data()[i])) << x;
+      EXPECT_FALSE(x > 0 && std::isfinite(silu.data()[i])) << silu.data()[i];
+      continue;
+    }
+    const double want = x / (1 + std::exp(-x));
+    ASSERT_NEAR(silu.data()[i], want, 1e-7 * (3 + std::fabs(x)) * std::fabs(want) + 1e-33) << x;
+    ASSERT_NEAR(sine.data()[i], std::sin(x), 1.2e-7) << x;
+    ASSERT_NEAR(cosine.data()[i], std::cos(x), 1.2e-7) << x;
+  }
+  silu.data()[0] = NAN;
+  table().silu(silu.data(), table().tile);
+  EXPECT_TRUE(std::isnan(silu.data()[0]));
+}
+
 TEST_P(Kernels, NanReachesTheOutput) {
-  for (const Activation activation : {Activation::kRelu, Activation::kTanh}) {
+  for (const Activation activation : {Activation::kRelu, Activation::kTanh, Activation::kSilu}) {
     const Mlp mlp(random_layers({4, 40, 3}, 2), activation);
     const PackedMlp packed(mlp, table());
-    AlignedFloats scratch(static_cast<std::size_t>(table().scratch(&packed.net(), 4, 0)));
+    const fixture::PlainModel plain(packed.net());
+    AlignedFloats scratch(static_cast<std::size_t>(table().scratch(&plain.model)));
     for (const float bad : {NAN, -NAN}) {
       const std::vector<float> in = {0, bad, 0, 0};
       std::vector<float> out(3);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernel/kernel.h"
 #include "mbmf/model/mlp.h"
 
 namespace mbmf::fixture {
@@ -27,6 +28,22 @@ inline std::vector<Layer> random_layers(const std::vector<int>& widths, unsigned
   }
   return layers;
 }
+
+// One network as the kernels' model of nstate states and naction actions.
+struct PlainModel {
+  PlainModel(const kernel::Net& net, int nstate, int naction) : pointer(&net) {
+    model.nstate = nstate;
+    model.naction = naction;
+    model.nmember = 1;
+    model.net = &pointer;
+  }
+  explicit PlainModel(const kernel::Net& net) : PlainModel(net, net.layer->cols, 0) {}
+  PlainModel(const PlainModel&) = delete;
+  PlainModel& operator=(const PlainModel&) = delete;
+
+  const kernel::Net* pointer;
+  kernel::Model model{};
+};
 
 }  // namespace mbmf::fixture
 

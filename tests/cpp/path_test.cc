@@ -246,7 +246,8 @@ TEST_P(PathPlannerOn, CostsEqualTheTasks) {
     ASSERT_EQ(got.size(), std::size_t{kCandidates});
     std::vector<double> want(kCandidates);
 
-    std::vector<float> actions(kCandidates * kHorizon * kActions), starts;
+    std::vector<float> actions(kCandidates * kHorizon * kActions);
+    std::vector<double> starts;
     planner->sample(1, 2, 0, kCandidates, actions.data());
     for (int k = 0; k < kCandidates; ++k) starts.insert(starts.end(), c.start.begin(), c.start.end());
     std::vector<float> states(kCandidates * (kHorizon + 1) * kStates);

@@ -16,6 +16,8 @@
 namespace mbmf {
 namespace {
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 using fixture::plan_at;
 using fixture::query_at;
 
@@ -36,7 +38,12 @@ std::vector<double> oracle_costs(Planner& planner, const Dynamics& dynamics,
       const float* a = actions.data() + (k * horizon + std::min(t, horizon - 1)) * na;
       dead = dead || !within(task.spec().alive, s.data());
       const std::vector<double> action(a, a + na);
-      if (!dead) cost += evaluate(task.spec().cost, s.data(), action.data(), na);
+      double step = 0;
+      for (int i = 0; t > 0 && t < horizon && i < na; ++i) {
+        const double change = static_cast<double>(a[i]) - static_cast<double>(a[i - na]);
+        step += change * change;
+      }
+      if (!dead) cost += evaluate(task.spec().cost, s.data(), action.data(), na, step, t == horizon);
       if (t == horizon) break;
       std::vector<double> x = s;
       x.insert(x.end(), action.begin(), action.end());
@@ -81,7 +88,12 @@ std::vector<Term> every_term() {
           {TermKind::kDistance, 1.5, {0, 1}, {0.3, 0.3}, {}, {0, 0}},
           {TermKind::kOutside, 3.0, {2, 3}, {}, {}, {-0.05, 0.1, false, true}},
           {TermKind::kAction, 0.25, {}, {}, {}, {0, 0}},
-          {TermKind::kLinear, 0.0, {4}, {}, {}, {0, 0}}};
+          {TermKind::kLinear, 0.0, {4}, {}, {}, {0, 0}},
+          {TermKind::kProduct, 0.8, {0, 3, 5}, {}, {}, {0, 0}},
+          {TermKind::kClipped, -1.1, {1, 6}, {}, {}, {-0.1, 0.05}},
+          {TermKind::kExcess, 4.0, {4, 6}, {}, {}, {-kInfinity, 0.02}},
+          {TermKind::kActionRate, 0.3, {}, {}, {}, {0, 0}},
+          {TermKind::kQuadratic, 20.0, {6}, {}, {}, {0, 0}, true}};
 }
 
 class PlannerOn : public testing::TestWithParam<std::string> {
@@ -218,9 +230,8 @@ TEST_P(PlannerOn, PredictedStatesAreTheModels) {
       const auto planner = make_planner(task, dynamics, {10, 100, 5, 1});
       const std::vector<double> start = middle(preset);
       const Plan plan = plan_at(*planner, start, 0, 0);
-      const std::vector<float> first(start.begin(), start.end());
       std::vector<float> want(plan.states.size());
-      dynamics->open_loop(first.data(), plan.actions.data(), 1, 10, want.data(), 1);
+      dynamics->open_loop(start.data(), plan.actions.data(), 1, 10, want.data(), 1);
       EXPECT_EQ(plan.states, want);
     }
   }

@@ -239,6 +239,22 @@ TEST(TaskTest, BadSpecificationsAreRefusedByName) {
          s.reward = {{TermKind::kLinear, 1, {99}}};
        },
        "reward[0].index must be a state index in [0, 28), got 99"},
+      {[](TaskSpec& s) { s.state[0].lagged = true; },
+       "state[0].lagged must be false but for positions of bodies, got true"},
+      {[](TaskSpec& s) {
+         s.reward_state = {{Source::kContactForce, 0}};
+         s.reward = {{TermKind::kLinear, 1, {29}}};
+       },
+       "reward[0].index must be a state index in [0, 29), got 29"},
+      {[](TaskSpec& s) {
+         s.reward_state = {{Source::kContactForce, 48}};
+       },
+       "reward_state[0].address must be in [0, 48) for this source and model, got 48"},
+      {[](TaskSpec& s) {
+         s.reward = {{TermKind::kLinear, 1, {0}, {}, {}, {0, 0}, true}};
+       },
+       "reward[0].terminal must be false, got true"},
+      {[](TaskSpec& s) { s.healthy_reward = kInfinity; }, "healthy_reward must be finite, got inf"},
       {[](TaskSpec& s) {
          s.alive = {{99, {0, 1}}};
        },

@@ -28,6 +28,27 @@ TEST(TermsTest, EveryKindIsItsFormula) {
   EXPECT_EQ(value({TermKind::kDistance, 1, {0, 1}, {}, {2, 3}}), std::sqrt(4 + 6.25));
   EXPECT_EQ(value({TermKind::kOutside, 7, {0, 1, 2, 3}, {}, {}, {-1, 1}}), 7 * 2);
   EXPECT_EQ(value({TermKind::kAction, -2}), -2 * 1.25);
+  EXPECT_EQ(value({TermKind::kProduct, 2, {1, 2, 3}}), 2 * -2 * 3 * 0.5);
+  EXPECT_EQ(value({TermKind::kProduct, 2, {1}}), 2 * -2);
+  EXPECT_EQ(value({TermKind::kClipped, 3, {0, 1, 2}, {}, {}, {-1, 2}}), 3 * (1 - 1 + 2));
+  EXPECT_EQ(value({TermKind::kClipped, 3, {1, 2}, {}, {}, {-kInfinity, 2}}), 3 * (-2 + 2));
+  EXPECT_EQ(value({TermKind::kExcess, 3, {0, 1, 2}, {}, {}, {-1, 2.5}}), 3 * (1 + 0.25));
+  EXPECT_EQ(value({TermKind::kExcess, 3, {1, 2}, {}, {}, {0, kInfinity}}), 3 * 4);
+  EXPECT_EQ(evaluate({{TermKind::kActionRate, -3}}, kState, kAction, 2, 0.5), -1.5);
+  EXPECT_EQ(value({TermKind::kActionRate, -3}), 0);
+}
+
+TEST(TermsTest, ATerminalTermCountsAtTheLastPointOnly) {
+  const std::vector<Term> terms = {{TermKind::kConstant, 3},
+                                   {TermKind::kLinear, 2, {2}, {}, {}, {0, 0}, true}};
+  EXPECT_EQ(evaluate(terms, kState, kAction, 2), 3);
+  EXPECT_EQ(evaluate(terms, kState, kAction, 2, 0, true), 3 + 6);
+}
+
+TEST(TermsTest, TheStepOfAnActionIsFromTheOneBefore) {
+  const double before[] = {-0.5, 0};
+  EXPECT_EQ(squared_step(kAction, before, 2), 1 + 1);
+  EXPECT_EQ(squared_step(kAction, nullptr, 2), 0);
 }
 
 TEST(TermsTest, ASumAddsItsTerms) {
@@ -54,6 +75,9 @@ TEST(TermsTest, NotANumberIsOutsideAndSpoilsASum) {
   const double state[] = {kNan};
   EXPECT_EQ(evaluate({{TermKind::kOutside, 1, {0}, {}, {}, {-kInfinity, kInfinity}}}, state, kAction, 2), 1);
   EXPECT_TRUE(std::isnan(evaluate({{TermKind::kLinear, 1, {0}}}, state, kAction, 2)));
+  for (const TermKind kind : {TermKind::kProduct, TermKind::kClipped, TermKind::kExcess}) {
+    EXPECT_TRUE(std::isnan(evaluate({{kind, 1, {0}, {}, {}, {-1, 1}}}, state, kAction, 2)));
+  }
 }
 
 template <typename Call>

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,13 +20,16 @@ from mbmf import _core
 from mbmf.cli import main as cli
 from mbmf.control.bundle import SUMS, load_bundle, save_bundle
 from mbmf.errors import DataError
+from mbmf.runs.configuration import task_entries
 from mbmf.tasks.searches import search_kinds
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward", "swimmer_trajfollow"]
 
 
-def trained(task: mbmf.Task, hidden: tuple[int, ...] = (20,), activation: str = "relu") -> mbmf.DynamicsModel:
-    model = mbmf.DynamicsModel(task, hidden=hidden, activation=activation)
+def trained(
+    task: mbmf.Task, hidden: tuple[int, ...] = (20,), activation: str = "relu", **more: Any
+) -> mbmf.DynamicsModel:
+    model = mbmf.DynamicsModel(task, hidden=hidden, activation=activation, **more)
     model.fit(mbmf.collect_random(task, episodes=2, steps=20, seed=0), epochs=1)
     return model
 
@@ -49,11 +53,21 @@ def seal(folder: Path) -> None:
     (folder / SUMS).write_text("".join(sums))
 
 
+ENSEMBLE: dict[str, Any] = {"members": 3, "elites": 2, "probabilistic": True, "particles": 4, "risk": 0.5}
+
+
 @pytest.mark.parametrize("search", list(search_kinds()))
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [*PRESETS, "an ensemble"])
 def test_the_same_plans_bit_for_bit(name: str, search: str, tmp_path: Path) -> None:
+    more: dict[str, Any] = {}
+    if name == "an ensemble":
+        name, activation = "hopper_forward", "silu"
+        more = ENSEMBLE | {"propagate": "ts1", "inputs": {"qpos.rooty": "sine and cosine"}}
+        more["outputs"] = {"qvel.rootx": "value"}
+    else:
+        activation = "tanh" if name == "ant_forward" else "relu"
     task = mbmf.load_task(name)
-    model = trained(task, (20, 10), "tanh" if name == "ant_forward" else "relu")
+    model = trained(task, (20, 10), activation, **more)
     settings = {} if search == "random_shooting" else {"std": 0.4, "execute": "best"}
     size: dict[str, Any] = {"search": search, "horizon": 6, "candidates": 200, "settings": settings}
     save_bundle(tmp_path / "out", task, model, seed=11, **size)
@@ -199,15 +213,21 @@ WRONG = [
     (lambda folder: (folder / SUMS).write_text(f"{'0' * 64}  ../../x\n"), "in line 1"),
     (lambda folder: (folder / SUMS).write_text(""), "must list bundle.json, got none"),
     (edit("format", "other"), 'bundle.json.format must be "mbmf-export", got "other"'),
-    (edit("format_version", 1), "format_version must be 2 .export the run again with this release"),
+    (edit("format_version", 1), "format_version must be 3 .export the run again with this release"),
     (edit("versions.mujoco", "3.9.9"), 'mujoco must be 4.0.0 as loaded here .* got "3.9.9"'),
     (edit("planner.candidates", 0), "candidates must be a whole number from 1 to 100000000, got 0"),
     (edit("planner.seed", -1), "seed must be a whole number of 64 bits, got -1"),
     (edit("planner.colour", 1), 'bundle.json.planner must be without the key "colour"'),
     (edit("control.period", 0), "bundle.json.control.period must be above 0, got 0"),
-    (edit("dynamics.hidden", [21]), r"weight.0 must be F32 of shape \(21, 20\), got F32 \(20, 20\)"),
+    (edit("dynamics.hidden", [21]), r"weight.0 must be F32 of shape \(1, 21, 20\), got F32 \(1, 20, 20\)"),
     (edit("dynamics.hidden", [2**40]), "must be a whole number from 1 to 1048576"),
-    (edit("dynamics.activation", "gelu"), 'activation must be one of relu, tanh, got "gelu"'),
+    (edit("dynamics.activation", "gelu"), 'activation must be one of relu, tanh, silu, got "gelu"'),
+    (edit("dynamics.members", 2), r"weight.0 must be F32 of shape \(2, 20, 20\), got F32 \(1, 20, 20\)"),
+    (edit("dynamics.inputs", ["value"]), "inputs must have 17 entries, got 1|must be F32 of shape"),
+    (
+        edit("dynamics.propagate", "ts1"),
+        "propagate must be expectation where one member has no variance head",
+    ),
     (edit("task.state.0.address", 99), r"state\[0\].address must be in \[0, 6\)"),
     (edit("task.cost.0.index", [99]), "index"),
     (edit("task.safe_action", [0, 0]), "safe_action must be 3 numbers for this model, got 2"),
@@ -228,7 +248,7 @@ def make_run(runs: Path, task: mbmf.Task) -> None:
     """The least of a run of `mbmf mb`."""
     run = runs / "run_3"
     (run / "models").mkdir(parents=True)
-    config = {"algorithm": "model_based", "task": yaml.safe_load(task.to_yaml()), "seed": 4}
+    config = {"algorithm": "model_based", **task_entries(task), "seed": 4}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     trained(task).save(run / "models" / "iteration_2.safetensors")
 
@@ -294,3 +314,118 @@ def test_an_export_that_fails_leaves_the_earlier_one(tmp_path: Path, monkeypatch
     assert not (folder / "stale.txt").exists()
     assert load_bundle(folder).horizon == 4
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
+
+
+def link_to(target: str) -> Any:
+    def change(folder: Path) -> None:
+        (folder / "task.yaml").unlink()
+        (folder / "task.yaml").symlink_to(target)
+
+    return change
+
+
+def link_of_a_folder(folder: Path) -> None:
+    """What lies elsewhere, under a name of the folder's."""
+    shutil.move(folder / "model.xml", folder.parent / "model.xml")
+    (folder / "assets").symlink_to(folder.parent)
+    text = (folder / SUMS).read_text().replace("  model.xml", "  assets/model.xml")
+    (folder / SUMS).write_text("".join(sorted(text.splitlines(keepends=True), key=lambda line: line[66:])))
+
+
+def pipe(folder: Path) -> None:
+    (folder / "model.xml").unlink()
+    os.mkfifo(folder / "model.xml")
+
+
+def folder_for_a_file(folder: Path) -> None:
+    (folder / "model.xml").unlink()
+    (folder / "model.xml").mkdir()
+
+
+def with_values(text: str) -> Any:
+    """As many values as a text can hold."""
+
+    def change(folder: Path) -> None:
+        (folder / "bundle.json").write_text(
+            '{"format": [' + ",".join([text] * max(1, 3_000_000 // len(text))) + "]}"
+        )
+        names = sorted(path.name for path in folder.iterdir() if path.name != SUMS)
+        sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+        (folder / SUMS).write_text("".join(sums))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (link_to("/dev/zero"), r"task\.yaml must be a file of the folder itself, got a link"),
+        (link_to("/dev/null"), r"task\.yaml must be a file of the folder itself, got a link"),
+        (link_to("model.xml"), r"task\.yaml must be a file of the folder itself, got a link"),
+        (link_of_a_folder, r"assets/model\.xml must be a file of the folder itself, got a link"),
+        (pipe, r"model\.xml must be a file, got a folder, a device or a pipe"),
+        (folder_for_a_file, r"model\.xml must be a file, got a folder, a device or a pipe"),
+        *((with_values(text), r"bundle\.json must be JSON .* got more values than") for text in ("0", "[]")),
+        (with_values('{"a":0}'), r"bundle\.json must be JSON .* got more values than"),
+        (with_values('"' + "x" * 30_000_000 + '"'), r"bundle\.json must be at most 16777216 bytes"),
+    ],
+)
+def test_hostile_folders(change: Any, message: str, exported: Path, tmp_path: Path) -> None:
+    """Devices without an end, pipes that nobody writes, texts that are far larger in memory: at once."""
+    folder = tmp_path / "hostile"
+    shutil.copytree(exported, folder)
+    change(folder)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(mbmf.CoreError, match=message):
+        load_bundle(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 120_000
+
+
+def with_number(place: int, value: int, size: int = 8) -> Any:
+    def change(folder: Path) -> None:
+        data = bytearray((folder / "model.mjb").read_bytes())
+        data[place : place + size] = value.to_bytes(size, "little", signed=True)
+        (folder / "model.mjb").write_bytes(data)
+
+    return change
+
+
+def cut(share: float) -> Any:
+    def change(folder: Path) -> None:
+        data = (folder / "model.mjb").read_bytes()
+        (folder / "model.mjb").write_bytes(data[: int(share * len(data))])
+
+    return change
+
+
+def longer(folder: Path) -> None:
+    with open(folder / "model.mjb", "ab") as file:
+        file.write(b"\0")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (cut(0.001), "compiled model must be a whole file, got"),
+        (cut(0.5), "compiled model must be as long as it announces, got"),
+        (longer, "compiled model must be as long as it announces, got"),
+        (with_number(0, 1, 4), "compiled model must be a file of mj_saveModel, got something else"),
+        (with_number(12, 3_009_009, 4), "compiled model must be of MuJoCo 4000000, got one of 3009009"),
+        (with_number(20, -1), "compiled model must be of sizes that can be, got nq = -1"),
+        (with_number(20, 2**26), "compiled model must be as long as it announces"),
+        (with_number(20 + 8 * 6, 2**60), "compiled model must be of sizes that can be, got nbody = 1152921"),
+        (
+            with_number(20 + 8 * 96, 2**60),
+            "compiled model must be of sizes that can be, got narena = 1152921",
+        ),
+        # what the header says is right, and MuJoCo refuses: an error within MuJoCo ended the process
+        (with_number(20 + 8 * 97, 2**30), "MuJoCo cannot load the model: "),
+    ],
+)
+def test_robots_whose_sizes_lie(change: Any, message: str, exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lie"
+    shutil.copytree(exported, folder)
+    change(folder)
+    seal(folder)
+    with pytest.raises(mbmf.CoreError, match=message):
+        load_bundle(folder)

@@ -14,6 +14,7 @@ from mbmf import _core
 from mbmf.cli import main as cli
 from mbmf.control.live import drive_in_real_time, drive_without_clock
 from mbmf.rollouts.episodes import Episodes
+from mbmf.runs.configuration import task_entries
 
 
 def make_run(path: Path, preset: str) -> None:
@@ -24,7 +25,7 @@ def make_run(path: Path, preset: str) -> None:
     model = mbmf.DynamicsModel(task, hidden=(20,))
     model.fit(mbmf.collect_random(task, episodes=3, steps=50, seed=0), epochs=2)
     (path / "models").mkdir(parents=True)
-    config = {"algorithm": "model_based", "task": yaml.safe_load(task.to_yaml()), "seed": 0}
+    config = {"algorithm": "model_based", **task_entries(task), "seed": 0}
     (path / "config.yaml").write_text(yaml.safe_dump(config))
     model.save(path / "models" / "iteration_1.safetensors")
 

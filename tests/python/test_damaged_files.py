@@ -89,7 +89,7 @@ def whole(**changes: bytes) -> dict[str, bytes]:
     episodes = mbmf.collect_random(TASK, 1, 2)
     np.savez(
         file,
-        format=np.array("mbmf-episodes-1"),
+        format=np.array("mbmf-episodes-2"),
         task=np.array("t"),
         **{name: array for name, array in episodes._arrays().items() if array is not None},
     )

@@ -50,9 +50,7 @@ def _plain_prediction(model: DynamicsModel, states: np.ndarray, actions: np.ndar
 
 def _plain_output(model: DynamicsModel, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
     """The network's output: normalised state differences."""
-    normal, mlp = model.normalization, model._mlp
-    assert normal is not None
-    assert mlp is not None
+    layers, normal = model.exported()
     x = np.concatenate(
         [
             (states - normal.state.mean) * normal.state.inverse_std,
@@ -61,11 +59,11 @@ def _plain_output(model: DynamicsModel, states: np.ndarray, actions: np.ndarray)
         axis=1,
     )
     y = torch.from_numpy(x)
-    for i, layer in enumerate(mlp.layers):
+    for i, layer in enumerate(layers):
         y = y @ torch.from_numpy(layer[:, :-1].T.astype(np.float64)) + torch.from_numpy(
             layer[:, -1].astype(np.float64)
         )
-        if i < len(mlp.layers) - 1:
+        if i < len(layers) - 1:
             y = torch.relu(y) if model.activation == "relu" else torch.tanh(y)
     return y.numpy()
 
@@ -207,7 +205,7 @@ def test_the_same_seeds_give_the_same_bits(
         torch.manual_seed(np.random.randint(1000))  # noqa: NPY002 - global state must not matter
         model = DynamicsModel(task, hidden=(500,), seed=model_seed)
         model.fit(data, new_data, epochs=2, seed=fit_seed)
-        return model._mlp.layers
+        return model.exported()[0]
 
     first = weights(0, 0)
     assert all(np.array_equal(a, b) for a, b in zip(first, weights(0, 0), strict=True))
@@ -307,14 +305,14 @@ def _header(key: str, value: str) -> Damage:
         (_set("state.std", np.full(17, -1.0)), "state.std must be non-negative, got -1.0"),
         (lambda t, h: h.clear(), "file must be a dynamics model of mbmf"),
         (_header("format", '"other"'), "file must be a dynamics model of mbmf"),
-        (_header("format_version", "99"), "format_version must be 1, got 99"),
+        (_header("format_version", "99"), "format_version must be 1 or 2, got 99"),
         (_header("task", '"ant"'), "task must be 'hopper_forward', as of task hopper_forward, got 'ant'"),
         (_header("nstate", "16"), "nstate must be 17, .*, got 16"),
         (_header("state_names", '["x"]'), r"state_names must be \['qpos.*, got \['x'\]"),
         (_header("hidden", "[]"), r"hidden must be one or more positive integers, got \[\]"),
         (_header("hidden", "[40]"), r"weight.0 must be float32 \(40, 20\), got float32 \(48, 20\)"),
         (_header("hidden", '["x"]'), r"hidden must be one or more positive integers, got \['x'\]"),
-        (_header("activation", '"elu"'), "activation must be one of relu, tanh, got 'elu'"),
+        (_header("activation", '"elu"'), "activation must be one of relu, tanh, silu, got 'elu'"),
         (_header("updates", "-1"), "updates must be non-negative, got -1"),
         (_header("seed", "null"), "seed must be of type int, got None"),
     ],
@@ -370,7 +368,7 @@ def _with(data: mbmf.Episodes, field: str, value: float) -> mbmf.Episodes:
         (
             lambda t, d: DynamicsModel(t, activation="elu"),
             ValueError,
-            "activation must be one of relu, tanh, got 'elu'",
+            "activation must be one of relu, tanh, silu, got 'elu'",
         ),
         (lambda t, d: DynamicsModel(t, seed=-1), ValueError, "seed must be non-negative, got -1"),
         (lambda t, d: DynamicsModel(t).fit(d, epochs=0), ValueError, "epochs must be at least 1, got 0"),

@@ -178,7 +178,7 @@ def corrupt(path: Path, how: str) -> None:
         ("flipped", "must be a whole file of Episodes.save"),
         ("missing", "must hold rewards"),
         ("unknown", "must hold nothing but episodes, got extra too"),
-        ("format", "format must be mbmf-episodes-1, got mbmf-episodes-9"),
+        ("format", "format must be mbmf-episodes-2, got mbmf-episodes-9"),
         ("infinite", r"states must be finite, got inf at \[0, 0, 0\]"),
         ("pickle", "must be a whole file of Episodes.save"),
     ],

@@ -29,6 +29,7 @@ def test_import_is_quick_and_without_torch() -> None:
 def test_import_registers_the_environments() -> None:
     code = "import mbmf, gymnasium; print(*(name for name in gymnasium.registry if name.startswith('mbmf/')))"
     names = {"mbmf/Swimmer-v0", "mbmf/HalfCheetah-v0", "mbmf/Hopper-v0", "mbmf/Ant-v0"}
+    names |= {f"mbmf/Gym{robot}-v5" for robot in ("HalfCheetah", "Hopper", "Walker2d", "Ant", "Swimmer")}
     assert set(python(code).split()) == names
 
 

@@ -81,7 +81,7 @@ def test_validation_loss_is_that_of_the_network() -> None:
     inputs = np.hstack(
         [(s - states.mean(axis=0)) * state_scale, (a - actions.mean(axis=0)) / actions.std(axis=0)]
     )
-    first, second = model._trained()[0].layers
+    first, second = model.exported()[0]
     hidden = np.maximum(inputs @ first[:, :-1].T + first[:, -1], 0)
     outputs = hidden @ second[:, :-1].T + second[:, -1]
     error = (outputs - (following - s - deltas.mean(axis=0)) * scale)[:, varies]

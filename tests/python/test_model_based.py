@@ -198,7 +198,7 @@ def test_it_gives_up_when_no_rollout_is_good_enough(tmp_path: Path) -> None:
     recorder = Recorder()
     summary = learn(tmp_path / "run", cheetah_task(min_return=1e6), recorder, num_rollouts_save_for_mf=2)
     assert (summary["rollouts_saved"], summary["attempts"], summary["reward_mean"]) == (0, 20, None)
-    assert "only 0 of 2 rollouts had a return above 1e+06 in 20 attempts" in recorder.notes[0]
+    assert "only 0 of 2 rollouts had a return above 1e+06 in 20 attempts" in recorder.notes[-1]
     assert not (tmp_path / "run" / "rollouts" / "saved.npz").exists()
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,23 @@ def test_ctrl_c_is_heard(search: str, horizon: int, candidates: int, call: str) 
     assert usable == "usable"
     # 0.2 s on an idle machine; what a machine that is busy with other tests adds is not ours
     assert float(stopped) - pressed < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.13])
+def test_daemon_threads_within_calls_when_python_ends(seconds: float) -> None:
+    """Each of them ended the process by SIGABRT, every time."""
+    kinds = ["plan", "long plan", "cost", "search", "predict", "mean", "step", "fit"]
+    kinds += ["collect_random", "collect_mpc", "collect_policy"]
+    program = Path(__file__).with_name("daemon_threads.py")
+    found = subprocess.run(
+        [sys.executable, program, str(seconds), *kinds],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (7, "")
 
 
 def test_one_planner_in_two_threads_works_or_raises() -> None:

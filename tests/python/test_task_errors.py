@@ -157,7 +157,11 @@ CASES = [
         [1, 1],
         "state[1].clip must be a list [low, high] of two finite numbers, low below high",
     ),
-    ("state.1.transform", "tan", "state[1].transform must be a known word (identity, cos, sin), got 'tan'"),
+    (
+        "state.1.transform",
+        "tan",
+        "state[1].transform must be a known word (identity, cos, sin, rate), got 'tan'",
+    ),
     ("state.1", {"source": "qpos", "joint": "rootz"}, "state[1] must be without what is there already"),
     ("healthy.0.joint", "rotz", "healthy[0].joint must be one of", "nearest: rootz"),
     ("healthy.0.below", 0.1, "healthy[0] must be a mapping whose lower bound is below its upper bound"),

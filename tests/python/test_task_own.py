@@ -357,3 +357,21 @@ def test_dying_may_cost(tmp_path, monkeypatch):
     assert 0 < (want >= 100).sum() < 200
     np.testing.assert_allclose(got, want, rtol=1e-4)
     np.testing.assert_allclose(dear.cost(states, sequences), want, rtol=1e-4)
+
+
+def test_sleeping_bodies_are_refused(tmp_path):
+    """Which trees sleep is no part of an integration state: a restored simulation would go on otherwise."""
+    robot = """<mujoco><option>{}</option><worldbody>
+    <geom type="plane" size="1 1 .1"/><body pos="0 0 .1"><freejoint/><geom size=".1"/></body>
+    <body pos="1 0 1"><joint name="j"/><geom size=".1"/></body></worldbody>
+    <actuator><motor joint="j"/></actuator></mujoco>"""
+    task = {"name": "t", "model": {"file": str(tmp_path / "a.xml")}, "state": [{"source": "qpos"}]}
+    task["reward"] = [{"term": "action", "weight": -1}]
+    (tmp_path / "a.xml").write_text(robot.format('<flag sleep="enable"/>'))
+    with pytest.raises(
+        ConfigError, match=r"task: model must be one without sleeping bodies \(option flag sleep"
+    ):
+        load_task(task)
+    assert load_task(task | {"overrides": {"option": {"enableflags": 0}}}).nstate == 8
+    (tmp_path / "a.xml").write_text(robot.format(""))
+    assert load_task(task).nstate == 8

@@ -72,7 +72,7 @@ def test_updates_are_those_of_autograd_and_adam(
     rng = _Recorder(5)
     with torch_threads(nthread):
         trainer = Trainer(state, activation)
-        losses = trainer.train(
+        history = trainer.train(
             data, old, epochs=epochs, batch_size=batch, fraction_use_new=0.5, learning_rate=3e-3, rng=rng
         )
     # each epoch: one pass over the old points, beside new ones drawn with replacement
@@ -84,7 +84,9 @@ def test_updates_are_those_of_autograd_and_adam(
     ]
     with torch_threads(1):
         network, expected = _oracle(state, activation, data, batches, 3e-3)
-    np.testing.assert_allclose(losses, np.mean(np.reshape(expected, (epochs, count)), axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        history.losses, np.mean(np.reshape(expected, (epochs, count)), axis=1), rtol=1e-5
+    )
 
     # Adam divides by the gradient's size, so rounding of a tiny gradient shows: a few thousandths of one step
     after = trainer.state()

@@ -142,9 +142,10 @@ struct Controller::Impl {
     }
     if (!have_state) return Fault::kNoState;
     if (!usable(measured.state)) return Fault::kBadState;
+    // differences of times that are anything would overflow; now and the limit are small
     const nanoseconds limit = to_ns(options.stale_after);
-    if (measured.when - now > limit) return Fault::kFutureState;
-    return now - measured.when > limit ? Fault::kStaleState : Fault::kNone;
+    if (measured.when > now + limit) return Fault::kFutureState;
+    return measured.when < now - limit ? Fault::kStaleState : Fault::kNone;
   }
 
   // where the model expects the robot to be when an action of tick `tick` acts
@@ -232,7 +233,10 @@ struct Controller::Impl {
     record.step = tick;
     record.wake_ns = (woke - tick_time(tick) - to_ns(options.phase)).count();
     record.fault = take_state(woke);
-    if (have_state) record.age_ns = (woke - measured.when).count();
+    if (have_state) {  // for any time that somebody calls now
+      const nanoseconds most = to_ns(kMaxSeconds);
+      record.age_ns = (woke - std::clamp(measured.when, woke - most, woke + most)).count();
+    }
     if (record.fault == Fault::kNone) {
       begin_path();
       record.segment = path_start.segment;
@@ -300,6 +304,7 @@ void Controller::start(TimePoint first) {
   if (getpid() != m.process) {
     throw Error("a controller must be used in the process that made it, got a call after a fork");
   }
+  check_first_tick(first);
   m.log->clear();
   m.start = first;
   m.last_tick = m.newest_tick = -1;

@@ -13,7 +13,7 @@ namespace mbmf {
 
 namespace {
 
-constexpr double kMaxPeriod = 3600, kMaxStale = 1e6;
+constexpr double kMaxPeriod = 3600, kMinStep = 1e-6;
 constexpr std::int64_t kMaxHistory = 100'000'000;
 
 void check_seconds(const char* name, double value, double most) {
@@ -30,6 +30,7 @@ ControllerOptions resolve_options(ControllerOptions o, const Task& task) {
   if (o.mode < PlanMode::kAnytime || o.mode > PlanMode::kFitted) {
     throw_invalid("mode must be a mode, got ", static_cast<int>(o.mode));
   }
+  if (o.compensate) check_real_time(task);
   if (!(o.share > 0 && o.share < 1)) throw_invalid("share must be between 0 and 1, got ", o.share);
   if (o.margin < 0) o.margin = std::clamp(0.05 * o.period, std::min(1e-4, 0.5 * o.period), 1e-3);
   if (!(o.margin < o.period))
@@ -42,7 +43,7 @@ ControllerOptions resolve_options(ControllerOptions o, const Task& task) {
     throw_invalid("hold_steps must be in [0, 1000000], got ", o.hold_steps);
   }
   if (o.stale_after == 0) o.stale_after = 3 * o.period;
-  check_seconds("stale_after", o.stale_after, kMaxStale);
+  check_seconds("stale_after", o.stale_after, kMaxSeconds);
   check_seconds("spin", o.spin, o.period);
   if (o.history < 1 || o.history > kMaxHistory) {
     throw_invalid("history must be in [1, ", kMaxHistory, "], got ", o.history);
@@ -59,6 +60,24 @@ ControllerOptions resolve_options(ControllerOptions o, const Task& task) {
   return o;
 }
 
+void check_real_time(const Task& task) {
+  if (!(task.dt() >= kMinStep && task.dt() <= kMaxPeriod)) {
+    throw_invalid("task must have control steps of ", kMinStep, " to ", kMaxPeriod, " s for real time, got ",
+                  task.dt());
+  }
+}
+
+void check_first_tick(TimePoint first) {
+  using std::chrono::duration;
+  const TimePoint now = std::chrono::steady_clock::now();
+  const std::chrono::nanoseconds most(static_cast<std::int64_t>(1e9 * kMaxSeconds));
+  if (first < now - most || first > now + most) {
+    throw_invalid("first must be within ", kMaxSeconds, " s of now on the monotonic clock, got ",
+                  duration<double>(first.time_since_epoch()).count(), " s at ",
+                  duration<double>(now.time_since_epoch()).count(), " s");
+  }
+}
+
 std::vector<double> nominal_state(const Task& task) {
   const std::unique_ptr<mjData, decltype(&mj_deleteData)> d(mj_makeData(task.model()), &mj_deleteData);
   if (!d) throw Error("MuJoCo cannot make its data: out of memory");
@@ -67,6 +86,7 @@ std::vector<double> nominal_state(const Task& task) {
   std::copy(task.spec().start_qvel.begin(), task.spec().start_qvel.end(), d->qvel);
   mj_normalizeQuat(task.model(), d->qpos);
   task.refresh(d.get());
+  task.remember_start(d.get());
   std::vector<double> state(static_cast<std::size_t>(task.nstate()));
   task.read(task.spec().state, d.get(), state.data());
   return state;

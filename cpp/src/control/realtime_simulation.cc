@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "control/controller_options.h"
 #include "mbmf/base/error.h"
 #include "mbmf/control/latest_value.h"
 #include "mbmf/physics/simulator.h"
@@ -98,6 +99,7 @@ RealtimeSimulation::RealtimeSimulation(std::shared_ptr<const Task> task,
   }
   if (options.episode_steps < 1)
     throw_invalid("episode_steps must be at least 1, got ", options.episode_steps);
+  check_real_time(*task);
   impl_ = std::make_unique<Impl>(std::move(task), options);
 }
 
@@ -111,6 +113,7 @@ void RealtimeSimulation::start(Controller* controller, TimePoint first) {
                   m.task->naction(), " actions, got ", controller->task().nstate(), " and ",
                   controller->task().naction());
   }
+  check_first_tick(first);
   m.started = true;
   m.active.store(true);
   m.thread = std::thread([&m, controller, first] { m.loop(controller, first); });

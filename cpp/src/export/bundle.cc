@@ -3,14 +3,11 @@
 #include <mujoco/mujoco.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <utility>
 
+#include "export/folder_reader.h"
 #include "export/json_field.h"
 #include "export/sha256.h"
 #include "export/task_json.h"
@@ -25,27 +22,9 @@ constexpr const char* kSums = "SHA256SUMS";
 constexpr const char* kBundle = "bundle.json";
 constexpr const char* kDynamics = "dynamics.safetensors";
 constexpr const char* kModel = "model.mjb";
-constexpr std::size_t kMaxSums = 1 << 20, kMaxFile = std::size_t{1} << 31;
+constexpr std::size_t kMaxSums = 1 << 20, kMaxBundle = 16 << 20, kMaxFile = std::size_t{1} << 31;
 constexpr int kMaxWidth = 1 << 20;
-
-std::string read_file(const std::string& path, std::size_t most) {
-  struct Close {
-    void operator()(std::FILE* file) const { static_cast<void>(std::fclose(file)); }
-  };
-  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rb"));
-  if (!file) throw Error(path + " must be readable, got: " + std::strerror(errno));
-  std::string bytes;
-  std::array<char, 1 << 16> buffer;
-  for (;;) {
-    const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get());
-    bytes.append(buffer.data(), n);
-    if (bytes.size() > most)
-      throw Error(path + " must be at most " + std::to_string(most) + " bytes, got more");
-    if (n < buffer.size()) break;
-  }
-  if (std::ferror(file.get()) != 0) throw Error(path + " must be readable, got: " + std::strerror(errno));
-  return bytes;
-}
+constexpr std::int64_t kMaxMembers = 1000;
 
 // a relative path that stays in the folder
 bool good_name(const std::string& name) {
@@ -78,59 +57,100 @@ std::vector<std::pair<std::string, std::string>> parse_sums(const std::string& t
   return sums;
 }
 
-// all files but SHA256SUMS, whose checksums are right
-std::map<std::string, std::string> read_files(const std::string& folder) {
-  const std::string sums_path = folder + "/" + kSums;
-  std::map<std::string, std::string> files;
-  for (const auto& [name, digest] : parse_sums(read_file(sums_path, kMaxSums), sums_path)) {
-    std::string path = folder;
-    path.append("/").append(name);
-    std::string bytes = read_file(path, kMaxFile);
+// What a folder holds besides SHA256SUMS.
+struct Files {
+  std::map<std::string, std::size_t> sizes;     // of all
+  std::map<std::string, std::string> contents;  // of those that are read
+};
+
+// all files, whose checksums are right
+Files read_files(const std::string& folder) {
+  const FolderReader reader(folder);
+  const std::string sums_path = reader.path_of(kSums);
+  Files files;
+  for (const auto& [name, digest] : parse_sums(reader.read(kSums, kMaxSums), sums_path)) {
+    std::string bytes = reader.read(name, name == kBundle ? kMaxBundle : kMaxFile);
     if (sha256(bytes.data(), bytes.size()) != digest) {
-      throw Error(path.append(" must be as it was exported, got a file with another checksum"));
+      throw Error(reader.path_of(name) + " must be as it was exported, got a file with another checksum");
     }
-    files.emplace(name, std::move(bytes));
+    files.sizes.emplace(name, bytes.size());
+    if (name == kBundle || name == kDynamics || name == kModel)
+      files.contents.emplace(name, std::move(bytes));
   }
   for (const char* name : {kBundle, kDynamics, kModel}) {
-    if (!files.contains(name)) throw Error(sums_path + " must list " + name + ", got none");
+    if (!files.contents.contains(name)) throw Error(sums_path + " must list " + name + ", got none");
   }
   return files;
 }
 
+// numbers (members, rows, cols) of a tensor, as one member's
+std::vector<float> part(const std::vector<float>& numbers, std::int64_t members, std::int64_t member) {
+  const auto size = static_cast<std::ptrdiff_t>(numbers.size()) / members;
+  return {numbers.begin() + member * size, numbers.begin() + (member + 1) * size};
+}
+
 std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const TensorReader& tensors, int nstate,
                                               int naction) {
-  field.only({"hidden", "activation"});
-  const auto activation = static_cast<Activation>(field["activation"].one_of({"relu", "tanh"}));
-  std::vector<std::int64_t> sizes = {nstate + naction};
+  field.only({"hidden", "activation", "members", "probabilistic", "inputs", "outputs", "particles",
+              "propagate", "risk"});
+  DynamicsSpec spec;
+  spec.nstate = nstate;
+  spec.naction = naction;
+  spec.activation = static_cast<Activation>(field["activation"].one_of({"relu", "tanh", "silu"}));
+  const std::int64_t members = field["members"].integer(1, kMaxMembers);
+  const bool probabilistic = field["probabilistic"].boolean();
+  std::int64_t seen = 0;
+  for (const JsonField& input : field["inputs"].items()) {
+    spec.input.push_back(static_cast<StateInput>(input.one_of({"value", "sine_cosine", "nothing"})));
+    seen += spec.input.back() == StateInput::kSineCosine ? 2 : spec.input.back() == StateInput::kValue;
+  }
+  for (const JsonField& output : field["outputs"].items()) {
+    spec.output.push_back(static_cast<StateOutput>(output.one_of({"difference", "value"})));
+  }
+  spec.particles = static_cast<int>(field["particles"].integer(0, 1'000'000));
+  spec.propagation = static_cast<Propagation>(field["propagate"].one_of({"expectation", "ts1", "tsinf"}));
+  spec.risk = field["risk"].number();
+
+  std::vector<std::int64_t> sizes = {seen + naction};
   for (const JsonField& width : field["hidden"].items(64)) sizes.push_back(width.integer(1, kMaxWidth));
-  sizes.push_back(nstate);
-  std::vector<Layer> layers;
+  sizes.push_back(probabilistic ? 2 * nstate : nstate);
+  spec.members.resize(static_cast<std::size_t>(members));
   for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
     const std::string number = std::to_string(i);
-    layers.push_back({static_cast<int>(sizes[i + 1]), static_cast<int>(sizes[i]),
-                      tensors.float32("weight." + number, {sizes[i + 1], sizes[i]}),
-                      tensors.float32("bias." + number, {sizes[i + 1]})});
+    const std::int64_t rows = sizes[i + 1], cols = sizes[i];
+    const std::vector<float> weight = tensors.float32("weight." + number, {members, rows, cols}),
+                             bias = tensors.float32("bias." + number, {members, rows});
+    for (std::int64_t member = 0; member < members; ++member) {
+      spec.members[static_cast<std::size_t>(member)].push_back(
+          {static_cast<int>(rows), static_cast<int>(cols), part(weight, members, member),
+           part(bias, members, member)});
+    }
   }
   const auto normalization = [&](const std::string& name, std::int64_t size) {
     return Normalization{tensors.float64(name + ".mean", {size}), tensors.float64(name + ".std", {size})};
   };
-  const std::size_t expected = 2 * layers.size() + 6;
+  spec.state = normalization("state", seen);
+  spec.action = normalization("action", naction);
+  spec.delta = normalization("delta", nstate);
+  if (probabilistic) {
+    spec.log_variance_min = tensors.float64("log_variance.min", {nstate});
+    spec.log_variance_max = tensors.float64("log_variance.max", {nstate});
+  }
+  const std::size_t expected = 2 * (sizes.size() - 1) + (probabilistic ? 8 : 6);
   if (tensors.names().size() != expected) {
     throw Error(std::string(kDynamics) + " must hold " + std::to_string(expected) + " tensors, got " +
                 std::to_string(tensors.names().size()));
   }
-  return std::make_shared<Dynamics>(nstate, naction, std::move(layers), activation,
-                                    normalization("state", nstate), normalization("action", naction),
-                                    normalization("delta", nstate));
+  return std::make_shared<Dynamics>(std::move(spec));
 }
 
-Bundle read_bundle(const std::map<std::string, std::string>& files) {
-  const JsonField field = JsonField::parse(files.at(kBundle), kBundle);
+Bundle read_bundle(const Files& files) {
+  const JsonField field = JsonField::parse(files.contents.at(kBundle), kBundle);
   field.only(
       {"format", "format_version", "versions", "source", "files", "task", "dynamics", "planner", "control"});
   if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");
-  if (field["format_version"].integer(0, 1'000'000) != 2) {
-    field["format_version"].fail("2 (export the run again with this release: mbmf export)");
+  if (field["format_version"].integer(0, 1'000'000) != 3) {
+    field["format_version"].fail("3 (export the run again with this release: mbmf export)");
   }
 
   Bundle bundle;
@@ -144,18 +164,18 @@ Bundle read_bundle(const std::map<std::string, std::string>& files) {
   }
   bundle.source = field["source"].text();
   const auto sizes = field["files"].members();
-  if (sizes.size() + 1 != files.size()) field["files"].fail("the sizes of all other files");
+  if (sizes.size() + 1 != files.sizes.size()) field["files"].fail("the sizes of all other files");
   for (const auto& [name, size] : sizes) {
-    const auto file = files.find(name);
-    if (file == files.end()) size.fail("of a file that is there");
-    if (static_cast<std::size_t>(size.integer(0, kMaxFile)) != file->second.size()) {
-      size.fail("the file's size, " + std::to_string(file->second.size()));
+    const auto file = files.sizes.find(name);
+    if (file == files.sizes.end()) size.fail("of a file that is there");
+    if (static_cast<std::size_t>(size.integer(0, kMaxFile)) != file->second) {
+      size.fail("the file's size, " + std::to_string(file->second));
     }
   }
 
-  const std::string& mjb = files.at(kModel);
+  const std::string& mjb = files.contents.at(kModel);
   bundle.task = Task::load(mjb.data(), mjb.size(), task_from_json(field["task"]));
-  bundle.dynamics = load_dynamics(field["dynamics"], TensorReader(files.at(kDynamics), kDynamics),
+  bundle.dynamics = load_dynamics(field["dynamics"], TensorReader(files.contents.at(kDynamics), kDynamics),
                                   bundle.task->nstate(), bundle.task->naction());
   const JsonField planner = field["planner"], control = field["control"];
   planner.only({"search", "horizon", "candidates", "seed", "settings"});
@@ -175,7 +195,7 @@ Bundle read_bundle(const std::map<std::string, std::string>& files) {
 }  // namespace
 
 Bundle Bundle::load(const std::string& folder) {
-  const std::map<std::string, std::string> files = read_files(folder);
+  const Files files = read_files(folder);
   try {
     return read_bundle(files);
   } catch (const std::exception& error) {

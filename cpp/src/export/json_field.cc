@@ -15,11 +15,18 @@ using nlohmann::json;
 
 constexpr int kMaxDepth = 32;
 constexpr std::size_t kMaxShown = 40;
+// Values and keys: so many, and one for so many bytes of the text; a value in memory is ten times as large.
+constexpr std::size_t kFewValues = 4096, kBytesPerValue = 8;
 
-// Refuses what nlohmann/json would take: a key twice, and nesting that later readers could not bear.
+// Refuses what nlohmann/json would take: a key twice, nesting that later readers could not bear, and a text
+// that becomes far more in memory.
 class Strict {
  public:
+  explicit Strict(std::size_t size) : most_(kFewValues + size / kBytesPerValue) {}
+
   bool operator()(int depth, json::parse_event_t event, const json& value) {
+    const bool ends = event == json::parse_event_t::object_end || event == json::parse_event_t::array_end;
+    if (!ends && ++count_ > most_) throw Error("more values than " + std::to_string(most_));
     switch (event) {
       case json::parse_event_t::object_start:
         keys_.emplace_back();
@@ -41,6 +48,7 @@ class Strict {
 
  private:
   std::vector<std::set<std::string>> keys_;  // of the objects that are open
+  std::size_t most_, count_ = 0;
 };
 
 // nlohmann's message without its number, in ASCII and not too long: it may quote the file
@@ -83,7 +91,7 @@ JsonField JsonField::parse(std::string_view text, const std::string& name) {
   try {
     // nlohmann/json takes a zero byte for the end
     if (text.find('\0') != std::string_view::npos) throw Error("a zero byte");
-    return {std::make_shared<const json>(json::parse(text.begin(), text.end(), Strict())), name};
+    return {std::make_shared<const json>(json::parse(text.begin(), text.end(), Strict(text.size()))), name};
   } catch (const json::exception& error) {
     throw Error(name + " must be JSON, got a " + reason(error.what()));
   } catch (const Error& error) {

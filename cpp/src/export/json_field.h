@@ -2,7 +2,8 @@
 // what it must be.
 //
 // Everything that is not exactly right throws mbmf::Error, which names the file and the place: text after the
-// value, a key twice, nesting beyond 32, numbers beyond float64, text that is not UTF-8.
+// value, a key twice, nesting beyond 32, numbers beyond float64, text that is not UTF-8, more
+// than 4096 values of less than 8 bytes each.
 
 #ifndef MBMF_SRC_EXPORT_JSON_FIELD_H_
 #define MBMF_SRC_EXPORT_JSON_FIELD_H_

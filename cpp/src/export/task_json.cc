@@ -17,15 +17,16 @@ Bounds bounds(const JsonField& field) {
 }
 
 Channel channel(const JsonField& field) {
-  field.only({"source", "address", "transform", "low", "high"});
+  field.only({"source", "address", "transform", "low", "high", "lagged"});
   Channel c;
   c.source = static_cast<Source>(
       field["source"].one_of({"time", "qpos", "qvel", "act", "sensor", "body_pos", "body_rotation",
-                              "site_pos", "subtree_com", "subtree_linvel", "body_euler"}));
+                              "site_pos", "subtree_com", "subtree_linvel", "body_euler", "contact_force"}));
   c.address = static_cast<int>(field["address"].integer(0, kMaxInt));
-  c.transform = static_cast<Transform>(field["transform"].one_of({"identity", "cos", "sin"}));
+  c.transform = static_cast<Transform>(field["transform"].one_of({"identity", "cos", "sin", "rate"}));
   c.low = field["low"].number_or(-kInfinity);
   c.high = field["high"].number_or(kInfinity);
+  c.lagged = field["lagged"].boolean();
   return c;
 }
 
@@ -38,7 +39,7 @@ std::vector<Channel> channels(const JsonField& field) {
 std::vector<Term> terms(const JsonField& field) {
   std::vector<Term> all;
   for (const JsonField& item : field.items()) {
-    item.only({"kind", "weight", "index", "target", "target_index", "bounds"});
+    item.only({"kind", "weight", "index", "target", "target_index", "bounds", "terminal"});
     Term term;
     term.kind = static_cast<TermKind>(item["kind"].one_of(
 #define MBMF_TERM_NAME(kind) term_kinds::kind::kName,
@@ -49,6 +50,7 @@ std::vector<Term> terms(const JsonField& field) {
     term.target = item["target"].numbers();
     term.target_index = item["target_index"].indices();
     term.bounds = bounds(item["bounds"]);
+    term.terminal = item["terminal"].boolean();
     all.push_back(std::move(term));
   }
   return all;
@@ -99,14 +101,17 @@ PathCost path(const JsonField& field) {
 }  // namespace
 
 TaskSpec task_from_json(const JsonField& field) {
-  field.only({"name", "physics_steps", "state", "observation", "reward", "cost", "path", "alive",
-              "dying_cost", "healthy", "start_qpos", "start_qvel", "reset", "safe_action"});
+  field.only({"name", "physics_steps", "state", "observation", "reward_state", "reward", "healthy_reward",
+              "cost", "path", "alive", "dying_cost", "healthy", "start_qpos", "start_qvel", "reset",
+              "safe_action"});
   TaskSpec spec;
   spec.name = field["name"].text();
   spec.physics_steps = static_cast<int>(field["physics_steps"].integer(1, 1'000'000));
   spec.state = channels(field["state"]);
   spec.observation = channels(field["observation"]);
+  spec.reward_state = channels(field["reward_state"]);
   spec.reward = terms(field["reward"]);
+  spec.healthy_reward = field["healthy_reward"].number();
   spec.cost = terms(field["cost"]);
   if (!field["path"].is_null()) spec.path = path(field["path"]);
   spec.dying_cost = field["dying_cost"].number();

@@ -46,9 +46,40 @@ struct Net {
   const PackedLayer* layer;  // (nlayer)
   const PackedLayer* last;   // the last layer cut down to the rows that the cost reads, for the last point
   const int* last_row;       // (last->rows) which state each of them is
-  int tanh;                  // activation: 0 ReLU, 1 tanh
+  int activation;            // mbmf::Activation
   int widest;                // rows of the widest hidden layer
   const RowLayer* row;       // (nlayer) the same layers for a few candidates, or null
+};
+
+// A number that a network takes of the state: the state itself, its sine or its cosine.
+enum class InputKind : int { kNumber, kSine, kCosine };
+struct Input {
+  int state;
+  InputKind kind;
+};
+
+// What networks make of a state row. States are kept less their centre, which keeps those that are large
+// beside their deviation exact.
+struct Model {
+  int nstate, naction;
+  int nmember;            // networks, all of the same sizes
+  const Net* const* net;  // (nmember)
+  const Input* input;  // (nseen) what they see of the state, before the actions; null: the states as they are
+  int nseen;           // inputs that come from the state
+  const int* is_value;  // (nstate) 1: a state's output is its next value; null: all are differences
+  const float* centre;  // (nstate), or null: all 0
+  // The variance head, or null: after the outputs come their raw log variances, and the variance of state i's
+  // is low[i] + 1 / (high[i] + scale[i] exp(-raw)), each (nstate).
+  const float *low, *high, *scale;
+};
+
+// Particles: a candidate is rolled out several times, by the networks that `member` says, with noise that is
+// a function of (key, position, particle, time, state).
+struct Particles {
+  int count;                   // a multiple of the networks; particle p is in group p modulo their number
+  const std::int32_t* member;  // (horizon, count)
+  std::uint32_t key[2];
+  float risk;  // the cost is the groups' mean plus this times their deviation
 };
 
 struct Term {
@@ -60,6 +91,7 @@ struct Term {
   float weight;
   float low, high;
   int low_open, high_open;
+  int terminal;  // it counts only at the last point
 };
 
 struct Bound {
@@ -84,22 +116,25 @@ struct Path {
 };
 
 struct Rollout {
-  const Net* net;
-  int nstate, naction, horizon;
+  const Model* model;
+  const Particles* particles;  // or null: one, by the first network, without noise
+  int horizon;
   const Term* term;
   int nterm;
+  int reads_action_rate;  // whether a term does
   const Bound* alive;
   int nalive;
   float dying;         // added when a candidate leaves these bounds
   const Path* path;    // or null
-  const float* state;  // (nstate) where all candidates start
-  const float*
-      first_base;  // (rows of layer 0) its bias plus the state's part: the same for all candidates at t = 0
+  const float* state;  // (nstate) where all candidates start, less the centres
+  // (nmember) of each network (rows of layer 0): its bias plus the state's part, the same for all at t = 0
+  const float* const* first_base;
   const float* actions;  // (horizon * naction) rows of `stride` floats, a candidate in each column
   int stride;            // a multiple of `tile`; columns up to a multiple of half a tile hold numbers
   int count;             // candidates, at most `group` of the table
+  std::uint32_t first;   // position of the first, for the particles' noise
   float* cost;           // (count) out
-  std::int32_t* moved;   // (count) out, or null: whether a candidate has moved on from its segment
+  std::int32_t* moved;   // (count) out, or null: the particles of a candidate that moved on from its segment
 };
 
 struct Table {
@@ -109,14 +144,24 @@ struct Table {
   int group;      // candidates that one rollout call takes, at most
 
   // floats of scratch that a call needs, 64-byte aligned
-  std::int64_t (*scratch)(const Net* net, int nstate, int naction);
-  // bias plus the first `cols` columns of a layer times x, in the kernels' order: out (rows)
-  void (*base)(const PackedLayer* layer, const float* x, int cols, float* out);
+  std::int64_t (*scratch)(const Model* model);
+  // of network `member`: the first layer's bias plus its columns for the state times what it sees of the
+  // state (nstate), in the kernels' order: out (rows)
+  void (*base)(const Model* model, int member, const float* state, float* out, float* scratch);
   void (*rollout)(const Rollout* work, float* scratch);
-  // n <= tile start states (n, nstate) and actions (n, horizon, naction) -> out (n, horizon + 1, nstate)
-  void (*open_loop)(const Net* net, int nstate, int naction, const float* states, const float* actions, int n,
-                    int horizon, float* out, float* scratch);
-  // plain MLP: n <= tile inputs (n, ninput) -> out (n, noutput)
+  // n <= tile start states (n, nstate), less the centres, and actions (n, horizon, naction) -> out
+  // (n, horizon + 1, nstate), likewise, the rows of one start `stride` floats after the other's. Without
+  // particles by the networks' mean; else as particle number `particle` of positions first, first + 1, ...
+  void (*open_loop)(const Model* model, const Particles* particles, int particle, std::uint32_t first,
+                    const float* states, const float* actions, int n, int horizon, float* out,
+                    std::int64_t stride, float* scratch);
+  // n <= tile states (n, nstate), less the centres, and actions (n, naction), through network `member`: the
+  // predicted next states, less the centres, and their deviations (zeros without a variance head), both
+  // (n, nstate)
+  void (*predict)(const Model* model, int member, const float* states, const float* actions, int n,
+                  float* next, float* deviation, float* scratch);
+  // plain MLP: n <= tile inputs (n, ninput) -> out (n, noutput); `scratch` floats of a Model with this
+  // network
   void (*forward)(const Net* net, const float* in, int n, float* out, float* scratch);
   // actions of candidates first .. first + n - 1 (n <= group; of proposal->positions where there are some),
   // as Rollout reads them; scratch: horizon * tile
@@ -125,11 +170,10 @@ struct Table {
   // one input through layers with tanh between them: out[i] (rows of layer i, 64-byte aligned) gets what
   // layer i gives, the last one without tanh
   void (*policy)(const RowLayer* layer, int nlayer, const float* in, float* const* out);
-  // the states along the actions (horizon, naction) of one candidate: states (horizon + 1, nstate), the same
-  // bits as open_loop's. input (nstate + naction) and out, as of `policy`, are scratch
-  void (*follow)(const RowLayer* layer, int nlayer, int is_tanh, int nstate, int naction, const float* state,
-                 const float* actions, int horizon, float* states, float* input, float* const* out);
-  void (*tanh)(float* x, int n);            // in place, n a multiple of tile; for tests
+  // functions in place, n a multiple of tile; for tests
+  void (*tanh)(float* x, int n);
+  void (*silu)(float* x, int n);
+  void (*sine_cosine)(const float* x, int n, float* sine, float* cosine);
   double (*peak)(std::int64_t iterations);  // register-only multiply-adds; returns how many were done
 };
 

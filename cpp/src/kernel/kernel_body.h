@@ -4,26 +4,30 @@
 #define MBMF_KERNEL_BODY_H_
 
 #include "kernel/kernel_policy.h"
-#include "kernel/kernel_proposal.h"
 #include "kernel/kernel_rollout.h"
 
 namespace {
 
 using mbmf::kernel::Table;
 
-std::int64_t scratch_size(const Net* net, int nstate, int naction) {
+std::int64_t scratch_size(const Model* model) {
   Scratch s;
-  return lay_out(net, nstate + naction, nullptr, &s);
+  return lay_out(*model, nullptr, &s);
 }
 
-void layer_base(const PackedLayer* layer, const float* x, int cols, float* out) {
-  const int groups = group_count(layer->rows, kRowBlock);
+void first_base(const Model* model, int member, const float* state, float* out, float* scratch) {
+  Scratch s;
+  lay_out(*model, scratch, &s);
+  set_states(*model, state, 1, s.input);
+  const float* x = see(*model, s.input, 1, s);
+  const PackedLayer& layer = *model->net[member]->layer;
+  const int groups = group_count(layer.rows, kRowBlock);
   for (int g = 0, row = 0; g < groups; ++g) {
-    const int rows = group_rows(layer->rows, groups, g);
-    const float* w = layer->weight + static_cast<std::int64_t>(row) * layer->cols;
-    for (int r = 0; r < rows; ++r) out[row + r] = layer->bias[row + r];
-    for (int k = 0; k < cols; ++k) {
-      for (int r = 0; r < rows; ++r) out[row + r] = fma(w[k * rows + r], x[k], out[row + r]);
+    const int rows = group_rows(layer.rows, groups, g);
+    const float* w = layer.weight + static_cast<std::int64_t>(row) * layer.cols;
+    for (int r = 0; r < rows; ++r) out[row + r] = layer.bias[row + r];
+    for (int k = 0; k < seen_states(*model); ++k) {
+      for (int r = 0; r < rows; ++r) out[row + r] = fma(w[k * rows + r], x[k * kTile], out[row + r]);
     }
     row += rows;
   }
@@ -31,51 +35,26 @@ void layer_base(const PackedLayer* layer, const float* x, int cols, float* out) 
 
 void rollout(const Rollout* work, float* scratch) {
   Scratch s;
-  lay_out(work->net, work->nstate + work->naction, scratch, &s);
+  lay_out(*work->model, scratch, &s);
   if (work->nalive > 0) {
-    roll(*work, 0, work->count, s);
+    roll_particles(*work, 0, work->count, s);
     return;
   }
   // nobody leaves: tile by tile, whose state then stays in L1
   for (int done = 0; done < work->count; done += kTile) {
     const int count = work->count - done < kTile ? work->count - done : kTile;
-    roll(*work, done, count, s);
-  }
-}
-
-void open_loop(const Net* net, int nstate, int naction, const float* states, const float* actions, int n,
-               int horizon, float* out, float* scratch) {
-  Scratch s;
-  lay_out(net, nstate + naction, scratch, &s);
-  const std::int64_t row = static_cast<std::int64_t>(horizon + 1) * nstate;
-  const PackedLayer& output = net->layer[net->nlayer - 1];
-  float* x = s.input;
-  for (int i = 0; i < (nstate + naction) * kTile; ++i) x[i] = 0;
-  for (int lane = 0; lane < n; ++lane) {
-    for (int i = 0; i < nstate; ++i) {
-      x[i * kTile + lane] = states[static_cast<std::int64_t>(lane) * nstate + i];
-      out[lane * row + i] = x[i * kTile + lane];
-    }
-  }
-  for (int time = 0; time < horizon; ++time) {
-    for (int lane = 0; lane < n; ++lane) {
-      const float* a = actions + (static_cast<std::int64_t>(lane) * horizon + time) * naction;
-      for (int i = 0; i < naction; ++i) x[(nstate + i) * kTile + lane] = a[i];
-    }
-    evaluate(*net, output, x, n, nullptr, 0, s);
-    for (int lane = 0; lane < n; ++lane) {
-      for (int i = 0; i < nstate; ++i) {
-        x[i * kTile + lane] += s.output[i * kTile + lane];
-        out[lane * row + static_cast<std::int64_t>(time + 1) * nstate + i] = x[i * kTile + lane];
-      }
-    }
+    roll_particles(*work, done, count, s);
   }
 }
 
 void forward(const Net* net, const float* in, int n, float* out, float* scratch) {
   Scratch s;
   const int ninput = net->layer[0].cols, noutput = net->layer[net->nlayer - 1].rows;
-  lay_out(net, ninput, scratch, &s);
+  Model model{};
+  model.nstate = ninput;
+  model.nmember = 1;
+  model.net = &net;
+  lay_out(model, scratch, &s);
   for (int i = 0; i < ninput; ++i) {
     for (int lane = 0; lane < kTile; ++lane) s.input[i * kTile + lane] = lane < n ? in[lane * ninput + i] : 0;
   }
@@ -87,6 +66,19 @@ void forward(const Net* net, const float* in, int n, float* out, float* scratch)
 
 void tanh_rows(float* x, int n) {
   for (int i = 0; i < n; i += kLanes) store(x + i, tanh_vec(load(x + i)));
+}
+
+void silu_rows(float* x, int n) {
+  for (int i = 0; i < n; i += kLanes) store(x + i, silu_vec(load(x + i)));
+}
+
+void sine_cosine_rows(const float* x, int n, float* sine, float* cosine) {
+  for (int i = 0; i < n; i += kLanes) {
+    Vec s, c;
+    sine_cosine(load(x + i), &s, &c);
+    store(sine + i, s);
+    store(cosine + i, c);
+  }
 }
 
 // twelve independent chains hide the latency of any machine's multiply-add
@@ -106,8 +98,9 @@ double peak(std::int64_t iterations) {
   return 12.0 * kLanes * static_cast<double>(iterations);
 }
 
-constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,   kRowBlock, kGroup, scratch_size, layer_base, rollout,
-                          open_loop,        forward, propose,   policy, follow,       tanh_rows,  peak};
+constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,     kRowBlock,        kGroup,  scratch_size, first_base,
+                          rollout,          open_loop, predict,          forward, propose,      policy,
+                          tanh_rows,        silu_rows, sine_cosine_rows, peak};
 
 }  // namespace
 

@@ -19,7 +19,15 @@ using mbmf::kernel::RowLayer;
 constexpr int kFew = 4;
 constexpr int kFewVectors = kRowBlock >= 12 ? 4 : 2;  // of rows at a time: 16 or 8 accumulators
 
-enum class Activate { kNone, kRelu, kTanh };
+enum class Activate { kRelu = 0, kTanh = 1, kSilu = 2, kNone };  // as mbmf::Activation
+
+template <Activate kActivate>
+inline Vec activate(Vec x) {
+  if constexpr (kActivate == Activate::kRelu) return relu(x);
+  if constexpr (kActivate == Activate::kTanh) return tanh_vec(x);
+  if constexpr (kActivate == Activate::kSilu) return silu_vec(x);
+  return x;
+}
 
 // the longest row that a layer reads or gives
 int few_width(const Net& net) {
@@ -63,11 +71,11 @@ void few_rows(const RowLayer& layer, int row, int width, const float* in, float*
       store(out + l * width + row + v * kLanes, acc[l][v]);
     }
   }
-  if constexpr (kActivate == Activate::kTanh) {
+  if constexpr (kActivate == Activate::kTanh || kActivate == Activate::kSilu) {
     for (int l = 0; l < L; ++l) {
       for (int v = 0; v < V; ++v) {
         float* p = out + l * width + row + v * kLanes;
-        store(p, tanh_vec(load(p)));
+        store(p, activate<kActivate>(load(p)));
       }
     }
   }
@@ -85,10 +93,15 @@ void few_layer(const RowLayer& layer, int width, const float* in, float* out) {
 template <int L>
 const float* few_forward_as(const Net& net, int width, float* in, float* out) {
   for (int i = 0; i + 1 < net.nlayer; ++i) {
-    if (net.tanh) {
-      few_layer<L, Activate::kTanh>(net.row[i], width, in, out);
-    } else {
-      few_layer<L, Activate::kRelu>(net.row[i], width, in, out);
+    switch (static_cast<Activate>(net.activation)) {
+      case Activate::kTanh:
+        few_layer<L, Activate::kTanh>(net.row[i], width, in, out);
+        break;
+      case Activate::kSilu:
+        few_layer<L, Activate::kSilu>(net.row[i], width, in, out);
+        break;
+      default:
+        few_layer<L, Activate::kRelu>(net.row[i], width, in, out);
     }
     float* const swapped = in;
     in = out;

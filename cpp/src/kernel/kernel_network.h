@@ -13,6 +13,7 @@ namespace {
 
 using mbmf::kernel::group_count;
 using mbmf::kernel::group_rows;
+using mbmf::kernel::Model;
 using mbmf::kernel::Net;
 using mbmf::kernel::PackedLayer;
 
@@ -45,7 +46,7 @@ inline __attribute__((always_inline)) void multiply(const float* w, int cols, co
 }
 
 // R rows of a hidden layer: out[r] = activation(start[r] + w x)
-template <int R, int V, bool kTanh>
+template <int R, int V, Activate kActivate>
 void hidden_rows(const float* w, const float* start, int cols, const float* x, float* out) {
   Vec acc[R][V];
 #pragma GCC unroll 16
@@ -57,13 +58,16 @@ void hidden_rows(const float* w, const float* start, int cols, const float* x, f
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) store(out + r * kTile + v * kLanes, kTanh ? acc[r][v] : relu(acc[r][v]));
+    for (int v = 0; v < V; ++v) {
+      if constexpr (kActivate == Activate::kRelu) acc[r][v] = relu(acc[r][v]);
+      store(out + r * kTile + v * kLanes, acc[r][v]);
+    }
   }
-  if constexpr (kTanh) {
+  if constexpr (kActivate != Activate::kRelu) {
     for (int r = 0; r < R; ++r) {
       for (int v = 0; v < V; ++v) {
         float* p = out + r * kTile + v * kLanes;
-        store(p, tanh_vec(load(p)));
+        store(p, activate<kActivate>(load(p)));
       }
     }
   }
@@ -90,12 +94,12 @@ using HiddenRows = void (*)(const float*, const float*, int, const float*, float
 using LinearRows = void (*)(const float*, int, const float*, float*);
 
 // the function for `rows` rows, 1 to kRowBlock
-template <int V, bool kTanh, int R = kRowBlock>
+template <int V, Activate kActivate, int R = kRowBlock>
 HiddenRows hidden_function(int rows) {
   if constexpr (R > 1) {
-    if (rows < R) return hidden_function<V, kTanh, R - 1>(rows);
+    if (rows < R) return hidden_function<V, kActivate, R - 1>(rows);
   }
-  return hidden_rows<R, V, kTanh>;
+  return hidden_rows<R, V, kActivate>;
 }
 template <int V, int R = kRowBlock>
 LinearRows linear_function(int rows) {
@@ -106,7 +110,7 @@ LinearRows linear_function(int rows) {
 }
 
 // Row groups [begin, end) of a hidden layer from column `skip` on: out holds the rows of these groups.
-template <int V, bool kTanh>
+template <int V, Activate kActivate>
 void hidden_groups(const PackedLayer& layer, const float* start, int skip, const float* x, int begin, int end,
                    float* out) {
   const int groups = group_count(layer.rows, kRowBlock);
@@ -115,7 +119,7 @@ void hidden_groups(const PackedLayer& layer, const float* start, int skip, const
   for (int g = begin; g < end; ++g) {
     const int rows = group_rows(layer.rows, groups, g);
     const float* w = layer.weight + static_cast<std::int64_t>(row) * layer.cols + skip * rows;
-    hidden_function<V, kTanh>(rows)(w, start + row, layer.cols - skip, x, out);
+    hidden_function<V, kActivate>(rows)(w, start + row, layer.cols - skip, x, out);
     out += rows * kTile;
     row += rows;
   }
@@ -135,7 +139,10 @@ void linear_columns(const PackedLayer& layer, int begin, int end, const float* x
 
 struct Scratch {
   float* input;        // kGroup / kTile tiles of (nstate + naction) rows
+  float* seen;         // what the networks see of a tile, where that is not its input: (nseen + naction) rows
   float* output;       // (noutput) rows
+  float* sum;          // (nstate) rows: of several networks' outputs
+  float* before;       // (naction) rows: the actions before a tile's present ones
   float* block;        // kHiddenRows rows of the last hidden layer
   float* full[2];      // (widest) rows each, for nets of several hidden layers
   float* few[2];       // (kFew, few_width) each
@@ -145,24 +152,30 @@ struct Scratch {
   // on a path, each (kGroup): segment, whether it is another than at the start, position along it
   std::int32_t *segment, *moved;
   float* along;
+  // of particles, each (kGroup): one's costs, their sum over a group, the groups' mean and squared deviations
+  float *particle, *group_sum, *group_mean, *group_square;
 };
 
-std::int64_t lay_out(const Net* net, int ninput, float* base, Scratch* s) {
-  const int noutput = net == nullptr ? 0 : net->layer[net->nlayer - 1].rows;
-  const std::int64_t full =
-      net != nullptr && net->nlayer > 2 ? static_cast<std::int64_t>(net->widest) * kTile : 0;
+std::int64_t lay_out(const Model& model, float* base, Scratch* s) {
+  const Net& net = **model.net;
+  const int noutput = net.layer[net.nlayer - 1].rows;
+  const std::int64_t full = net.nlayer > 2 ? static_cast<std::int64_t>(net.widest) * kTile : 0;
+  const std::int64_t seen = model.input == nullptr ? 0 : model.nseen + model.naction;
   std::int64_t used = 0;
   auto take = [&](std::int64_t n) {
     float* p = base == nullptr ? nullptr : base + used;
     used += (n + 15) / 16 * 16;
     return p;
   };
-  s->input = take(static_cast<std::int64_t>(kGroup) * ninput);
+  s->input = take(static_cast<std::int64_t>(kGroup) * (model.nstate + model.naction));
+  s->seen = take(seen * kTile);
   s->output = take(static_cast<std::int64_t>(noutput) * kTile);
+  s->sum = take(static_cast<std::int64_t>(model.nstate) * kTile);
+  s->before = take(static_cast<std::int64_t>(model.naction) * kTile);
   s->block = take(static_cast<std::int64_t>(kHiddenRows) * kTile);
   s->full[0] = take(full);
   s->full[1] = take(full);
-  const std::int64_t few = net != nullptr && net->row != nullptr ? std::int64_t{kFew} * few_width(*net) : 0;
+  const std::int64_t few = net.row != nullptr ? std::int64_t{kFew} * few_width(net) : 0;
   s->few[0] = take(few);
   s->few[1] = take(few);
   s->cost = take(kGroup);
@@ -171,12 +184,16 @@ std::int64_t lay_out(const Net* net, int ninput, float* base, Scratch* s) {
   s->segment = reinterpret_cast<std::int32_t*>(take(kGroup));
   s->moved = reinterpret_cast<std::int32_t*>(take(kGroup));
   s->along = take(kGroup);
+  s->particle = take(kGroup);
+  s->group_sum = take(kGroup);
+  s->group_mean = take(kGroup);
+  s->group_square = take(kGroup);
   return used;
 }
 
 // One tile through the net into s.output (rows of `last`). With `base`, the first layer's first `skip`
 // columns are already in it.
-template <int V, bool kTanh>
+template <int V, Activate kActivate>
 void evaluate_as(const Net& net, const PackedLayer& last, const float* x, const float* base, int skip,
                  const Scratch& s) {
   for (int row = 0; row < last.rows; ++row) {
@@ -193,8 +210,8 @@ void evaluate_as(const Net& net, const PackedLayer& last, const float* x, const 
   for (int i = 0; i + 2 < net.nlayer; ++i) {
     float* out = s.full[i % 2];
     const PackedLayer& layer = net.layer[i];
-    hidden_groups<V, kTanh>(layer, start != nullptr ? start : layer.bias, skip, in, 0,
-                            group_count(layer.rows, kRowBlock), out);
+    hidden_groups<V, kActivate>(layer, start != nullptr ? start : layer.bias, skip, in, 0,
+                                group_count(layer.rows, kRowBlock), out);
     in = out;
     start = nullptr;
     skip = 0;
@@ -207,7 +224,7 @@ void evaluate_as(const Net& net, const PackedLayer& last, const float* x, const 
     const int end = g + kHiddenGroups < groups ? g + kHiddenGroups : groups;
     int rows = 0;
     for (int i = g; i < end; ++i) rows += group_rows(hidden.rows, groups, i);
-    hidden_groups<V, kTanh>(hidden, start != nullptr ? start : hidden.bias, skip, in, g, end, s.block);
+    hidden_groups<V, kActivate>(hidden, start != nullptr ? start : hidden.bias, skip, in, g, end, s.block);
     linear_columns<V>(last, row, row + rows, s.block, s.output);
     row += rows;
   }
@@ -233,6 +250,13 @@ void evaluate_few(const Net& net, const PackedLayer& last, const float* x, int f
   }
 }
 
+template <Activate kActivate>
+void evaluate_vectors(const Net& net, const PackedLayer& last, const float* x, int vectors, const float* base,
+                      int skip, const Scratch& s) {
+  if (vectors == 2) return evaluate_as<2, kActivate>(net, last, x, base, skip, s);
+  return evaluate_as<1, kActivate>(net, last, x, base, skip, s);
+}
+
 // `lanes` candidates of a tile through the net
 void evaluate(const Net& net, const PackedLayer& last, const float* x, int lanes, const float* base, int skip,
               const Scratch& s) {
@@ -245,12 +269,14 @@ void evaluate(const Net& net, const PackedLayer& last, const float* x, int lanes
     evaluate_few(net, last, x, vectors * kLanes, rest, s);
     if (vectors == 0) return;
   }
-  if (net.tanh) {
-    if (vectors == 2) return evaluate_as<2, true>(net, last, x, base, skip, s);
-    return evaluate_as<1, true>(net, last, x, base, skip, s);
+  switch (static_cast<Activate>(net.activation)) {
+    case Activate::kTanh:
+      return evaluate_vectors<Activate::kTanh>(net, last, x, vectors, base, skip, s);
+    case Activate::kSilu:
+      return evaluate_vectors<Activate::kSilu>(net, last, x, vectors, base, skip, s);
+    default:
+      return evaluate_vectors<Activate::kRelu>(net, last, x, vectors, base, skip, s);
   }
-  if (vectors == 2) return evaluate_as<2, false>(net, last, x, base, skip, s);
-  return evaluate_as<1, false>(net, last, x, base, skip, s);
 }
 
 }  // namespace

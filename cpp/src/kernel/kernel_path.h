@@ -3,7 +3,7 @@
 #ifndef MBMF_KERNEL_PATH_H_
 #define MBMF_KERNEL_PATH_H_
 
-#include "kernel/kernel_network.h"
+#include "kernel/kernel_model.h"
 
 namespace {
 
@@ -54,9 +54,10 @@ inline Vec turn_between(Vec heading, Vec direction) {
 
 // the point's cost for one vector of candidates, the first of which is number `first` of the scratch; they
 // move on along the path. x points at the vector's first row.
-Vec path_cost(const Path& path, const float* x, int first, Mask dead, const Scratch& s) {
+Vec path_cost(const Path& path, const Model& model, const float* x, int first, Mask dead, const Scratch& s) {
   std::int32_t* const segment = s.segment + first;
-  const Vec px = load(x + path.x * kTile) - path.origin[0], py = load(x + path.y * kTile) - path.origin[1];
+  const Vec px = state_of(model, x, path.x) - path.origin[0],
+            py = state_of(model, x, path.y) - path.origin[1];
   const Leg leg = gather_legs(path, segment, 0), next = gather_legs(path, segment, 1);
 
   // from the waypoint between the two segments
@@ -97,7 +98,7 @@ Vec path_cost(const Path& path, const float* x, int first, Mask dead, const Scra
   cost = fma(gain, broadcast(-path.forward), cost);
   if (path.heading >= 0) {
     const Vec direction = on ? next.number[6] : leg.number[6];
-    const Vec turn = turn_between(load(x + path.heading * kTile), direction);
+    const Vec turn = turn_between(state_of(model, x, path.heading), direction);
     cost = cost + (turn < path.turn_limit ? turn * path.turn : broadcast(path.turn_beyond));
   }
   return cost;

@@ -19,6 +19,15 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 inline Vec relu(Vec x) { return _mm512_max_ps(Vec{}, x); }  // the second operand where one is NaN
 inline Vec square_root(Vec x) { return _mm512_sqrt_ps(x); }
+// y as n + f, |f| <= 1/2: returns n, an integer
+inline Vec split_power(Vec y, Vec* f) {
+  const Vec n = _mm512_roundscale_ps(y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  *f = y - n;
+  return n;
+}
+inline Vec times_power(Vec p, Vec n) {
+  return _mm512_scalef_ps(p, n);
+}  // p 2^n, 0 and infinity beyond the range
 inline bool any(Mask m) { return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0; }
 
 // the 64-bit products of a constant and each lane, as high and low words

@@ -31,3 +31,5 @@ inline void multiply_wide(std::uint32_t constant, Word x, Word* high, Word* low)
 }
 
 }  // namespace
+
+#include "kernel/vec_power.h"

@@ -3,18 +3,25 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/cpu.h"
 #include "mbmf/base/error.h"
 #include "mbmf/base/thread_pool.h"
-#include "model/packed_mlp.h"
+#include "model/packed_dynamics.h"
 
 namespace mbmf {
 
 namespace {
 
 using RowMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+constexpr int kMaxMembers = 1000, kMaxParticles = 10'000;
+// A state is kept less its mean where float32 would lose digits that the networks see: a mean of so many
+// deviations, or one as large as this.
+constexpr double kManyDeviations = 1000, kLargeMean = 4096;
+constexpr double kMaxLogVariance = 80;  // its exponential is a float32
 
 void check(const Normalization& normalization, int size, const char* what) {
   const std::size_t n = static_cast<std::size_t>(size);
@@ -47,78 +54,310 @@ void fold_input(Layer& layer, const std::vector<double>& mean, const std::vector
   Eigen::Map<RowMatrix>(layer.weight.data(), layer.rows, layer.cols) = folded.cast<float>();
 }
 
-// (W x + b) * std + mean as one affine map
-void fold_output(Layer& layer, const Normalization& delta) {
-  const Eigen::Map<const Eigen::VectorXd> std(delta.std.data(), layer.rows),
-      mean(delta.mean.data(), layer.rows);
-  Eigen::Map<RowMatrix> weight(layer.weight.data(), layer.rows, layer.cols);
+// (W x + b) * std + mean as one affine map, of the first rows
+void fold_output(Layer& layer, const std::vector<double>& mean_of, const std::vector<double>& std_of) {
+  const auto rows = static_cast<Eigen::Index>(mean_of.size());
+  const Eigen::Map<const Eigen::VectorXd> std(std_of.data(), rows), mean(mean_of.data(), rows);
+  Eigen::Map<RowMatrix> weight(layer.weight.data(), rows, layer.cols);
   weight = (std.asDiagonal() * weight.cast<double>()).cast<float>().eval();
-  Eigen::Map<Eigen::VectorXf> bias(layer.bias.data(), layer.rows);
+  Eigen::Map<Eigen::VectorXf> bias(layer.bias.data(), rows);
   bias = (bias.cast<double>().cwiseProduct(std) + mean).cast<float>().eval();
 }
 
-std::vector<Layer> fold(int nstate, int naction, std::vector<Layer> layers, const Normalization& state,
-                        const Normalization& action, const Normalization& delta) {
+bool is_one_of(int value, int count) { return value >= 0 && value < count; }
+
+// inputs that come from the states
+int seen(const DynamicsSpec& spec) {
+  if (spec.input.empty()) return spec.nstate;
+  int count = 0;
+  for (const StateInput input : spec.input) {
+    count += input == StateInput::kSineCosine ? 2 : (input == StateInput::kValue ? 1 : 0);
+  }
+  return count;
+}
+
+void check_head(const DynamicsSpec& spec) {
+  const std::vector<double>&low = spec.log_variance_min, &high = spec.log_variance_max;
+  if (low.empty() && high.empty()) return;
+  const auto n = static_cast<std::size_t>(spec.nstate);
+  if (low.size() != n || high.size() != n) {
+    throw_invalid("log_variance_min and log_variance_max must have ", n, " entries each, got ", low.size(),
+                  " and ", high.size());
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!(low[i] <= high[i] && low[i] >= -kMaxLogVariance && high[i] <= kMaxLogVariance)) {
+      throw_invalid("log_variance_min must be at most log_variance_max, both in [", -kMaxLogVariance, ", ",
+                    kMaxLogVariance, "], got ", low[i], " and ", high[i], " at entry ", i);
+    }
+  }
+}
+
+void check_particles(const DynamicsSpec& spec, bool has_head) {
+  const int members = static_cast<int>(spec.members.size());
+  if (!is_one_of(static_cast<int>(spec.propagation), 3)) {
+    throw_invalid("propagate must be expectation, ts1 or tsinf, got number ",
+                  static_cast<int>(spec.propagation));
+  }
+  if (spec.propagation != Propagation::kExpectation && members == 1 && !has_head) {
+    throw_invalid("propagate must be expectation where one member has no variance head, got ",
+                  spec.propagation == Propagation::kTs1 ? "ts1" : "tsinf");
+  }
+  const bool fits = spec.propagation == Propagation::kExpectation ? spec.particles == members
+                                                                  : spec.particles % members == 0;
+  if (spec.particles != 0 && !(spec.particles > 0 && spec.particles <= kMaxParticles && fits)) {
+    throw_invalid("particles must be ",
+                  spec.propagation == Propagation::kExpectation
+                      ? "as many as members where each propagates its mean"
+                      : "a positive multiple of the members",
+                  ", ", members, ", and at most ", kMaxParticles, ", got ", spec.particles);
+  }
+  if (!(std::abs(spec.risk) <= 1e6)) throw_invalid("risk must be in [-1e6, 1e6], got ", spec.risk);
+  if (spec.risk != 0 && members == 1) {
+    throw_invalid("risk must be 0 where there is one member, got ", spec.risk);
+  }
+}
+
+void check(const DynamicsSpec& spec) {
+  const int nstate = spec.nstate, naction = spec.naction;
   if (nstate < 1 || naction < 1)
     throw_invalid("nstate and naction must be positive, got ", nstate, " and ", naction);
-  check(state, nstate, "state");
-  check(action, naction, "action");
-  check(delta, nstate, "delta");
-  if (layers.empty()) throw_invalid("layers must hold at least one layer, got none");
-  if (layers.front().cols != nstate + naction) {
-    throw_invalid("the first layer must take nstate + naction = ", nstate + naction, " inputs, got ",
-                  layers.front().cols);
+  const auto n = static_cast<std::size_t>(nstate);
+  if (!spec.input.empty() && spec.input.size() != n)
+    throw_invalid("inputs must have ", n, " entries, got ", spec.input.size());
+  if (!spec.output.empty() && spec.output.size() != n)
+    throw_invalid("outputs must have ", n, " entries, got ", spec.output.size());
+  for (const StateInput input : spec.input) {
+    if (!is_one_of(static_cast<int>(input), 3))
+      throw_invalid("inputs must be values, sines and cosines or nothing, got number ",
+                    static_cast<int>(input));
   }
-  if (layers.back().rows != nstate) {
-    throw_invalid("the last layer must give nstate = ", nstate, " outputs, got ", layers.back().rows);
+  for (const StateOutput output : spec.output) {
+    if (!is_one_of(static_cast<int>(output), 2))
+      throw_invalid("outputs must be differences or values, got number ", static_cast<int>(output));
   }
-  layers =
-      Mlp(std::move(layers), Activation::kRelu).layers();  // sizes and numbers checked before they are used
+  check(spec.state, seen(spec), "state");
+  check(spec.action, naction, "action");
+  check(spec.delta, nstate, "delta");
+  if (spec.members.empty() || spec.members.size() > kMaxMembers)
+    throw_invalid("members must be 1 to ", kMaxMembers, ", got ", spec.members.size());
+  check_head(spec);
+  const bool has_head = !spec.log_variance_min.empty();
+  check_particles(spec, has_head);
+  const int ninput = seen(spec) + naction, noutput = has_head ? 2 * nstate : nstate;
+  for (const std::vector<Layer>& layers : spec.members) {
+    if (layers.empty()) throw_invalid("layers must hold at least one layer, got none");
+    if (layers.front().cols != ninput) {
+      throw_invalid("the first layer must take nstate + naction = ", ninput, " inputs, got ",
+                    layers.front().cols);
+    }
+    if (layers.back().rows != noutput) {
+      throw_invalid("the last layer must give nstate = ", noutput, " outputs, got ", layers.back().rows);
+    }
+    const std::vector<Layer>& first = spec.members.front();
+    if (layers.size() != first.size()) {
+      throw_invalid("members must have the same layers, got ", first.size(), " and ", layers.size());
+    }
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      if (layers[i].rows != first[i].rows || layers[i].cols != first[i].cols) {
+        throw_invalid("members must have layers of the same sizes, got ", first[i].rows, " x ", first[i].cols,
+                      " and ", layers[i].rows, " x ", layers[i].cols, " as layer ", i);
+      }
+    }
+  }
+}
 
-  std::vector<double> mean = state.mean, std = state.std;
-  mean.insert(mean.end(), action.mean.begin(), action.mean.end());
-  std.insert(std.end(), action.std.begin(), action.std.end());
-  fold_input(layers.front(), mean, std);
-  fold_output(layers.back(), delta);
-  return layers;
+// (nstate), or empty where all are 0
+std::vector<float> centres(const DynamicsSpec& spec) {
+  std::vector<float> out(static_cast<std::size_t>(spec.nstate), 0.0f);
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const StateInput input = spec.input.empty() ? StateInput::kValue : spec.input[i];
+    if (input == StateInput::kValue) {
+      const double mean = spec.state.mean[at], size = std::abs(mean);
+      const bool many = spec.state.std[at] > 0 && size > kManyDeviations * spec.state.std[at];
+      if (many || size > kLargeMean) out[i] = static_cast<float>(mean);
+    }
+    at += input == StateInput::kSineCosine ? 2 : (input == StateInput::kValue ? 1 : 0);
+  }
+  const bool none = std::all_of(out.begin(), out.end(), [](float x) { return x == 0; });
+  return none ? std::vector<float>() : out;
+}
+
+// statistics (inputs) of what the networks see of states that are kept less their centres, and of the actions
+Normalization input_statistics(const DynamicsSpec& spec, const std::vector<float>& centre) {
+  Normalization out = spec.state;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < centre.size(); ++i) {
+    const StateInput input = spec.input.empty() ? StateInput::kValue : spec.input[i];
+    if (input == StateInput::kValue) out.mean[at] -= static_cast<double>(centre[i]);
+    at += input == StateInput::kSineCosine ? 2 : (input == StateInput::kValue ? 1 : 0);
+  }
+  out.mean.insert(out.mean.end(), spec.action.mean.begin(), spec.action.mean.end());
+  out.std.insert(out.std.end(), spec.action.std.begin(), spec.action.std.end());
+  return out;
+}
+
+// rollouts in pieces of at most a tile, on threads: piece(first, n, scratch)
+template <class Piece>
+void in_tiles(const PackedDynamics& packed, const kernel::Table& table, std::int64_t n, int nthread,
+              const Piece& piece) {
+  const std::int64_t tiles = (n + table.tile - 1) / table.tile;
+  ThreadPool pool(static_cast<int>(std::clamp<std::int64_t>(tiles, 1, resolve_nthread(nthread))));
+  std::vector<AlignedFloats> scratch;
+  scratch.reserve(static_cast<std::size_t>(pool.nthread()));
+  for (int i = 0; i < pool.nthread(); ++i) scratch.emplace_back(packed.scratch());
+  pool.parallel_for(tiles, [&](std::int64_t tile, int thread) {
+    const std::int64_t first = tile * table.tile;
+    piece(first, static_cast<int>(std::min<std::int64_t>(table.tile, n - first)),
+          scratch[static_cast<std::size_t>(thread)].data());
+  });
+}
+
+std::vector<float> to_rows(const PackedDynamics& packed, const double* states, std::int64_t n, int nstate) {
+  std::vector<float> rows(static_cast<std::size_t>(n) * static_cast<std::size_t>(nstate));
+  for (std::int64_t i = 0; i < n; ++i) packed.to_row(states + i * nstate, rows.data() + i * nstate);
+  return rows;
+}
+
+DynamicsSpec one_network(int nstate, int naction, std::vector<Layer> layers, Activation activation,
+                         const Normalization& state, const Normalization& action,
+                         const Normalization& delta) {
+  DynamicsSpec spec;
+  spec.nstate = nstate;
+  spec.naction = naction;
+  spec.members.push_back(std::move(layers));
+  spec.activation = activation;
+  spec.state = state;
+  spec.action = action;
+  spec.delta = delta;
+  return spec;
 }
 
 }  // namespace
 
 Dynamics::Dynamics(int nstate, int naction, std::vector<Layer> layers, Activation activation,
                    const Normalization& state, const Normalization& action, const Normalization& delta)
-    : nstate_(nstate),
-      naction_(naction),
-      mlp_(fold(nstate, naction, std::move(layers), state, action, delta), activation) {}
+    : Dynamics(one_network(nstate, naction, std::move(layers), activation, state, action, delta)) {}
 
-void Dynamics::predict(const float* states, const float* actions, std::int64_t n, float* next,
+Dynamics::Dynamics(DynamicsSpec spec)
+    : nstate_(spec.nstate),
+      naction_(spec.naction),
+      particles_(spec.particles),
+      propagation_(spec.propagation),
+      risk_(spec.risk) {
+  check(spec);
+  if (particles_ == 0) particles_ = static_cast<int>(spec.members.size());
+  const auto n = static_cast<std::size_t>(nstate_);
+  if (std::any_of(spec.input.begin(), spec.input.end(),
+                  [](StateInput input) { return input != StateInput::kValue; })) {
+    input_ = spec.input;
+  }
+  if (std::any_of(spec.output.begin(), spec.output.end(),
+                  [](StateOutput output) { return output == StateOutput::kValue; })) {
+    for (const StateOutput output : spec.output) is_value_.push_back(output == StateOutput::kValue);
+  }
+  centre_ = centres(spec);
+  const Normalization input = input_statistics(spec, centre_);
+  std::vector<double> shift = spec.delta.mean;
+  for (std::size_t i = 0; i < centre_.size() && !is_value_.empty(); ++i) {
+    if (is_value_[i] != 0) shift[i] -= static_cast<double>(centre_[i]);
+  }
+  for (std::vector<Layer>& member : spec.members) {
+    // sizes and numbers checked before they are used
+    std::vector<Layer> layers = Mlp(std::move(member), spec.activation).layers();
+    fold_input(layers.front(), input.mean, input.std);
+    fold_output(layers.back(), shift, spec.delta.std);
+    members_.emplace_back(std::move(layers), spec.activation);
+  }
+  if (spec.log_variance_min.empty()) return;
+  // max - softplus(max - r), then min + softplus(. - min), have the exponential exp(min) + 1 / (exp(-max) +
+  // exp(-r))
+  for (std::size_t i = 0; i < n; ++i) {
+    const double variance = spec.delta.std[i] * spec.delta.std[i];
+    low_.push_back(static_cast<float>(variance * std::exp(spec.log_variance_min[i])));
+    // a dimension without deviation has no noise
+    const double scale = variance > 0 ? 1 / variance : std::numeric_limits<double>::infinity();
+    high_.push_back(static_cast<float>(std::exp(-spec.log_variance_max[i]) * scale));
+    scale_.push_back(variance > 0 ? static_cast<float>(scale) : 0.0f);
+  }
+}
+
+void Dynamics::predict(const double* states, const float* actions, std::int64_t n, float* next,
                        int nthread) const {
-  const std::int64_t horizon = 1, pair = 2 * static_cast<std::int64_t>(nstate_);
+  const std::int64_t pair = 2 * static_cast<std::int64_t>(nstate_);
   std::vector<float> both(static_cast<std::size_t>(n * pair));
-  open_loop(states, actions, n, static_cast<int>(horizon), both.data(), nthread);
+  open_loop(states, actions, n, 1, both.data(), nthread);
   for (std::int64_t i = 0; i < n; ++i)
     std::copy_n(both.data() + i * pair + nstate_, nstate_, next + i * nstate_);
 }
 
-void Dynamics::open_loop(const float* states, const float* actions, std::int64_t n, int horizon, float* out,
+void Dynamics::predict_members(const double* states, const float* actions, std::int64_t n, float* next,
+                               float* deviation, int nthread) const {
+  const kernel::Table& table = select_kernels();
+  const PackedDynamics packed(*this, table, true);
+  const std::vector<float> rows = to_rows(packed, states, n, nstate_);
+  in_tiles(packed, table, n, nthread, [&](std::int64_t first, int count, float* scratch) {
+    for (int member = 0; member < members(); ++member) {
+      const std::int64_t at = (member * n + first) * nstate_;
+      table.predict(&packed.model(), member, rows.data() + first * nstate_, actions + first * naction_, count,
+                    next + at, deviation + at, scratch);
+    }
+  });
+  packed.from_rows(next, n * members());
+}
+
+void Dynamics::open_loop(const double* states, const float* actions, std::int64_t n, int horizon, float* out,
                          int nthread) const {
   if (horizon < 1) throw_invalid("horizon must be at least 1, got ", horizon);
-  const PackedMlp packed(mlp_, select_kernels());
-  const kernel::Table& table = packed.table();
-  const std::int64_t tiles = (n + table.tile - 1) / table.tile;
-  ThreadPool pool(static_cast<int>(std::clamp<std::int64_t>(tiles, 1, resolve_nthread(nthread))));
-  std::vector<AlignedFloats> scratch;
-  scratch.reserve(static_cast<std::size_t>(pool.nthread()));
-  for (int i = 0; i < pool.nthread(); ++i) {
-    scratch.emplace_back(static_cast<std::size_t>(table.scratch(&packed.net(), nstate_, naction_)));
-  }
-  pool.parallel_for(tiles, [&](std::int64_t tile, int thread) {
-    const std::int64_t first = tile * table.tile;
-    table.open_loop(&packed.net(), nstate_, naction_, states + first * nstate_,
-                    actions + first * horizon * naction_,
-                    static_cast<int>(std::min<std::int64_t>(table.tile, n - first)), horizon,
-                    out + first * (horizon + 1) * nstate_, scratch[static_cast<std::size_t>(thread)].data());
+  const kernel::Table& table = select_kernels();
+  const PackedDynamics packed(*this, table, false);
+  const std::vector<float> rows = to_rows(packed, states, n, nstate_);
+  const std::int64_t stride = std::int64_t{horizon + 1} * nstate_;
+  in_tiles(packed, table, n, nthread, [&](std::int64_t first, int count, float* scratch) {
+    table.open_loop(&packed.model(), nullptr, 0, 0, rows.data() + first * nstate_,
+                    actions + first * horizon * naction_, count, horizon, out + first * stride, stride,
+                    scratch);
   });
+  packed.from_rows(out, n * (horizon + 1));
+}
+
+double Dynamics::reduce(const double* costs) const {
+  double mean = 0, square = 0;
+  for (int group = 0; group < members(); ++group) {
+    double cost = 0;
+    for (int i = group; i < particles_; i += members()) cost += costs[i];
+    cost /= particles_ / members();
+    const double gap = cost - mean;
+    mean += gap / (group + 1);
+    square += gap * (cost - mean);
+  }
+  return mean + risk_ * std::sqrt(square / members());
+}
+
+Dynamics::Noise Dynamics::noise(std::uint64_t seed, std::uint64_t episode, std::uint64_t step) {
+  const PhiloxKey key = derive_key(seed, Stream::kParticle, episode);
+  const PhiloxBlock block = draw_block(key, step, 0, 0);
+  return {{block[0], block[1]}, 0};
+}
+
+void Dynamics::sample(const double* states, const float* actions, std::int64_t n, int horizon,
+                      const Noise& noise, float* out, int nthread) const {
+  if (horizon < 1) throw_invalid("horizon must be at least 1, got ", horizon);
+  const kernel::Table& table = select_kernels();
+  const PackedDynamics packed(*this, table, is_noisy());
+  const std::vector<float> rows = to_rows(packed, states, n, nstate_);
+  std::vector<std::int32_t> members(static_cast<std::size_t>(horizon) * static_cast<std::size_t>(particles_));
+  packed.draw_members(noise.key, horizon, members.data());
+  const kernel::Particles particles{particles_, members.data(), {noise.key[0], noise.key[1]}, 0};
+  const std::int64_t one = std::int64_t{horizon + 1} * nstate_, stride = one * particles_;
+  in_tiles(packed, table, n, nthread, [&](std::int64_t first, int count, float* scratch) {
+    for (int particle = 0; particle < particles_; ++particle) {
+      table.open_loop(&packed.model(), &particles, particle, noise.first + static_cast<std::uint32_t>(first),
+                      rows.data() + first * nstate_, actions + first * horizon * naction_, count, horizon,
+                      out + first * stride + particle * one, stride, scratch);
+    }
+  });
+  packed.from_rows(out, n * particles_ * (horizon + 1));
 }
 
 }  // namespace mbmf

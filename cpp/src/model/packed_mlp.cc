@@ -68,8 +68,8 @@ PackedMlp::PackedMlp(const Mlp& mlp, const kernel::Table& table, std::vector<int
     }
     last_ = pack(some);
   }
-  net_ = {static_cast<int>(layers_.size()),      layers_.data(), &last_, last_rows_.data(),
-          mlp.activation() == Activation::kTanh, widest,         nullptr};
+  net_ = {static_cast<int>(layers_.size()),   layers_.data(), &last_, last_rows_.data(),
+          static_cast<int>(mlp.activation()), widest,         nullptr};
 }
 
 void PackedMlp::use_rows(const RowMlp& rows) { net_.row = rows.layers().data(); }

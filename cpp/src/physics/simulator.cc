@@ -144,7 +144,7 @@ void Simulator::Impl::step_one(const mjModel* m, mjData* d, int sim, void* arg) 
     return;
   }
   impl.observe(d, sim);
-  impl.rewards[i] = evaluate(task.spec().reward, &impl.states[i * task.nstate()], action, task.naction());
+  impl.rewards[i] = task.reward(d, &impl.states[i * task.nstate()], action);
   impl.terminated[i] = !task.healthy(d);
   impl.diverged[i] = 0;
 }
@@ -168,10 +168,17 @@ int Simulator::nsim() const { return impl_->nsim; }
 int Simulator::nthread() const { return mjb_nthread(impl_->batch.get()); }
 const Task& Simulator::task() const { return *impl_->task; }
 
-void Simulator::reseed(std::uint64_t seed) {
+void Simulator::reseed(std::uint64_t seed, const std::uint64_t* resets) {
   impl_->seed = seed;
-  std::fill(impl_->resets.begin(), impl_->resets.end(), 0);
+  if (resets == nullptr) {
+    std::fill(impl_->resets.begin(), impl_->resets.end(), 0);
+  } else {
+    std::copy_n(resets, impl_->resets.size(), impl_->resets.begin());
+  }
 }
+
+std::uint64_t Simulator::seed() const { return impl_->seed; }
+const std::vector<std::uint64_t>& Simulator::resets() const { return impl_->resets; }
 
 void Simulator::reset(const int* ids, int nid, ResetKind kind) {
   impl_->check_ids(ids, nid);

@@ -70,6 +70,7 @@ bool begin(const Task& task, mjData* d, ResetKind kind, Draws draws, Failure* fa
   silence_warnings(d);
   task.start(d, kind, draws);
   task.refresh(d);
+  task.remember_start(d);
   return usable(task.model(), d, failure) && !warned(d, failure);
 }
 
@@ -81,13 +82,14 @@ bool advance(const Task& task, mjData* d, const double* action, Failure* failure
   *failure = {};
   const mjModel* m = task.model();
   silence_warnings(d);
+  task.before_step(d, action);
   task.to_control(action, d->ctrl);
   for (int i = 0; i < task.spec().physics_steps; ++i) {
     mj_step(m, d);
     if (warned(d, failure)) return false;
   }
   if (!usable(m, d, failure)) return false;
-  task.refresh(d);
+  task.after_step(d);
   return !warned(d, failure);
 }
 

@@ -15,7 +15,8 @@ namespace mbmf {
 
 namespace {
 
-constexpr std::int64_t kNumbers = 2'000'000;  // states and actions of one call, at most
+constexpr std::int64_t kNumbers = 2'000'000;       // states and actions of one call, at most
+constexpr std::uint32_t kNoPosition = 0xFFFFFFFF;  // of a sequence that is no candidate
 
 class FunctionRoller : public Roller {
  public:
@@ -25,10 +26,12 @@ class FunctionRoller : public Roller {
         dynamics_(std::move(dynamics)),
         cost_(std::move(cost)),
         horizon_(options.horizon),
+        seed_(options.seed),
         nthread_(options.nthread),
         table_(select_kernels()),
         chunk_(static_cast<int>(std::max<std::int64_t>(
-            1, kNumbers / (std::int64_t{horizon_} * (task_->nstate() + task_->naction()))))) {}
+            1, kNumbers / (std::int64_t{horizon_} * (task_->nstate() + task_->naction()) *
+                           dynamics_->particles())))) {}
 
   int start_size() const override { return task_->nstate(); }
   int nthread() const override { return 1; }  // the model's rollouts have the others
@@ -41,7 +44,7 @@ class FunctionRoller : public Roller {
   void reserve(int nslot, int njob, int) override {
     njob_ = njob;
     starts_.resize(static_cast<std::size_t>(nslot) * njob);
-    for (std::vector<float>& s : starts_) s.resize(static_cast<std::size_t>(task_->nstate()));
+    for (Start& s : starts_) s.state.resize(static_cast<std::size_t>(task_->nstate()));
     colour_ = AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile);
     rows_ = AlignedFloats(static_cast<std::size_t>(horizon_) * task_->naction() * table_.tile);
   }
@@ -49,13 +52,14 @@ class FunctionRoller : public Roller {
   void set_task(std::shared_ptr<const Task> task) override { task_ = std::move(task); }
 
   void begin(int slot, int job, const PlanQuery& query) override {
-    std::vector<float>& s = start(slot, job);
-    for (std::size_t k = 0; k < s.size(); ++k) {
-      s[k] = static_cast<float>(query.start[k]);
-      if (!std::isfinite(s[k])) {
+    Start& s = start(slot, job);
+    for (std::size_t k = 0; k < s.state.size(); ++k) {
+      s.state[k] = query.start[k];
+      if (!std::isfinite(static_cast<float>(s.state[k]))) {
         throw_invalid("state must be finite in float32, got ", query.start[k], " at entry ", k);
       }
     }
+    s.noise = Dynamics::noise(seed_, query.episode, query.step);
   }
 
   void roll(int slot, int job, const Proposal& proposal, std::int64_t first, int count, int,
@@ -70,45 +74,74 @@ class FunctionRoller : public Roller {
         for (std::ptrdiff_t i = 0; i < size; ++i) out[i] = rows_.data()[i * table_.tile + lane];
       }
     }
-    cost_of(start(slot, job), actions_.data(), count, costs);
+    Start& s = start(slot, job);
+    s.noise.first = static_cast<std::uint32_t>(first);
+    cost_of(s, actions_.data(), count, costs);
   }
 
   Followed follow(int slot, int job, const PlanQuery&, const float* actions) override {
     double cost = 0;
-    cost_of(start(slot, job), actions, 1, &cost);
+    Start& s = start(slot, job);
+    s.noise.first = kNoPosition;
+    cost_of(s, actions, 1, &cost);
     return {cost, false, 0};
   }
 
   void predict(int slot, int job, const float* actions, float* states) override {
-    dynamics_->open_loop(start(slot, job).data(), actions, 1, horizon_, states, 1);
+    dynamics_->open_loop(start(slot, job).state.data(), actions, 1, horizon_, states, 1);
   }
 
  private:
-  void cost_of(const std::vector<float>& start, const float* actions, int n, double* costs) {
-    const std::size_t nstate = start.size();
-    repeated_.resize(static_cast<std::size_t>(n) * nstate);
-    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
-      std::copy(start.begin(), start.end(), repeated_.begin() + static_cast<std::ptrdiff_t>(i * nstate));
+  struct Start {
+    std::vector<double> state;
+    Dynamics::Noise noise;
+  };
+
+  void cost_of(const Start& start, const float* actions, int n, double* costs) {
+    const auto count = static_cast<std::size_t>(n), nstate = start.state.size();
+    repeated_.resize(count * nstate);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::copy(start.state.begin(), start.state.end(),
+                repeated_.begin() + static_cast<std::ptrdiff_t>(i * nstate));
     }
-    states_.resize(static_cast<std::size_t>(n) * (static_cast<std::size_t>(horizon_) + 1) * nstate);
-    dynamics_->open_loop(repeated_.data(), actions, n, horizon_, states_.data(), nthread_);
-    cost_(states_.data(), actions, n, costs);
+    const auto particles = static_cast<std::size_t>(dynamics_->particles());
+    states_.resize(count * particles * (static_cast<std::size_t>(horizon_) + 1) * nstate);
+    if (!dynamics_->has_particles()) {
+      dynamics_->open_loop(repeated_.data(), actions, n, horizon_, states_.data(), nthread_);
+      cost_(states_.data(), actions, n, costs);
+      return;
+    }
+
+    // a sequence for each particle
+    dynamics_->sample(repeated_.data(), actions, n, horizon_, start.noise, states_.data(), nthread_);
+    const std::size_t size = static_cast<std::size_t>(horizon_) * static_cast<std::size_t>(task_->naction());
+    of_particles_.resize(count * particles * size);
+    for (std::size_t i = 0; i < count * particles; ++i) {
+      std::copy_n(actions + i / particles * size, size,
+                  of_particles_.begin() + static_cast<std::ptrdiff_t>(i * size));
+    }
+    costs_.resize(count * particles);
+    cost_(states_.data(), of_particles_.data(), n * dynamics_->particles(), costs_.data());
+    for (std::size_t i = 0; i < count; ++i) {
+      costs[i] = dynamics_->reduce(costs_.data() + static_cast<std::ptrdiff_t>(i * particles));
+    }
   }
 
-  std::vector<float>& start(int slot, int job) {
-    return starts_[static_cast<std::size_t>(slot) * njob_ + job];
-  }
+  Start& start(int slot, int job) { return starts_[static_cast<std::size_t>(slot) * njob_ + job]; }
 
   std::shared_ptr<const Task> task_;
   std::shared_ptr<const Dynamics> dynamics_;
   CostFunction cost_;
-  int horizon_, nthread_;
+  int horizon_;
+  std::uint64_t seed_;
+  int nthread_;
   const kernel::Table& table_;
   int chunk_;
   int njob_ = 0;
-  std::vector<std::vector<float>> starts_;  // (nslot, njob)
+  std::vector<Start> starts_;  // (nslot, njob)
   AlignedFloats rows_, colour_;
-  std::vector<float> actions_, repeated_, states_;
+  std::vector<float> actions_, states_, of_particles_;
+  std::vector<double> repeated_, costs_;
 };
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 #include "base/cpu.h"
 #include "mbmf/base/error.h"
-#include "model/packed_mlp.h"
+#include "model/packed_dynamics.h"
 #include "planning/anytime.h"
 #include "planning/planner_cost.h"
 #include "planning/roller.h"
@@ -20,7 +20,8 @@ namespace {
 // A round below so many vectors is cut more finely than by vectors, for the threads to share.
 constexpr int kSmallRound = 32;
 constexpr int kSmallUnit = 4;
-constexpr int kMostForward = 64;  // steps of roll_forward, or the horizon
+constexpr int kMostForward = 64;                   // steps of roll_forward, or the horizon
+constexpr std::uint32_t kNoPosition = 0xFFFFFFFF;  // of a sequence that is no candidate
 
 class ModelRoller : public Roller {
  public:
@@ -28,11 +29,10 @@ class ModelRoller : public Roller {
               const PlannerOptions& options)
       : dynamics_(std::move(dynamics)),
         horizon_(options.horizon),
-        table_(select_kernels()),
-        rows_(dynamics_->mlp()),
-        row_values_(rows_) {
+        seed_(options.seed),
+        table_(select_kernels()) {
+    if (dynamics_->is_noisy()) mean_ = std::make_unique<PackedDynamics>(*dynamics_, table_, false);
     use(std::move(task));
-    row_input_ = AlignedFloats(static_cast<std::size_t>(task_->nstate() + task_->naction()));
     rolled_.resize(static_cast<std::size_t>(std::max(horizon_, kMostForward) + 1) * task_->nstate());
     forward_start_.resize(static_cast<std::size_t>(task_->nstate()));
   }
@@ -67,9 +67,17 @@ class ModelRoller : public Roller {
       if (!std::isfinite(x)) {
         throw_invalid("state must be finite in float32, got ", query.start[k], " at entry ", k);
       }
-      s.state[static_cast<std::size_t>(k)] = x;
     }
-    table_.base(packed_->net().layer, s.state.data(), nstate, s.base.data());
+    packed_->to_row(query.start, s.state.data());
+    for (std::size_t member = 0; member < s.base.size(); ++member) {
+      table_.base(&packed_->model(), static_cast<int>(member), s.state.data(), s.base[member].data(),
+                  threads_.front().scratch.data());
+    }
+    if (dynamics_->has_particles()) {
+      const Dynamics::Noise noise = Dynamics::noise(seed_, query.episode, query.step);
+      packed_->draw_members(noise.key, horizon_, s.members.data());
+      std::copy(noise.key.begin(), noise.key.end(), s.particles.key);
+    }
     s.on = path_of(query, cost_->path());
     if (s.on) s.path = s.on->from(query.at);
     s.work.path = s.on ? &s.path : nullptr;
@@ -84,6 +92,7 @@ class ModelRoller : public Roller {
     kernel::Rollout work = start(slot, job).work;
     work.actions = t.actions.data();
     work.count = count;
+    work.first = static_cast<std::uint32_t>(first);
     work.cost = t.costs.data();
     table_.rollout(&work, t.scratch.data());
     for (int i = 0; i < count; ++i) costs[i] = static_cast<double>(t.costs.data()[i]);
@@ -98,29 +107,31 @@ class ModelRoller : public Roller {
     kernel::Rollout work = s.work;
     work.actions = t.actions.data();
     work.count = 1;
+    work.first = kNoPosition;
     work.cost = t.costs.data();
     work.moved = work.path == nullptr ? nullptr : &moved;
     table_.rollout(&work, t.scratch.data());
-    Followed followed{static_cast<double>(t.costs.data()[0]), moved != 0, 0};
+    // along the path: where most particles have moved on
+    Followed followed{static_cast<double>(t.costs.data()[0]), 2 * moved > dynamics_->particles(), 0};
     if (s.on) followed.segment = next_segment(s.on->cost(), query.at, query.start, followed.moved);
     return followed;
   }
 
   void predict(int slot, int job, const float* actions, float* states) override {
-    table_.follow(rows_.layers().data(), rows_.nlayer(), packed_->net().tanh, task_->nstate(),
-                  task_->naction(), start(slot, job).state.data(), actions, horizon_, states,
-                  row_input_.data(), row_values_.of_layers());
+    table_.open_loop(&mean().model(), nullptr, 0, 0, start(slot, job).state.data(), actions, 1, horizon_,
+                     states, 0, threads_.front().scratch.data());
+    mean().from_rows(states, horizon_ + 1);
   }
 
   void roll_forward(const double* state, const float* actions, int steps, double* predicted) override {
     const int nstate = task_->nstate();
     const int most = std::max(horizon_, kMostForward);
     if (steps < 1 || steps > most) throw_invalid("steps must be in [1, ", most, "], got ", steps);
-    for (int k = 0; k < nstate; ++k)
-      forward_start_[static_cast<std::size_t>(k)] = static_cast<float>(state[k]);
-    table_.open_loop(&packed_->net(), nstate, task_->naction(), forward_start_.data(), actions, 1, steps,
-                     rolled_.data(), threads_.front().scratch.data());
-    std::copy_n(rolled_.data() + static_cast<std::ptrdiff_t>(steps) * nstate, nstate, predicted);
+    mean().to_row(state, forward_start_.data());
+    table_.open_loop(&mean().model(), nullptr, 0, 0, forward_start_.data(), actions, 1, steps, rolled_.data(),
+                     0, threads_.front().scratch.data());
+    const float* last = rolled_.data() + static_cast<std::ptrdiff_t>(steps) * nstate;
+    for (int k = 0; k < nstate; ++k) predicted[k] = static_cast<double>(last[k]) + mean().centre(k);
   }
 
   std::int64_t proposing_ns() const override { return proposing_ns_.load(std::memory_order_relaxed); }
@@ -129,14 +140,20 @@ class ModelRoller : public Roller {
     const Thread& t = threads_.front();
     const std::size_t own = t.scratch.size() + t.actions.size() + t.colour.size() + t.costs.size();
     const Start& s = starts_.front();
+    std::size_t floats = s.state.size();
+    for (const std::vector<float>& base : s.base) floats += base.size();
     const std::size_t shared =
-        starts_.size() * ((s.state.size() + s.base.size()) * sizeof(float) + sizeof(Start));
+        starts_.size() * (floats * sizeof(float) + s.members.size() * sizeof(std::int32_t) + sizeof(Start));
     return static_cast<std::int64_t>(own * sizeof(float) + shared);
   }
 
  private:
   struct Start {
-    std::vector<float> state, base;
+    std::vector<float> state;
+    std::vector<std::vector<float>> base;  // of each network
+    std::vector<std::int32_t> members;     // (horizon, particles)
+    std::vector<const float*> bases;
+    kernel::Particles particles;
     std::shared_ptr<const PlannerPath> on;  // keeps what `path` points at
     kernel::Path path;
     kernel::Rollout work;
@@ -148,55 +165,59 @@ class ModelRoller : public Roller {
   void use(std::shared_ptr<const Task> task) {
     task_ = std::move(task);
     cost_ = std::make_unique<PlannerCost>(task_->spec().cost, task_->spec().alive, task_->spec().path);
-    packed_ = std::make_unique<PackedMlp>(dynamics_->mlp(), table_, cost_->rows());
-    packed_->use_rows(rows_);
+    packed_ = std::make_unique<PackedDynamics>(*dynamics_, table_, dynamics_->is_noisy(), cost_->rows());
     // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
     chunk_ = cost_->alive().empty() ? table_.tile : table_.group;
   }
 
   void allocate() {
     const int nstate = task_->nstate(), naction = task_->naction();
-    const auto first_rows = static_cast<std::size_t>(dynamics_->mlp().layers().front().rows);
+    const auto first_rows = static_cast<std::size_t>(packed_->model().net[0]->layer[0].rows);
+    const bool has_particles = dynamics_->has_particles();
     starts_ = std::vector<Start>(static_cast<std::size_t>(nslot_) * njob_);
     for (Start& s : starts_) {
       s.state.resize(static_cast<std::size_t>(nstate));
-      s.base.resize(first_rows);
+      s.base.assign(static_cast<std::size_t>(dynamics_->members()), std::vector<float>(first_rows));
+      s.bases.clear();
+      for (const std::vector<float>& base : s.base) s.bases.push_back(base.data());
+      if (has_particles) s.members.resize(static_cast<std::size_t>(horizon_) * dynamics_->particles());
+      s.particles = {dynamics_->particles(), s.members.data(), {0, 0}, static_cast<float>(dynamics_->risk())};
       s.work = {};
-      s.work.net = &packed_->net();
-      s.work.nstate = nstate;
-      s.work.naction = naction;
+      s.work.model = &packed_->model();
+      s.work.particles = has_particles ? &s.particles : nullptr;
       s.work.horizon = horizon_;
       s.work.term = cost_->terms().data();
       s.work.nterm = static_cast<int>(cost_->terms().size());
       s.work.alive = cost_->alive().data();
       s.work.nalive = static_cast<int>(cost_->alive().size());
+      s.work.reads_action_rate = cost_->reads_action_rate();
       s.work.dying = static_cast<float>(task_->spec().dying_cost);
       s.work.state = s.state.data();
-      s.work.first_base = s.base.data();
+      s.work.first_base = s.bases.data();
       s.work.stride = chunk_;
     }
     threads_.clear();
     for (int i = 0; i < nthread_; ++i) {
-      threads_.push_back(
-          {AlignedFloats(static_cast<std::size_t>(table_.scratch(&packed_->net(), nstate, naction))),
-           AlignedFloats(static_cast<std::size_t>(horizon_) * naction * chunk_),
-           AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
-           AlignedFloats(static_cast<std::size_t>(table_.group))});
+      threads_.push_back({AlignedFloats(std::max(packed_->scratch(), mean().scratch())),
+                          AlignedFloats(static_cast<std::size_t>(horizon_) * naction * chunk_),
+                          AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
+                          AlignedFloats(static_cast<std::size_t>(table_.group))});
     }
   }
+
+  const PackedDynamics& mean() const { return mean_ ? *mean_ : *packed_; }
 
   Start& start(int slot, int job) { return starts_[static_cast<std::size_t>(slot) * njob_ + job]; }
 
   std::shared_ptr<const Task> task_;
   std::shared_ptr<const Dynamics> dynamics_;
   int horizon_;
+  std::uint64_t seed_;
   const kernel::Table& table_;
   std::unique_ptr<PlannerCost> cost_;
-  std::unique_ptr<PackedMlp> packed_;
-  RowMlp rows_;  // the same network, for a few candidates
-  RowValues row_values_;
-  AlignedFloats row_input_;
-  int chunk_ = 0;  // candidates of one kernel call
+  std::unique_ptr<PackedDynamics> packed_;
+  std::unique_ptr<PackedDynamics> mean_;  // without noise, what a plan predicts; null: packed_
+  int chunk_ = 0;                         // candidates of one kernel call
   int nslot_ = 0, njob_ = 0, nthread_ = 0;
   std::vector<Start> starts_;  // (nslot, njob)
   std::vector<Thread> threads_;

@@ -22,6 +22,8 @@ PlannerCost::PlannerCost(const std::vector<Term>& cost, const std::vector<StateB
     packed.high = static_cast<float>(term.bounds.high);
     packed.low_open = term.bounds.low_open;
     packed.high_open = term.bounds.high_open;
+    packed.terminal = term.terminal;
+    reads_action_rate_ |= term.kind == TermKind::kActionRate;
     terms_.push_back(packed);
     rows.insert(term.index.begin(), term.index.end());
     rows.insert(term.target_index.begin(), term.target_index.end());

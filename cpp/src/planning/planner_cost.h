@@ -23,6 +23,9 @@ class PlannerCost {
   const std::vector<kernel::Term>& terms() const { return terms_; }
   const std::vector<kernel::Bound>& alive() const { return alive_; }
 
+  // Whether a term is one of how actions change.
+  bool reads_action_rate() const { return reads_action_rate_; }
+
   // The task's path, or null.
   const std::shared_ptr<const PlannerPath>& path() const { return path_; }
 
@@ -34,6 +37,7 @@ class PlannerCost {
   std::deque<std::vector<int>> indices_;
   std::vector<kernel::Term> terms_;
   std::vector<kernel::Bound> alive_;
+  bool reads_action_rate_ = false;
   std::shared_ptr<const PlannerPath> path_;
   std::vector<int> rows_;
 };

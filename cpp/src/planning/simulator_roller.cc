@@ -4,6 +4,7 @@
 #include <mujoco/mjbatch.h>
 #include <mujoco/mujoco.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -93,7 +94,7 @@ class SimulatorRoller : public Roller {
   };
   struct Thread {
     Batch batch;
-    std::vector<double> state, action;
+    std::vector<double> state, action, before;
     AlignedFloats rows, colour;
     std::vector<float> actions;
   };
@@ -102,7 +103,7 @@ class SimulatorRoller : public Roller {
     const SimulatorRoller* roller;
     const Start* start;
     const float* actions;
-    double *state, *action;
+    double *state, *action, *before;
     float* states;  // (horizon + 1, nstate) or null
     double cost;
     bool moved;
@@ -114,6 +115,7 @@ class SimulatorRoller : public Roller {
     return {make_batch(task_->model(), 1, 1),
             std::vector<double>(static_cast<std::size_t>(task_->nstate())),
             std::vector<double>(static_cast<std::size_t>(task_->naction())),
+            std::vector<double>(static_cast<std::size_t>(task_->naction())),
             AlignedFloats(size * static_cast<std::size_t>(table_.tile)),
             AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
             std::vector<float>(size)};
@@ -121,7 +123,8 @@ class SimulatorRoller : public Roller {
 
   // a diverged simulation, or one in which MuJoCo raises an error, has no finite cost
   Call run(Thread& thread, const Start& start, const float* actions, float* states) const {
-    Call call{this, &start, actions, thread.state.data(), thread.action.data(), states, 0, false, 0};
+    Call call{this, &start, actions, thread.state.data(), thread.action.data(), thread.before.data(), states,
+              0,    false,  0};
     if (apply(thread.batch, nullptr, 0, run_one, &call, 0) > 0) {
       call.cost = std::numeric_limits<double>::infinity();
     }
@@ -148,10 +151,12 @@ class SimulatorRoller : public Roller {
         // by the strict rule, which looks at the robot alone
         call.segment = next_segment(*path, call.start->at, call.state, false);
       }
+      std::copy_n(call.action, na, call.before);
       if (t < self.horizon_) {
         for (int i = 0; i < na; ++i) call.action[i] = static_cast<double>(call.actions[t * na + i]);
       }
-      dead = dead || !walk.add(call.state, call.action, na, &call.cost);
+      dead = dead || !walk.add(call.state, call.action, t > 0 ? call.before : nullptr, na, t == self.horizon_,
+                               &call.cost);
       call.moved = walk.moved();
       if (dead && call.states == nullptr) break;
       if (t < self.horizon_ && !advance(task, d, call.action, &failure)) {

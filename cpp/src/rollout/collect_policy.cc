@@ -203,7 +203,7 @@ class PolicyEpisodes {
     const std::uint64_t sequence = options_.first_episode + static_cast<std::uint64_t>(r->number);
     const PhiloxKey key = derive_key(options_.seed, Stream::kPolicy, sequence);
     const Draws start(derive_key(options_.seed, Stream::kReset, sequence), 0, 0);
-    const int na = task_.naction(), ns = task_.nstate();
+    const int ns = task_.nstate();
     Failure failure;
     if (!begin(task_, d, options_.start, start, &failure)) {
       std::fill(r->input.begin(), r->input.end(), 0.0f);
@@ -222,7 +222,7 @@ class PolicyEpisodes {
         return true;
       }
       task_.read(task_.spec().state, d, r->next_state.data());
-      record(mean, evaluate(task_.spec().reward, r->next_state.data(), r->executed.data(), na), r);
+      record(mean, task_.reward(d, r->next_state.data(), r->executed.data()), r);
       std::copy_n(r->next_state.data(), ns, r->state.data());
       observe(d, r);
       steps_done_.fetch_add(1);

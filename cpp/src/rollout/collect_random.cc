@@ -87,7 +87,7 @@ class RandomEpisodes {
       }
       observe(d, episode, t + 1);
       const double* state = buffers_.states + (row + static_cast<std::size_t>(episode) + 1) * task_.nstate();
-      buffers_.rewards[row] = evaluate(task_.spec().reward, state, action, na);
+      buffers_.rewards[row] = task_.reward(d, state, action);
       buffers_.lengths[episode] = t + 1;
       steps_done_.fetch_add(1, std::memory_order_relaxed);
     }

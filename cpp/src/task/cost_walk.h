@@ -19,13 +19,14 @@ class CostWalk {
   }
 
   // Adds the cost of the next point; false if the candidate is out of the alive bounds: dead for good,
-  // which it pays for once.
-  bool add(const double* state, const double* action, int naction, double* cost) {
+  // which it pays for once. before: the action before this one, null at the first point.
+  bool add(const double* state, const double* action, const double* before, int naction, bool is_last,
+           double* cost) {
     if (!within(spec_->alive, state)) {
       *cost += spec_->dying_cost;
       return false;
     }
-    *cost += evaluate(spec_->cost, state, action, naction);
+    *cost += evaluate(spec_->cost, state, action, naction, squared_step(action, before, naction), is_last);
     if (path_) *cost += path_->add(state);
     return true;
   }

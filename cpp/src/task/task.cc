@@ -7,55 +7,14 @@
 
 #include "mbmf/base/error.h"
 #include "physics/subtree_motion.h"
+#include "task/channels.h"
 #include "task/cost_walk.h"
 #include "task/model_loader.h"
+#include "task/step_memory.h"
 
 namespace mbmf {
 
 namespace {
-
-// how many addresses a source has in a model; 0: the model has none of it
-mjtSize source_size(const mjModel* m, Source source) {
-  switch (source) {
-    case Source::kTime:
-      return 1;
-    case Source::kQpos:
-      return m->nq;
-    case Source::kQvel:
-      return m->nv;
-    case Source::kAct:
-      return m->na;
-    case Source::kSensor:
-      return m->nsensordata;
-    case Source::kBodyPos:
-    case Source::kSubtreeCom:
-    case Source::kSubtreeLinvel:
-      return 3 * m->nbody;
-    case Source::kBodyRotation:
-      return 9 * m->nbody;
-    case Source::kSitePos:
-      return 3 * m->nsite;
-    case Source::kBodyEuler:
-      return 6 * m->nbody;
-  }
-  return -1;
-}
-
-void check_channel(const mjModel* m, const Channel& channel, const std::string& where) {
-  const mjtSize size = source_size(m, channel.source);
-  if (size < 0) throw_invalid(where, ".source must be a source, got ", static_cast<int>(channel.source));
-  if (channel.address < 0 || channel.address >= size) {
-    throw_invalid(where, ".address must be in [0, ", size, ") for this source and model, got ",
-                  channel.address);
-  }
-  if (channel.transform < Transform::kIdentity || channel.transform > Transform::kSin) {
-    throw_invalid(where, ".transform must be a transform, got ", static_cast<int>(channel.transform));
-  }
-  if (!(channel.low <= channel.high)) {
-    throw_invalid(where, " must be clipped to low <= high, got low ", channel.low, " and high ",
-                  channel.high);
-  }
-}
 
 std::string item(const char* list, std::size_t i) { return list + ("[" + std::to_string(i) + "]"); }
 
@@ -108,66 +67,6 @@ double draw(const Noise& noise, Draws* draws) {
   return 0;
 }
 
-// one of the six numbers of Source::kBodyEuler from a rotation matrix
-double euler(const mjtNum* r, int k) {
-  double y, x;
-  if (k < 2) {
-    y = r[3], x = r[1];
-  } else if (k < 4) {
-    y = -r[6], x = std::sqrt(r[7] * r[7] + r[8] * r[8]);
-  } else {
-    y = r[7], x = r[8];
-  }
-  const double angle = std::atan2(y, x);
-  return k % 2 == 0 ? std::cos(angle) : std::sin(angle);
-}
-
-double read_channel(const Channel& channel, const mjData* d) {
-  const int address = channel.address;
-  double x = 0;
-  switch (channel.source) {
-    case Source::kTime:
-      x = d->time;
-      break;
-    case Source::kQpos:
-      x = d->qpos[address];
-      break;
-    case Source::kQvel:
-      x = d->qvel[address];
-      break;
-    case Source::kAct:
-      x = d->act[address];
-      break;
-    case Source::kSensor:
-      x = d->sensordata[address];
-      break;
-    case Source::kBodyPos:
-      x = d->xpos[address];
-      break;
-    case Source::kBodyRotation:
-      x = d->xmat[address];
-      break;
-    case Source::kSitePos:
-      x = d->site_xpos[address];
-      break;
-    case Source::kSubtreeCom:
-      x = d->subtree_com[address];
-      break;
-    case Source::kSubtreeLinvel:
-      x = d->subtree_linvel[address];
-      break;
-    case Source::kBodyEuler:
-      x = euler(d->xmat + 9 * (address / 6), address % 6);
-      break;
-  }
-  if (channel.transform == Transform::kCos) x = std::cos(x);
-  if (channel.transform == Transform::kSin) x = std::sin(x);
-  // not std::clamp: NaN passes through, and is seen
-  if (x < channel.low) x = channel.low;
-  if (x > channel.high) x = channel.high;
-  return x;
-}
-
 bool finite(const mjtNum* x, mjtSize n) {
   for (mjtSize i = 0; i < n; ++i) {
     if (!std::isfinite(x[i])) return false;
@@ -188,12 +87,21 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
     mj_deleteModel(model_);
     throw;
   }
+  // what a simulation keeps
+  memory_ = std::make_unique<StepMemory>();
+  for (std::vector<Channel>* channels : {&spec_.state, &spec_.observation, &spec_.reward_state}) {
+    for (Channel& channel : *channels) memory_->add(&channel);
+  }
+  for (ChannelBound& bound : spec_.healthy) memory_->add(&bound.channel);
+  if (reads_action_rate(spec_.reward)) memory_->add_actions(naction());
+  model_->nuserdata = std::max(model_->nuserdata, static_cast<mjtSize>(memory_->size()));
   observes_state_ = spec_.state == spec_.observation;
 
   // what refresh must compute
   std::set<int> bodies;
   reads_kinematics_ = reads_sensors_ = false;
   const auto needs = [this, &bodies](const Channel& channel) {
+    if (StepMemory::left_by_step(channel)) return;
     if (channel.source == Source::kSubtreeCom || channel.source == Source::kSubtreeLinvel) {
       bodies.insert(channel.address / 3);
     } else {
@@ -203,6 +111,7 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
   };
   for (const Channel& channel : spec_.state) needs(channel);
   for (const Channel& channel : spec_.observation) needs(channel);
+  for (const Channel& channel : spec_.reward_state) needs(channel);
   for (const ChannelBound& bound : spec_.healthy) needs(bound.channel);
   subtrees_ = std::make_unique<SubtreeMotion>(model_, std::vector<int>(bodies.begin(), bodies.end()));
   reads_subtrees_ = !bodies.empty();
@@ -222,10 +131,24 @@ Task::~Task() { mj_deleteModel(model_); }
 
 void Task::check() const {
   if (model_->nu < 1) throw_invalid("model must be one with actuators, got none");
+  // which trees sleep is no part of a simulation's state: a plan or an episode would depend on what was
+  // before
+  if ((model_->opt.enableflags & mjENBL_SLEEP) != 0) {
+    throw_invalid("model must be one without sleeping bodies (option flag sleep), got one with them");
+  }
   if (spec_.physics_steps < 1) throw_invalid("physics_steps must be at least 1, got ", spec_.physics_steps);
   check_channels(model_, spec_.state, "state");
   check_channels(model_, spec_.observation, "observation");
-  check_terms(spec_.reward, nstate(), "reward");
+  for (std::size_t i = 0; i < spec_.reward_state.size(); ++i) {
+    check_channel(model_, spec_.reward_state[i], item("reward_state", i));
+  }
+  check_terms(spec_.reward, nstate() + static_cast<int>(spec_.reward_state.size()), "reward");
+  for (std::size_t i = 0; i < spec_.reward.size(); ++i) {
+    if (spec_.reward[i].terminal) throw_invalid(item("reward", i), ".terminal must be false, got true");
+  }
+  if (!std::isfinite(spec_.healthy_reward)) {
+    throw_invalid("healthy_reward must be finite, got ", spec_.healthy_reward);
+  }
   check_terms(spec_.cost, nstate(), "cost");
   if (spec_.path) check_path(*spec_.path, nstate());
   check_bounds(spec_.alive, nstate(), "alive");
@@ -290,11 +213,45 @@ void Task::refresh(mjData* d) const {
   if (reads_subtrees_) subtrees_->compute(d);
 }
 
+int Task::nmemory() const { return memory_->size(); }
+
+void Task::before_step(mjData* d, const double* action) const {
+  if (memory_->size() == 0) return;
+  if (memory_->rates_are_derived()) refresh(d);
+  memory_->before_step(d, action);
+}
+
+void Task::after_step(mjData* d) const {
+  if (memory_->size() == 0) return refresh(d);
+  memory_->keep_step(model_, d);
+  refresh(d);
+  memory_->finish_rates(d, dt());
+}
+
+void Task::remember_start(mjData* d) const { memory_->start(model_, d); }
+
+double Task::reward(mjData* d, const double* state, const double* action) const {
+  const double step = memory_->action_rate(d);
+  double sum;
+  if (spec_.reward_state.empty()) {
+    sum = evaluate(spec_.reward, state, action, naction(), step);
+  } else {
+    mj_markStack(d);
+    double* all = mj_stackAllocNum(d, spec_.state.size() + spec_.reward_state.size());
+    std::copy_n(state, nstate(), all);
+    read(spec_.reward_state, d, all + nstate());
+    sum = evaluate(spec_.reward, all, action, naction(), step);
+    mj_freeStack(d);
+  }
+  if (spec_.healthy_reward != 0 && healthy(d)) sum += spec_.healthy_reward;
+  return sum;
+}
+
 void Task::cost(const float* states, const float* actions, int k, int horizon, const PathStart& start,
                 double* cost) const {
   check_path_start(start);
   const std::size_t ns = static_cast<std::size_t>(nstate()), na = static_cast<std::size_t>(naction());
-  std::vector<double> state(ns), action(na);
+  std::vector<double> state(ns), action(na), before(na);
   for (int i = 0; i < k; ++i) {
     const float* s = states + static_cast<std::size_t>(i) * (static_cast<std::size_t>(horizon) + 1) * ns;
     const float* a = actions + static_cast<std::size_t>(i) * static_cast<std::size_t>(horizon) * na;
@@ -302,8 +259,12 @@ void Task::cost(const float* states, const float* actions, int k, int horizon, c
     CostWalk walk(spec_, spec_.path ? &*spec_.path : nullptr, start);
     for (int t = 0; t <= horizon; ++t) {
       std::copy_n(s + static_cast<std::size_t>(t) * ns, ns, state.begin());
+      std::copy(action.begin(), action.end(), before.begin());
       std::copy_n(a + static_cast<std::size_t>(std::min(t, horizon - 1)) * na, na, action.begin());
-      if (!walk.add(state.data(), action.data(), naction(), &sum)) break;  // dead for good
+      if (!walk.add(state.data(), action.data(), t > 0 ? before.data() : nullptr, naction(), t == horizon,
+                    &sum)) {
+        break;  // dead for good
+      }
     }
     cost[i] = sum;
   }

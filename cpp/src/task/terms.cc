@@ -1,5 +1,6 @@
 #include "mbmf/task/terms.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -60,6 +61,7 @@ struct Ops {
   const double* s;
   const double* a;
   int actions;
+  double step;
 
   double number(double x) const { return x; }
   int n() const { return static_cast<int>(term.index.size()); }
@@ -70,8 +72,14 @@ struct Ops {
     return state(i) - (term.target.empty() ? 0.0 : term.target[k]);
   }
   double outside(int i) const { return term.bounds.contains(state(i)) ? 0 : 1; }
+  double clipped(int i) const {
+    const double x = state(i);
+    return x < term.bounds.low ? term.bounds.low : x > term.bounds.high ? term.bounds.high : x;
+  }
+  double excess(int i) const { return state(i) - clipped(i); }
   int naction() const { return actions; }
   double action(int i) const { return a[i]; }
+  double action_rate() const { return step; }
   double add_square(double x, double sum) const { return sum + x * x; }
   double magnitude(double x) const { return std::abs(x); }
   double square_root(double x) const { return std::sqrt(x); }
@@ -107,10 +115,27 @@ void check_bounds(const std::vector<StateBound>& bounds, int nstate, const char*
   }
 }
 
-double evaluate(const std::vector<Term>& terms, const double* state, const double* action, int naction) {
+double evaluate(const std::vector<Term>& terms, const double* state, const double* action, int naction,
+                double action_rate, bool is_last) {
   double sum = 0;
   for (const Term& term : terms) {
-    sum += term.weight * term_value(static_cast<int>(term.kind), Ops{term, state, action, naction}, NAN);
+    if (term.terminal && !is_last) continue;
+    const Ops ops{term, state, action, naction, action_rate};
+    sum += term.weight * term_value(static_cast<int>(term.kind), ops, NAN);
+  }
+  return sum;
+}
+
+bool reads_action_rate(const std::vector<Term>& terms) {
+  return std::any_of(terms.begin(), terms.end(),
+                     [](const Term& term) { return term.kind == TermKind::kActionRate; });
+}
+
+double squared_step(const double* action, const double* before, int naction) {
+  double sum = 0;
+  for (int i = 0; before != nullptr && i < naction; ++i) {
+    const double step = action[i] - before[i];
+    sum += step * step;
   }
   return sum;
 }

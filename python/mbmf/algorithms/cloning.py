@@ -89,7 +89,7 @@ class Cloning:
         Use within `torch_threads`; one thread makes the result independent of their number.
         """
         trainer = training.Trainer(self.mlp, "tanh")
-        losses = trainer.train(
+        history = trainer.train(
             _pack(examples),
             len(examples),
             epochs=epochs,
@@ -99,6 +99,7 @@ class Cloning:
             rng=rng,
             progress=progress,
         )
+        losses = history.losses
         if not np.isfinite(losses).all():
             raise DataError(
                 f"training of the policy diverged (loss {losses[-1]} in the last of {epochs} epochs): "

@@ -52,6 +52,7 @@ def open_run(
     nthread: int = 0,
     resume: bool = False,
     overwrite: bool = False,
+    allow_other_task: bool = False,
 ) -> Run:
     """The run directory for these options; see `mbmf.runs.run.Run` for what is refused.
 
@@ -71,6 +72,7 @@ def open_run(
         nthread=nthread,
         resume=resume,
         overwrite=overwrite,
+        allow_other_task=allow_other_task,
         algorithm="fine_tune",
         start=start,
     )

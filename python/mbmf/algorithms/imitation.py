@@ -26,6 +26,7 @@ from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.collect import collect_policy
 from mbmf.rollouts.episodes import Episodes
 from mbmf.rollouts.label import label_episodes
+from mbmf.runs.configuration import task_entries
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
@@ -90,6 +91,7 @@ def open_run(
     nthread: int = 0,
     resume: bool = False,
     overwrite: bool = False,
+    allow_other_task: bool = False,
 ) -> Run:
     """The run directory of imitation; see `mbmf.runs.run.Run` for what is refused."""
     assert task.model_free is not None
@@ -97,7 +99,7 @@ def open_run(
         raise ConfigError("overwrite must not be given together with resume: one replaces the run")
     config = {
         "algorithm": "imitation",
-        "task": task.to_data(),
+        **task_entries(task),
         "settings": settings.model_dump(mode="json", exclude_none=True),
         "hidden": list(task.model_free.hidden),
         "seed": seed,
@@ -108,7 +110,7 @@ def open_run(
         "versions": versions(),
     }
     if resume:
-        return Run.resume(path, config)
+        return Run.resume(path, config, allow_other_task=allow_other_task)
     return Run.create(path, config, overwrite=overwrite)
 
 
@@ -125,7 +127,7 @@ def load_policy(run: Run, task: Task) -> tuple[GaussianPolicy, int]:
         )
     assert task.model_free is not None
     path = run.policy("policy")
-    policy = GaussianPolicy.load(path, task)
+    policy = GaussianPolicy.load(path, task, allow_other_task=run.allow_other_task)
     if policy.hidden != task.model_free.hidden:
         raise DataError(
             f"{path}: hidden must be {list(task.model_free.hidden)}, as model_free.hidden, "
@@ -201,7 +203,9 @@ class _Learner:
             self._cloning, record = checkpoint.load(run.policy("checkpoint"), task.name, self._cloning)
             self.done = record["iteration"]
             for i in range(1, min(self.done, self.settings.iterations) + 1):
-                self._aggregate(Episodes.load(run.rollouts(i), task=task))
+                self._aggregate(
+                    Episodes.load(run.rollouts(i), task=task, allow_other_task=run.allow_other_task)
+                )
             run.agree(run.policy("checkpoint"), record)
 
     def iterate(self, iteration: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mbmf.algorithms.iteration import make_record, part, validate, validate_on_control
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
 from mbmf.planning.make import make_planner
@@ -23,9 +24,11 @@ from mbmf.rollouts import tracking
 from mbmf.rollouts.collect import collect_mpc, collect_random
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs import parts
+from mbmf.runs.configuration import task_entries
 from mbmf.runs.path_runs import refuse_other_path, results_path
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
+from mbmf.tasks.dynamics_section import DynamicsSettings
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.task import Task
 
@@ -83,7 +86,7 @@ def settings_of(task: Task) -> ModelBasedConfig:
         raise ConfigError(
             f"task {task.name}: model_based must be given for model-based learning, got nothing"
         )
-    if settings.random_validation.steps <= max(HORIZONS):
+    if settings.random_validation is not None and settings.random_validation.steps <= max(HORIZONS):
         raise ConfigError(
             f"task {task.name}: model_based.random_validation.steps must be more than {max(HORIZONS)} for "
             f"the {max(HORIZONS)}-step validation error, got {settings.random_validation.steps}"
@@ -92,10 +95,19 @@ def settings_of(task: Task) -> ModelBasedConfig:
 
 
 def open_run(
-    path: Path, task: Task, options: Options, *, resume: bool = False, overwrite: bool = False
+    path: Path,
+    task: Task,
+    options: Options,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    allow_other_task: bool = False,
 ) -> Run:
     """The run directory for these options; see `mbmf.runs.run.Run` for what is refused, and `path_runs` for
-    where the results of another path than the run's go."""
+    where the results of another path than the run's go.
+
+    allow_other_task: go on with, or use, what is of the task's robot as it was.
+    """
     settings_of(task)
     reuses = options.use_existing_training_data or options.use_existing_dynamics_model
     if overwrite and (reuses or resume):
@@ -105,7 +117,7 @@ def open_run(
         )
     config = {
         "algorithm": "model_based",
-        "task": task.to_data(),
+        **task_entries(task),
         "seed": options.seed,
         "num_rollouts_save_for_mf": options.num_rollouts_save_for_mf,
         "use_existing_training_data": options.use_existing_training_data,
@@ -116,7 +128,15 @@ def open_run(
     }
 
     def resumed(where: Path) -> Run:
-        return Run.resume(where, config, sections=("model_based", "planner"))
+        return Run.resume(
+            where,
+            config,
+            sections=("model_based", "planner", "dynamics"),
+            allow_other_task=allow_other_task,
+        )
+
+    def reused(where: Path, keep: tuple[str, ...]) -> Run:
+        return Run.reuse(where, config, task=task.name, keep=keep, allow_other_task=allow_other_task)
 
     if not reuses:
         if not overwrite:
@@ -125,16 +145,19 @@ def open_run(
     results, kept = results_path(path, task), {"data": options.use_existing_training_data}
     kept["models"] = options.use_existing_dynamics_model
     if not resume:
-        _check_existing(Run(path), task, options)
+        existing = Run(path)
+        existing.allow_other_task = allow_other_task
+        _check_existing(existing, task, options)
     if results == path:
         keep = ("paths", *(folder for folder, wanted in kept.items() if wanted))
-        return resumed(path) if resume else Run.reuse(path, config, task=task.name, keep=keep)
+        return resumed(path) if resume else reused(path, keep)
     if resume:
         run = resumed(results)
     elif Run(results).exists:
-        run = Run.reuse(results, config, task=task.name, keep=())
+        run = reused(results, ())
     else:
         run = Run.create(results, config)
+    run.allow_other_task = allow_other_task
     for folder, wanted in kept.items():
         if wanted:
             run.share(Run(path), folder)
@@ -154,25 +177,38 @@ def model_based(task: Task, run: Run, options: Options, observer: Observer | Non
 
     # random data, for training and for validation
     train = _random_data(task, run, options, observer, "train", _TRAIN)
-    validation = _random_data(task, run, options, observer, "validation", _VALIDATION)
+    validation = None
+    if settings.random_validation is not None:
+        validation = _random_data(task, run, options, observer, "validation", _VALIDATION)
 
     # aggregation: train, validate, control, and learn from the control
     done = len(run.metrics())
-    rollouts = [Episodes.load(run.rollouts(i), task=task) for i in range(1, done + 1)]
+    rollouts = [
+        Episodes.load(run.rollouts(i), task=task, allow_other_task=run.allow_other_task)
+        for i in range(1, done + 1)
+    ]
     model = _model(task, run, options, done)
+    noted: set[str] = set()
     for iteration in range(done + 1, settings.iterations + 1):
-        new = [_part(batch, 0, settings.rollouts_for_training) for batch in rollouts]
-        held_out = [_part(batch, settings.rollouts_for_training, len(batch)) for batch in rollouts]
+        new = [part(batch, 0, settings.rollouts_for_training) for batch in rollouts]
+        held_out = [part(batch, settings.rollouts_for_training, len(batch)) for batch in rollouts]
 
         fit = None
         if not options.use_existing_dynamics_model:
-            fit = _fit(model, settings, options, iteration, train, new, observer)
+            fit = _fit(model, task.dynamics, options, iteration, train, new, observer)
+            for warning in fit.warnings:
+                if warning not in noted:
+                    observer.note(f"iteration {iteration}: dynamics model: {warning}")
+            noted.update(fit.warnings)
             with run.writing(run.model(iteration)) as path:
                 model.save(path)
-        with observer.stage(f"iteration {iteration}: validate", 1) as progress:
-            episodes = Episodes.concatenate([validation, *(batch for batch in held_out if len(batch))])
-            errors = model.validation_error(episodes, nthread=options.nthread)
-            progress(1)
+        validated: Record = {}
+        if validation is not None:
+            with observer.stage(f"iteration {iteration}: validate", 1) as progress:
+                episodes = Episodes.concatenate([validation, *(batch for batch in held_out if len(batch))])
+                validated = {"validated_on": "random and held-out episodes"}
+                validated |= validate(model, episodes, HORIZONS, options.nthread)
+                progress(1)
 
         start = time.perf_counter()
         first = (iteration - 1) * settings.rollouts_per_iteration
@@ -183,8 +219,12 @@ def model_based(task: Task, run: Run, options: Options, observer: Observer | Non
             batch.save(path)
         parts.forget(run, _control_stage(first))
         rollouts.append(batch)
+        if validation is None:
+            with observer.stage(f"iteration {iteration}: validate", 1) as progress:
+                validated = validate_on_control(model, batch, options.nthread)
+                progress(1)
 
-        record = _record(iteration, train, new, fit, errors, batch, seconds_control)
+        record = make_record(iteration, train, new, fit, validated, batch, seconds_control)
         if task.path is not None:
             record["tracking"] = tracking.record(task, tracking.track(task, batch))
         run.append_metrics(record)
@@ -203,9 +243,10 @@ def _random_data(
     """The random episodes of a stage: those on the disk, or new ones. Diverged ones are left out."""
     settings = settings_of(task)
     wanted = settings.random_train if stage == _TRAIN else settings.random_validation
+    assert wanted is not None
     path = run.data(name)
     if path.exists():
-        episodes = Episodes.load(path, task=task)
+        episodes = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
     else:
         with observer.stage(f"random data for {name}", wanted.episodes * wanted.steps) as progress:
             episodes = parts.collect_in_parts(
@@ -240,12 +281,6 @@ def _healthy(episodes: Episodes, name: str, observer: Observer) -> Episodes:
     return episodes
 
 
-def _part(batch: Episodes, first: int, last: int) -> Episodes:
-    """Episodes [first, last) of a batch, without those that diverged."""
-    index = np.arange(len(batch))
-    return batch.select((first <= index) & (index < last) & ~batch.diverged)
-
-
 # --- model
 
 
@@ -255,30 +290,36 @@ def _model(task: Task, run: Run, options: Options, done: int) -> DynamicsModel:
         path = run.latest_model()
         if path is None:
             raise DataError(f"{run.path / 'models'}: a dynamics model must exist to be used, got none")
-        return DynamicsModel.load(path, task)
+        return DynamicsModel.load(path, task, allow_other_task=run.allow_other_task)
     if done:
-        return DynamicsModel.load(run.model(done), task)
-    return DynamicsModel(task, hidden=settings_of(task).hidden, seed=_seed(options, _MODEL))
+        return DynamicsModel.load(run.model(done), task, allow_other_task=run.allow_other_task)
+    return DynamicsModel(task, seed=_seed(options, _MODEL), **task.dynamics.model)
 
 
 def _fit(
     model: DynamicsModel,
-    settings: ModelBasedConfig,
+    settings: DynamicsSettings,
     options: Options,
     iteration: int,
     train: Episodes,
     new: list[Episodes],
     observer: Observer,
 ) -> FitResult:
-    with observer.stage(f"iteration {iteration}: train", settings.epochs) as progress:
+    epochs = settings.epochs
+    if iteration == 1 and settings.first_epochs is not None:
+        epochs = settings.first_epochs
+    assert epochs is not None
+    with observer.stage(f"iteration {iteration}: train", epochs) as progress:
         return model.fit(
             train,
             [batch for batch in new if batch.nsteps],
-            epochs=settings.epochs,
+            epochs=epochs,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
             fraction_use_new=settings.fraction_use_new,
             noise=settings.noise,
+            validation_share=settings.validation_share,
+            patience=settings.patience,
             seed=_seed(options, _FIT, iteration),
             nthread=TRAINING_THREADS,
             progress=lambda epochs, loss: progress(epochs),
@@ -347,7 +388,7 @@ def _save_rollouts(
         path = run.rollouts(f"saving_{attempts}")
         count = min(SAVE_CHUNK, wanted)
         if path.exists():
-            batch = Episodes.load(path, task=task)
+            batch = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
         else:
             title = f"rollouts to save ({saved} of {wanted})"
             batch = _control(task, run, model, options, count, first + attempts, observer, title)
@@ -390,43 +431,13 @@ def _save_rollouts(
 # --- bookkeeping
 
 
-def _record(
-    iteration: int,
-    train: Episodes,
-    new: list[Episodes],
-    fit: FitResult | None,
-    errors: dict[int, float],
-    rollouts: Episodes,
-    seconds_control: float,
-) -> Record:
-    points_old = fit.points_old if fit else train.nsteps
-    points_new = fit.points_new if fit else sum(batch.nsteps for batch in new)
-    returns = rollouts.returns
-    return {
-        "iteration": iteration,
-        "points_old": points_old,
-        "points_new": points_new,
-        "steps_total": points_old + points_new,
-        "loss_train": fit.loss if fit else None,
-        "loss_old": fit.loss_old if fit else None,
-        "loss_new": fit.loss_new if fit else None,
-        "validation_error": {str(horizon): error for horizon, error in errors.items()},
-        "reward_mean": float(returns.mean()),
-        "reward_std": float(returns.std()),
-        "returns": [float(value) for value in returns],
-        "episode_length_mean": float(rollouts.lengths.mean()),
-        "diverged": int(rollouts.diverged.sum()),
-        "seconds_training": fit.seconds if fit else 0.0,
-        "seconds_control": seconds_control,
-    }
-
-
 def _check_existing(run: Run, task: Task, options: Options) -> None:
     """Refuses files that do not fit before anything of the run is touched."""
     run.config()
     if options.use_existing_training_data:
-        for name in ("train", "validation"):
-            Episodes.load(run.data(name), task=task)
+        wanted = settings_of(task).random_validation is not None
+        for name in ("train", "validation") if wanted else ("train",):
+            Episodes.load(run.data(name), task=task, allow_other_task=run.allow_other_task)
     if options.use_existing_dynamics_model:
         _model(task, run, options, 0)
 

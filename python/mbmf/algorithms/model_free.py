@@ -35,6 +35,7 @@ from mbmf.nn.training import torch_threads
 from mbmf.policies.batch import PolicyBatch
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.collect import collect_policy
+from mbmf.runs.configuration import task_entries
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
 from mbmf.tasks.learning import ModelFreeConfig, with_changes
@@ -120,12 +121,14 @@ def open_run(
     nthread: int = 0,
     resume: bool = False,
     overwrite: bool = False,
+    allow_other_task: bool = False,
     algorithm: str = "model_free",
     start: Mapping[str, Any] | None = None,
 ) -> Run:
     """The run directory for these options; see `mbmf.runs.run.Run` for what is refused.
 
-    A run may be continued with other limits and another number of threads, and with nothing else.
+    A run may be continued with other limits and another number of threads, and with nothing else; with
+    ``allow_other_task`` also with the robot as it is by now, whatever it was.
     ``start``: what the run starts from, to be recorded, if not from scratch.
     """
     if overwrite and resume:
@@ -133,7 +136,7 @@ def open_run(
     limit = dataclasses.asdict(limits)
     config = {
         "algorithm": algorithm,
-        "task": task.to_data(),
+        **task_entries(task),
         # iterations are a limit, and none of what a run is; YAML reads 1e-05 as a text, as it always did here
         "settings": yaml.safe_load(settings.model_dump_json(exclude={"iterations"})),
         "seed": seed,
@@ -143,7 +146,7 @@ def open_run(
         "versions": versions(),
     }
     if resume:
-        return Run.resume(path, config)
+        return Run.resume(path, config, allow_other_task=allow_other_task)
     return Run.create(path, config, overwrite=overwrite)
 
 

@@ -61,8 +61,8 @@ class PlainCost:
 
 def folded_layers(case: PlanCase) -> list[tuple[Float32, Float32]]:
     """Weights (rows, cols) and biases (rows, 1) from raw states and actions to raw differences, float32."""
-    mlp, normalization = case.model._trained()
-    layers: list[tuple[Floats, Floats]] = [(layer[:, :-1], layer[:, -1]) for layer in mlp.layers]
+    exported, normalization = case.model.exported()
+    layers: list[tuple[Floats, Floats]] = [(layer[:, :-1], layer[:, -1]) for layer in exported]
     mean = np.concatenate([normalization.state.mean, normalization.action.mean])
     scale = np.concatenate([normalization.state.inverse_std, normalization.action.inverse_std])
     weight, bias = layers[0]
@@ -226,7 +226,7 @@ class Oracle:
     def of(cls, case: PlanCase, actions: Float32) -> Oracle:
         """Of the case's start and given actions (K, H, naction)."""
         K, H, _ = actions.shape
-        mlp, normalization = case.model._trained()
+        exported, normalization = case.model.exported()
         states = np.empty((K, H + 1, case.task.nstate), np.float32)
         x = np.repeat(case.state.astype(np.float32).astype(np.float64)[None], K, axis=0)
         bounds = PlainCost.of(case).alive
@@ -248,7 +248,7 @@ class Oracle:
                 ],
                 axis=1,
             )
-            for i, layer in enumerate(mlp.layers):
+            for i, layer in enumerate(exported):
                 output = (np.maximum(output, 0) if i else output) @ layer[:, :-1].T + layer[:, -1]
             x = x + output * normalization.delta.std + normalization.delta.mean
         return cls(case.task.cost(states, actions), sure, live / (K * H))

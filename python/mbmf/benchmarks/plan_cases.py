@@ -79,7 +79,7 @@ class CaseMaker:
 
         settings = self.task.model_based
         assert settings is not None
-        model = DynamicsModel(self.task, hidden=tuple(hidden or settings.hidden))
+        model = DynamicsModel(self.task, hidden=tuple(hidden or self.task.dynamics.hidden))
         model.fit(self.data, epochs=epochs)
         return PlanCase(self.task.name, self.task, model, self.state, settings.horizon, settings.candidates)
 

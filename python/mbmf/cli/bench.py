@@ -142,8 +142,7 @@ def measure_plan(task: Task, data: Episodes, nthread: int, seconds: float) -> tu
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.planning.make import make_planner
 
-    assert task.model_based is not None
-    model = DynamicsModel(task, hidden=task.model_based.hidden)
+    model = DynamicsModel(task, **task.dynamics.model)
     model.fit(data, epochs=1)
     planner = make_planner(task, model, nthread=nthread)
     state = data.states[0, 0]
@@ -155,9 +154,8 @@ def measure_training(task: Task, data: Episodes, seconds: float) -> Pair:
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.nn import training
 
-    assert task.model_based is not None
     epochs = 20
-    model = DynamicsModel(task, hidden=task.model_based.hidden)
+    model = DynamicsModel(task, hidden=task.dynamics.hidden)
     updates = epochs * (data.nsteps // BATCH_SIZE)  # a last batch that is not full is left out
     step = _loader_loop(model.sizes, data)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -110,6 +110,14 @@ def iteration_table(record: Record, iterations: int, previous: Record | None = N
     for horizon in horizons:
         title = f"validation error: {horizon} step{'s' * (horizon != '1')}"
         row(title, lambda r, h=horizon: _number(r["validation_error"].get(h)), horizon == horizons[-1])  # type: ignore[misc]
+    for key, title in (
+        ("loss_held_out", "loss: held-out data"),
+        ("deviation_over_members", "deviation over members"),
+    ):
+        if any(key in each for each in records):
+            row(title, lambda r, key=key: _number(r.get(key)))  # type: ignore[misc]
+    if any("calibration" in each for each in records):
+        row("truth within 90 % intervals, 1 step", lambda r: _share(r.get("calibration", {})), True)
     row("reward: mean", lambda r: f"{r['reward_mean']:.2f}")
     row("reward: deviation", lambda r: f"{r['reward_std']:.2f}")
     row("episode length: mean", lambda r: f"{r['episode_length_mean']:.0f}")
@@ -118,6 +126,11 @@ def iteration_table(record: Record, iterations: int, previous: Record | None = N
     row("seconds: training", lambda r: f"{r['seconds_training']:.1f}")
     row("seconds: control", lambda r: f"{r['seconds_control']:.1f}")
     return table
+
+
+def _share(calibration: Mapping[str, Mapping[str, float]]) -> str:
+    share = calibration.get("1", {}).get("0.9")
+    return "–" if share is None else f"{100 * share:.0f} %"
 
 
 def _number(value: float | None) -> str:

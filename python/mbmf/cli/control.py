@@ -119,6 +119,10 @@ class Options(PlannerOptions):
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
 
+    allow_other_task: bool = False
+    """Take the robot as it is by now, where its MJCF was changed after the run, or an earlier release wrote
+    the run."""
+
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
@@ -131,7 +135,7 @@ def run(options: Options) -> None:
 
     console = Console(highlight=False)
     path = run_path(options.runs_dir, options.run_num)
-    trained = load_trained(path, options.iteration)
+    trained = load_trained(path, options.iteration, allow_other_task=options.allow_other_task)
     task = trained.task
     if options.desired_traj_type is not None or options.strict_segments:
         rule: Literal["reached"] | None = "reached" if options.strict_segments else None

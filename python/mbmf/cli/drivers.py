@@ -121,6 +121,8 @@ def open_mpc(
     iteration: int | None = None,
     seed: int = 0,
     nthread: int = 0,
+    *,
+    allow_other_task: bool = False,
 ) -> Mpc:
     """The controller of the run of mbmf mb at ``path``, of its last iteration or another one.
 
@@ -129,7 +131,7 @@ def open_mpc(
     from mbmf.planning.make import make_planner
     from mbmf.runs.trained import load_trained
 
-    trained = load_trained(path, iteration)
+    trained = load_trained(path, iteration, allow_other_task=allow_other_task)
     task = change(trained.task)
     planner = make_planner(task, trained.model, seed=seed, nthread=nthread)
     return Mpc(f"iteration_{trained.iteration}", path, task, trained.model, planner)

@@ -46,6 +46,9 @@ class Options(PlannerOptions):
     seed: int = 0
     """Seed of the starts, and of plans."""
 
+    allow_other_task: bool = False
+    """Score a model that was made for the robot as it was, with the robot as it is by now."""
+
     output: Path | None = None
     """CSV file to write (default: in the run's folder evaluation/)."""
 
@@ -69,7 +72,14 @@ def run(options: Options) -> None:
         raise ConfigError("--run_num or --policy must be given, got neither")
     path = None if options.run_num is None else run_path(options.runs_dir, options.run_num)
     if options.policy is None and path is not None and algorithm_of(path) == "model_based":
-        driver = open_mpc(path, options.applied_to, options.iteration, options.seed, options.nthread)
+        driver = open_mpc(
+            path,
+            options.applied_to,
+            options.iteration,
+            options.seed,
+            options.nthread,
+            allow_other_task=options.allow_other_task,
+        )
         name = f"mpc_{driver.name}"
     else:
         if (options.search, options.horizon, options.candidates, options.iteration) != (None,) * 4:

@@ -38,6 +38,10 @@ class Options:
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
 
+    allow_other_task: bool = False
+    """Take the robot as it is by now, where its MJCF was changed after the run, or an earlier release wrote
+    the run."""
+
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
@@ -57,7 +61,7 @@ def export_folder(options: Options, out: Path) -> None:
     if options.run_num is None:
         raise ConfigError("--run_num must be a run's number or name with --out, got none")
     path = run_path(options.runs_dir, options.run_num)
-    trained = load_trained(path, options.iteration)
+    trained = load_trained(path, options.iteration, allow_other_task=options.allow_other_task)
     task, planned = trained.task, trained.task.planner
     source = f"{path.name}, iteration {trained.iteration}"
     save_bundle(out, task, trained.model, seed=trained.seed, source=source)

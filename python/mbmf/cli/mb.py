@@ -100,6 +100,10 @@ class Options(PlannerOptions):
     overwrite: bool = False
     """Replace the run if there is one."""
 
+    allow_other_task: bool = False
+    """Go on with, or use, what was learned of another robot, other names or another dt: the MJCF was changed
+    since, or an earlier release wrote the run."""
+
     nthread: int = 0
     """Threads for simulation and planning, 0: one per CPU. The numbers do not depend on it."""
 
@@ -129,7 +133,12 @@ def run(options: Options) -> None:
     )
     with saying_what_to_type(_FLAGS, "no --yaml_file and no --set: the run's own task is used then"):
         opened = model_based.open_run(
-            path, task, run_options, resume=options.resume, overwrite=options.overwrite
+            path,
+            task,
+            run_options,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            allow_other_task=options.allow_other_task,
         )
     with opened as directory:
         done = directory.metrics()

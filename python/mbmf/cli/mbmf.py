@@ -111,6 +111,10 @@ class Options:
     overwrite: bool = False
     """Replace imitation (unless it is used as it is) and fine-tuning if they are there."""
 
+    allow_other_task: bool = False
+    """Go on with, or use, what was learned of another robot, other names or another dt: the MJCF was changed
+    since, or an earlier release wrote the run."""
+
     nthread: int = 0
     """Threads of imitation, 0: one per CPU. The numbers do not depend on it."""
 
@@ -142,6 +146,7 @@ def run(options: Options) -> None:
     try:
         # nobody may replace the run while its files are used
         with Run.read(path) as parent:
+            parent.allow_other_task = options.allow_other_task
             source = ModelBasedResult.load(parent, task)
             seed = source.seed if options.seed is None else options.seed
             _warn_of_steps(options.max_steps, source.steps + source.rollouts.nsteps)
@@ -179,6 +184,7 @@ def _imitate(
     exists = Run(path).exists
     if options.use_existing_pretrained_policy:
         directory = Run.read(path)
+        directory.allow_other_task = options.allow_other_task
     elif exists and not (options.resume or options.overwrite):
         raise DataError(
             f"{path}: run directory must be new, got an existing run: continue it with --resume, replace it "
@@ -195,6 +201,7 @@ def _imitate(
                 nthread=options.nthread,
                 resume=options.resume and exists,
                 overwrite=options.overwrite,
+                allow_other_task=options.allow_other_task,
             )
     with directory:
         console = ImitationConsole(
@@ -247,6 +254,7 @@ def _fine_tune(
             nthread=options.num_workers_trpo,
             resume=options.resume and Run(path).exists,
             overwrite=options.overwrite,
+            allow_other_task=options.allow_other_task,
         )
     with opened as directory:
         done = directory.metrics()

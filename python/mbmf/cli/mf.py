@@ -71,6 +71,10 @@ class Options:
     overwrite: bool = False
     """Replace the run if there is one."""
 
+    allow_other_task: bool = False
+    """Go on with, or use, what was learned of another robot, other names or another dt: the MJCF was changed
+    since, or an earlier release wrote the run."""
+
     print_minimal: bool = False
     """Print a line per iteration, no progress."""
 
@@ -105,6 +109,7 @@ def run(options: Options) -> None:
             nthread=options.num_workers_trpo,
             resume=options.resume,
             overwrite=options.overwrite,
+            allow_other_task=options.allow_other_task,
         )
     with opened as directory:
         done = directory.metrics()

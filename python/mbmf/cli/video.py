@@ -76,6 +76,10 @@ class Options(PlannerOptions):
     nthread: int = 0
     """Threads for planning, 0: one per CPU."""
 
+    allow_other_task: bool = False
+    """Take the robot as it is by now, where its MJCF was changed after the run, or an earlier release wrote
+    the run."""
+
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
 
@@ -89,10 +93,10 @@ def run(options: Options) -> None:
     if options.policy is not None or path is None or algorithm_of(path) == "model_free":
         _policy_video(options)
         return
-    run, task, _ = open_model_based(path)
+    run, task, _ = open_model_based(path, allow_other_task=options.allow_other_task)
     stage = (options.rollouts or "").rpartition("/")[0]
     if stage.startswith("paths/"):
-        task = open_model_based(path / stage)[1]
+        task = open_model_based(path / stage, allow_other_task=options.allow_other_task)[1]
     if options.desired_traj_type is not None:
         task = task.with_path(options.desired_traj_type)
     task = options.applied_to(task)
@@ -197,7 +201,7 @@ def _controller(run: Run, task: Task, options: Options) -> tuple[Planner, Dynami
     found = run.latest_model()
     if found is None:
         raise DataError(f"{run.path / 'models'}: a dynamics model must exist to plan with, got none")
-    model = DynamicsModel.load(found, task)
+    model = DynamicsModel.load(found, task, allow_other_task=options.allow_other_task)
     run.check(found)
     return make_planner(task, model, seed=options.seed, nthread=options.nthread), model
 
@@ -228,7 +232,7 @@ def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episode
         names = {each.relative_to(run.path).as_posix().replace("rollouts/", "") for each in found}
         have = sorted((each.removesuffix(".npz") for each in names), key=lambda each: (each.count("/"), each))
         raise DataError(f"--rollouts must be one of {', '.join(have) or 'none that exists'}, got {name}")
-    episodes = Episodes.load(path, task=task)
+    episodes = Episodes.load(path, task=task, allow_other_task=options.allow_other_task)
     Run(run.path / stage).check(path)
     if not -len(episodes) <= options.episode < len(episodes):
         raise ConfigError(f"--episode must be one of the {len(episodes)} in {path}, got {options.episode}")

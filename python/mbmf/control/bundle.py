@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save as serialize
 
 import mbmf
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, whole_number
-from mbmf.dynamics.file import parameter_tensors
 from mbmf.errors import DataError
 from mbmf.files import atomic_folder, atomic_write
+from mbmf.json_text import parse_json
 from mbmf.names import PLAIN_NAME, is_plain_name
+from mbmf.tasks.identity import Identity, check_identity, robot_digests
 from mbmf.tasks.searches import search_values
 from mbmf.words import show
 from mbmf.yaml_text import write_yaml
@@ -33,16 +35,26 @@ if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.tasks.task import Task
 
-FORMAT, FORMAT_VERSION = "mbmf-export", 2
-SUMS = "SHA256SUMS"
+FORMAT, FORMAT_VERSION = "mbmf-export", 3
+SUMS, IDENTITY = "SHA256SUMS", "identity.json"
 
 
-def load_bundle(folder: str | os.PathLike[str]) -> _core.Bundle:
+def load_bundle(
+    folder: str | os.PathLike[str], task: Task | None = None, *, allow_other_task: bool = False
+) -> _core.Bundle:
     """Reads an exported folder: task, dynamics, planner settings and period, as C++ objects.
+
+    With a task, checked that the export is of that task's robot, names and dt; not with allow_other_task.
 
     Raises mbmf.CoreError, or DataError, which names the file and what is wrong, if anything is.
     """
     bundle = _core.Bundle(os.fspath(folder))
+    if task is not None and not allow_other_task:
+        file = Path(folder) / IDENTITY
+        found = None
+        if file.is_file():
+            found = Identity.from_data(parse_json(file.read_bytes(), str(file)), str(file))
+        check_identity(f"{folder}: export", found, task.identity, task.name)
     if not is_plain_name(bundle.task.spec.name):
         got = show(bundle.task.spec.name)
         raise DataError(f"{Path(folder) / 'bundle.json'}: task.name must be {PLAIN_NAME}, got {got}")
@@ -87,10 +99,12 @@ def save_bundle(
     target = Path(folder)
     if target.exists() and not (target.is_dir() and (_is_export(target) or not any(target.iterdir()))):
         raise DataError(f"{target}: folder must be new, empty or an earlier export, got something else")
+    arguments = model.core_arguments()
     files = {
-        "dynamics.safetensors": _dynamics(model),
+        "dynamics.safetensors": serialize(_tensors(arguments)),
         "model.mjb": _mjb(task),
         "task.yaml": _yaml(task),
+        IDENTITY: (json.dumps(task.identity.to_data(), indent=1) + "\n").encode(),
     }
     files |= _mjcf(task)
     contents = {
@@ -100,7 +114,15 @@ def save_bundle(
         "source": source,
         "files": {name: len(data) for name, data in sorted(files.items())},
         "task": _task(task.core.spec),
-        "dynamics": {"hidden": list(model.hidden), "activation": model.activation},
+        "dynamics": {
+            "hidden": list(model.hidden),
+            "members": len(arguments["weights"][0]),
+            "probabilistic": model.probabilistic,
+            **{
+                name: arguments[name]
+                for name in ("activation", "inputs", "outputs", "particles", "propagate", "risk")
+            },
+        },
         "planner": {
             "search": planned.search,
             "horizon": planned.horizon,
@@ -126,8 +148,17 @@ def _is_export(folder: Path) -> bool:
     return (folder / SUMS).is_file() and (folder / "bundle.json").is_file()
 
 
-def _dynamics(model: DynamicsModel) -> bytes:
-    return serialize(parameter_tensors(*model.exported()))
+def _tensors(arguments: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """What the members that plan predict with, by tensor (cpp/src/export/bundle.cc)."""
+    tensors: dict[str, NDArray[Any]] = {}
+    for i, (weight, bias) in enumerate(zip(arguments["weights"], arguments["biases"], strict=True)):
+        tensors[f"weight.{i}"], tensors[f"bias.{i}"] = weight, bias
+    for name in ("state", "action", "delta"):
+        tensors[f"{name}.mean"], tensors[f"{name}.std"] = arguments[f"{name}_mean"], arguments[f"{name}_std"]
+    if "log_variance_min" in arguments:
+        tensors["log_variance.min"] = arguments["log_variance_min"]
+        tensors["log_variance.max"] = arguments["log_variance_max"]
+    return tensors
 
 
 def _yaml(task: Task) -> bytes:
@@ -156,6 +187,8 @@ def _mjcf(task: Task) -> dict[str, bytes]:
 
     path = model_path(task.config.model, Path.cwd(), task.name)
     spec, model = model_spec(path, task.config.overrides, task.name)
+    if robot_digests(model) != task.identity.robot:
+        raise DataError(f"{path}: model must be as it was when the task was loaded, got another one")
     files: dict[str, bytes] = {}
     assets: dict[str, bytes] = {}
     elements = [
@@ -215,6 +248,7 @@ def _channel(channel: _core.Channel) -> dict[str, Any]:
         "transform": channel.transform.name.lower(),
         "low": _end(channel.low),
         "high": _end(channel.high),
+        "lagged": channel.lagged,
     }
 
 
@@ -227,6 +261,7 @@ def _terms(terms: Iterable[_core.Term]) -> list[dict[str, Any]]:
             "target": term.target,
             "target_index": term.target_index,
             "bounds": _bounds(term.bounds),
+            "terminal": term.terminal,
         }
         for term in terms
     ]
@@ -258,7 +293,9 @@ def _task(spec: _core.TaskSpec) -> dict[str, Any]:
         "physics_steps": spec.physics_steps,
         "state": [_channel(channel) for channel in spec.state],
         "observation": [_channel(channel) for channel in spec.observation],
+        "reward_state": [_channel(channel) for channel in spec.reward_state],
         "reward": _terms(spec.reward),
+        "healthy_reward": spec.healthy_reward,
         "cost": _terms(spec.cost),
         "path": None if spec.path is None else _path(spec.path),
         "alive": [{"index": bound.index, "bounds": _bounds(bound.bounds)} for bound in spec.alive],

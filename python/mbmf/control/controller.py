@@ -156,6 +156,9 @@ class Controller:
             options,
         )
 
+    def __repr__(self) -> str:
+        return f"<mbmf.Controller: every {1e3 * self.period:g} ms, task {self.task.name}>"
+
     @property
     def period(self) -> float:
         """Seconds."""
@@ -184,7 +187,7 @@ class Controller:
         Raises:
           mbmf.CoreError: it runs already.
         """
-        self.core.start(None if first is None else int(1e9 * first))
+        self.core.start(None if first is None else int(1e9 * number("first", first, -9e9, 9e9)))
 
     def stop(self) -> None:
         """Stops the loop when the present step is over."""

@@ -176,8 +176,17 @@ def _episodes(
         actions[e, :n] = record["actions"][begin : begin + n]
         rewards[e, :n] = record["rewards"][begin : begin + n]
         terminated[e] = record["terminated"][begin + n - 1]
+    diverged = np.zeros(count, np.bool_)
     episodes = Episodes(
-        states, actions, rewards, lengths, terminated, np.zeros(count, np.bool_), observations, task.name
+        states,
+        actions,
+        rewards,
+        lengths,
+        terminated,
+        diverged,
+        observations,
+        task.name,
+        identity=task.identity,
     )
     return episodes, terminated | (lengths == length)
 

@@ -1,116 +1,167 @@
-"""A learned dynamics model: next state = state + f(state, action), f an MLP (paper, section IV)."""
+"""A learned dynamics model: next state = state + f(state, action), f an MLP (paper, section IV), or an
+ensemble of them, probabilistic or not (PETS)."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mbmf import _core
 from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS, count, number, numbers, whole_number
-from mbmf.dynamics import file
-from mbmf.dynamics.normalization import Normalization, add_noise
+from mbmf.dynamics import file, fitting, validation
+from mbmf.dynamics.compiled import compiled, core_arguments, members_of
+from mbmf.dynamics.fitting import FitResult as FitResult
+from mbmf.dynamics.fitting import Trained
+from mbmf.dynamics.normalization import Normalization
+from mbmf.dynamics.settings import Settings
+from mbmf.dynamics.validation import CALIBRATION_HORIZONS, LEVELS
+from mbmf.dynamics.validation import HORIZONS as HORIZONS
+from mbmf.dynamics.validation import validation_starts as validation_starts
 from mbmf.errors import DataError
-from mbmf.nn.mlp_state import ACTIVATIONS, MlpState, layer_sizes, xavier_normal
 
 if TYPE_CHECKING:
+    from mbmf import _core
     from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 
-HORIZONS = (1, 5, 10, 50, 100)
-
-# streams of random numbers that derive from a seed
-_WEIGHTS, _NOISE, _BATCHES = range(3)
-_OPEN_LOOP_BYTES = 32 << 20
-MAX_LAYER = 1 << 20
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a fit did. Losses are mean squared errors of normalised state differences, over all dimensions."""
-
-    losses: tuple[float, ...]
-    """Mean loss of each epoch's batches."""
-    loss_old: float
-    """Loss on all of ``data`` after the fit."""
-    loss_new: float | None
-    """Loss on all of ``new_data`` after the fit; None if there was none."""
-    points_old: int
-    points_new: int
-    seconds: float
-
-    @property
-    def loss(self) -> float:
-        """The training loss: that of the last epoch."""
-        return self.losses[-1]
+# particles of a calibration, where a model has fewer: intervals of five are too narrow
+_CALIBRATION_PARTICLES = 20
 
 
 class DynamicsModel:
     """A model of a task's dynamics: trained in PyTorch, evaluated by the C++ core.
 
-    The model keeps the normalisation of the first data that it is fitted to, and Adam's moments, so that fits
-    continue each other. Not thread-safe while it is fitted or loaded.
+    By default one network that predicts means, the paper's. With members and variances it is an ensemble as
+    in PETS (docs/ensembles.md). The model keeps Adam's moments, and, unless ``statistics`` says otherwise,
+    the normalisation of the first data that it is fitted to, so that fits continue each other. Not
+    thread-safe while it is fitted or loaded.
 
     Args:
         task: what is modelled.
-        hidden: sizes of the hidden layers.
-        activation: "relu" or "tanh".
-        seed: of the initial weights (Xavier-normal, biases zero) and of the noise on the training data.
+        hidden: sizes of the hidden layers, of each member.
+        activation: "relu", "tanh" or "silu".
+        seed: of the initial weights and of the noise on the training data. One network that predicts means
+            starts Xavier-normal, others normal with deviation 1 / (2 sqrt(fan in)), truncated at two; biases
+            are zero.
+        members: networks, which differ in their initial weights and in the order of their data.
+        probabilistic: each member predicts a variance too, between learned bounds.
+        elites: the members that plan are so many, those with the least held-out loss; None: all.
+        particles: of a candidate in planning, a multiple of the members that plan; None: one for each.
+        propagate: how particles meet members. "expectation": each member goes on from its mean; "tsinf": a
+            particle keeps its member; "ts1": it changes it at every step. The last two draw from the
+            predicted variance. None: tsinf where the model is probabilistic, else expectation.
+        risk: k: a candidate's cost is its mean plus k deviations over members.
+        inputs: what the network sees of a state, by its name: "as it is" (the others), "sine and cosine" of
+            an angle, "nothing".
+        outputs: what it predicts of a state, by its name: "difference" to the next one (the others), or the
+            next "value".
+        weight_decay: lambda: half of it times the squared weights is added to the loss; one number, or one
+            for each layer.
+        statistics: "kept", of the first fit's old data, or "refitted", of all data in each fit.
+        bootstrap: each fit draws data for each member, as many as there are, with replacement.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, or two do not fit together.
     """
 
     def __init__(
-        self, task: Task, hidden: Sequence[int] = (500,), activation: str = "relu", seed: int = 0
+        self,
+        task: Task,
+        hidden: Sequence[int] | int = (500,),
+        activation: str = "relu",
+        seed: int = 0,
+        *,
+        members: int = 1,
+        probabilistic: bool = False,
+        elites: int | None = None,
+        particles: int | None = None,
+        propagate: str | None = None,
+        risk: float = 0.0,
+        inputs: Mapping[str, str] | None = None,
+        outputs: Mapping[str, str] | None = None,
+        weight_decay: float | Sequence[float] = 0.0,
+        statistics: str = "kept",
+        bootstrap: bool = False,
     ) -> None:
-        try:
-            sizes = tuple(whole_number("hidden", size, 1, MAX_LAYER) for size in layer_sizes(hidden))
-        except ValueError:
-            sizes = ()
-        if not sizes:
-            raise ValueError(f"hidden must be one or more positive integers, got {hidden!r}")
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         self.task = task
-        self.hidden = sizes
-        self.activation = activation
-        self.seed = count("seed", seed, 0, MAX_SEED)
-        self.normalization: Normalization | None = None
-        self._mlp: MlpState | None = None
+        self.settings = Settings.of(
+            task,
+            hidden,
+            activation,
+            seed,
+            members=members,
+            probabilistic=probabilistic,
+            elites=elites,
+            particles=particles,
+            propagate=propagate,
+            risk=risk,
+            inputs=inputs,
+            outputs=outputs,
+            weight_decay=weight_decay,
+            statistics=statistics,
+            bootstrap=bootstrap,
+        )
+        self._trained: Trained | None = None
         self._core_model: _core.Dynamics | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: the compiled model is made anew of the weights, to the same bits."""
+        return {**self.__dict__, "_core_model": None}
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.sizes))
+        members = f", {self.members} members" if self.members > 1 else ""
+        state = "not trained" if self._trained is None else "trained"
+        return f"<mbmf.DynamicsModel {self.task.name}: {sizes}{members}, {state}>"
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        return self.settings.hidden
+
+    @property
+    def activation(self) -> str:
+        return self.settings.activation
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    @property
+    def members(self) -> int:
+        return self.settings.members
+
+    @property
+    def probabilistic(self) -> bool:
+        return self.settings.probabilistic
+
+    @property
+    def elites(self) -> tuple[int, ...]:
+        """The members that plan. Raises DataError if the model was neither trained nor loaded."""
+        return self._state().elites
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """The statistics that data are normalised with; None before the first fit."""
+        return None if self._trained is None else self._trained.normalization
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Layer sizes: input (state and action), hidden layers, output (state difference)."""
-        return (self.task.nstate + self.task.naction, *self.hidden, self.task.nstate)
+        """Layer sizes: input (what is seen of the state, and action), hidden layers, output (what is
+        predicted of the state, and with variances as many log variances)."""
+        return fitting.layer_sizes_of(self.settings, self.task)
 
     @property
     def core(self) -> _core.Dynamics:
-        """The current weights as the C++ core's immutable model; another object after each fit.
+        """The current weights of the members that plan as the C++ core's immutable model; another object
+        after each fit.
 
         Raises DataError if the model was neither trained nor loaded.
         """
         if self._core_model is None:
-            mlp, normalization = self._trained()
-            self._core_model = _core.Dynamics(
-                self.task.nstate,
-                self.task.naction,
-                [np.ascontiguousarray(layer[:, :-1]) for layer in mlp.layers],
-                [np.ascontiguousarray(layer[:, -1]) for layer in mlp.layers],
-                self.activation,
-                normalization.state.mean,
-                normalization.state.std,
-                normalization.action.mean,
-                normalization.action.std,
-                normalization.delta.mean,
-                normalization.delta.std,
-            )
+            self._core_model = compiled(self.task, self.settings, self._state(), self.settings.particles)
         return self._core_model
 
     def fit(
@@ -121,200 +172,261 @@ class DynamicsModel:
         epochs: int,
         batch_size: int = 512,
         learning_rate: float = 1e-3,
-        fraction_use_new: float = 0.9,
+        fraction_use_new: float | None = 0.9,
         noise: float = 0.01,
         seed: int = 0,
         nthread: int = 1,
+        validation_share: float = 0.0,
+        patience: int | None = None,
+        drop_failed: bool = False,
         progress: Callable[[int, float], None] | None = None,
+        allow_other_task: bool = False,
     ) -> FitResult:
         """Trains on ``data`` (old) and ``new_data``, continuing from the current weights.
 
-        Noise N(0, noise * mean) is added to each dimension of s and of s' - s whose mean over its data set is
-        positive; each of several new data sets has its own means. Then all is normalised. `training.py`
-        has the rules for batches and epochs.
+        Noise N(0, noise * mean) is added to each dimension of s and of what is predicted whose mean over its
+        data set is positive; each of several new data sets has its own means. Then all is normalised. Members
+        draw their batches for themselves. `training.py` has the rules for batches and epochs.
 
         Args:
             data: old data, whose statistics normalise all data of this and later fits.
             new_data: on-policy data, one set or several in order of their age.
             epochs: passes over the old data (over the new data, where the batches have no old share).
-            fraction_use_new: share of a batch that is drawn from the new data, 0 to 1.
-            seed: of the batches. The noise derives from the model's seed, so that a point keeps its noise.
+            batch_size: points of a batch, of each member.
+            fraction_use_new: share of a batch that is drawn from the new data, 0 to 1. None: all data are one
+                pool, and an epoch is a pass over it.
+            seed: of the batches, of bootstraps and of what is held out. The noise derives from the model's
+                seed, so that a point keeps its noise.
             nthread: of PyTorch. The result is the same, bit for bit, for the same arguments and thread count;
                 1 makes it independent of the number of CPUs. Layers of this size gain little from more: a
                 fifth to a third less time on 2 cores.
+            validation_share: share of the points that are held out, 0 to below 1: they are not trained on,
+                and choose the elites.
+            patience: stop after so many epochs without a lower held-out loss (the mean over members), and
+                keep the weights and Adam's moments of the best epoch. Needs a validation_share.
+            drop_failed: members whose loss is not finite go back to what they were before this fit and do not
+                plan, and the result says so; otherwise they are an error.
             progress: called with the epochs done and the last one's loss.
+            allow_other_task: take data of another robot, other names or another dt, of the task's sizes.
 
         Raises:
             ValueError: an argument is out of range.
-            DataError: the data are another task's, not finite, or empty; or the training diverged.
+            DataError: the data are another task's, not finite, or too few; the training would not fit into
+                memory; or it diverged.
         """
-        from mbmf.nn import training
-
         epochs, batch_size = (
             count("epochs", epochs, 1, MAX_COUNT),
             count("batch_size", batch_size, 1, MAX_COUNT),
         )
         learning_rate = _positive("learning_rate", learning_rate)
-        fraction_use_new = number("fraction_use_new", fraction_use_new, 0, 1)
+        if fraction_use_new is not None:
+            fraction_use_new = number("fraction_use_new", fraction_use_new, 0, 1)
         noise = number("noise", noise, 0, np.inf) if noise == 0 else _positive("noise", noise, "non-negative")
         seed, nthread = count("seed", seed, 0, MAX_SEED), count("nthread", nthread, 1, MAX_THREADS)
-        start = time.perf_counter()
-        chunks = (
+        validation_share = number("validation_share", validation_share, 0, 1)
+        if validation_share == 1:
+            raise ValueError("validation_share must be below 1, got 1")
+        if patience is not None:
+            patience = count("patience", patience, 1, MAX_COUNT)
+            if validation_share == 0:
+                raise ValueError(f"patience must be given with a validation_share above 0, got {patience}")
+        options = fitting.FitOptions(
+            epochs,
+            batch_size,
+            learning_rate,
+            fraction_use_new,
+            noise,
+            seed,
+            nthread,
+            validation_share,
+            patience,
+            bool(drop_failed),
+            progress,
+        )
+        later = (
             [] if new_data is None else [new_data] if not isinstance(new_data, Sequence) else list(new_data)
         )
-        normalization = self.normalization
-        parts = []
-        for i, episodes in enumerate([data, *chunks]):
-            states, actions, deltas = self._transitions(episodes, "data" if i == 0 else f"new_data[{i - 1}]")
-            rng = _generator(self.seed, _NOISE, i)
-            add_noise(states, noise, rng)
-            add_noise(deltas, noise, rng)
-            normalization = normalization or Normalization.of(states, actions, deltas)
-            inputs = normalization.inputs(states, actions)
-            parts.append(training.pack(inputs, normalization.delta.normalize(deltas)))
-        assert normalization is not None
-        points_old, points_new = len(parts[0]), sum(len(part) for part in parts[1:])
-
-        with training.torch_threads(nthread):
-            rows = training.concatenate(parts)
-            mlp = self._mlp or xavier_normal(self.sizes, _generator(self.seed, _WEIGHTS))
-            trainer = training.Trainer(mlp, self.activation)
-            losses = trainer.train(
-                rows,
-                points_old,
-                epochs=epochs,
-                batch_size=batch_size,
-                fraction_use_new=fraction_use_new,
-                learning_rate=learning_rate,
-                rng=_generator(seed, _BATCHES),
-                progress=progress,
-            )
-            loss_old = trainer.loss(rows[:points_old])
-            loss_new = trainer.loss(rows[points_old:]) if points_new else None
-        if not np.isfinite([*losses, loss_old, loss_new or 0.0]).all():
-            raise DataError(
-                f"training of the dynamics model diverged (loss {losses[-1]} in the last of {epochs} "
-                f"epochs): learning_rate must be smaller, got {learning_rate}"
-            )
+        chunks = [("data", data), *((f"new_data[{i}]", episodes) for i, episodes in enumerate(later))]
+        if not allow_other_task:
+            for name, episodes in chunks:
+                episodes.check_task(self.task, name, observations=False)
+        trained, result = fitting.fit(self.task, self.settings, self._trained, chunks, options)
         # an interrupted or failed fit has changed nothing until here
-        self.normalization, self._mlp, self._core_model = normalization, trainer.state(), None
-        return FitResult(
-            tuple(losses), loss_old, loss_new, points_old, points_new, time.perf_counter() - start
-        )
+        self._trained, self._core_model = trained, None
+        return result
 
     def predict(self, states: ArrayLike, actions: ArrayLike, nthread: int = 0) -> NDArray[np.float32]:
-        """Next states (N, nstate) float32, from states (N, nstate) and actions (N, naction), by the C++ core.
+        """Next states (N, nstate) float32, from states (N, nstate) and actions (N, naction), by the C++ core:
+        of an ensemble the mean over the members that plan.
 
         Raises ValueError on other shapes, DataError if the model was neither trained nor loaded.
         """
-        states32, actions32 = numbers("states", states, np.float32), numbers("actions", actions, np.float32)
-        return self.core.predict(states32, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
+        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
+        return self.core.predict(states64, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
+
+    def predict_members(
+        self, states: ArrayLike, actions: ArrayLike, nthread: int = 0
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Next states of each member that plans, and their predicted deviations (0 where the model is not
+        probabilistic): float32 (members, N, nstate) each, in the states' units.
+
+        Arguments and errors as in `predict`.
+        """
+        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
+        threads = whole_number("nthread", nthread, 0, MAX_THREADS)
+        means, deviations = self.core.predict_members(states64, actions32, threads)
+        return means, deviations
+
+    def open_loop(self, states: ArrayLike, actions: ArrayLike, nthread: int = 0) -> NDArray[np.float32]:
+        """States (N, H + 1, nstate) float32, the first being the start, from states (N, nstate) and actions
+        (N, H, naction); of an ensemble the mean over members at every step. Errors as in `predict`."""
+        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
+        return self.core.open_loop(states64, actions32, whole_number("nthread", nthread, 0, MAX_THREADS))
+
+    def sample(
+        self, states: ArrayLike, actions: ArrayLike, seed: int = 0, nthread: int = 0
+    ) -> NDArray[np.float32]:
+        """Particles (N, particles, H + 1, nstate) float32, propagated as the planner does; arguments as in
+        `open_loop`, and the seed of the noise."""
+        states64, actions32 = numbers("states", states, np.float64), numbers("actions", actions, np.float32)
+        seed = count("seed", seed, 0, MAX_SEED)
+        threads = whole_number("nthread", nthread, 0, MAX_THREADS)
+        return np.asarray(self.core.sample(states64, actions32, seed, threads))
 
     def validation_error(
-        self, episodes: Episodes, horizons: Sequence[int] = HORIZONS, nthread: int = 0
+        self,
+        episodes: Episodes,
+        horizons: Sequence[int] = HORIZONS,
+        nthread: int = 0,
+        *,
+        allow_other_task: bool = False,
     ) -> dict[int, float]:
         """Multi-step error: mean squared difference of normalised states after each of ``horizons`` steps.
 
         Open loop with the recorded actions, from every state that has max(horizons) steps after it in every
-        episode that is longer than that; averaged over start states and dimensions. Infinite where a
-        prediction overflows.
+        episode that is longer than that; averaged over start states and dimensions. Of an ensemble it is the
+        mean over members, at every step, that errs. Infinite where a prediction overflows.
 
-        Raises DataError if no episode is long enough.
+        allow_other_task: take episodes of another robot, other names or another dt, of the task's sizes.
+
+        Raises DataError if no episode is long enough, or they are another task's.
         """
-        horizons = [whole_number("horizons", horizon) for horizon in horizons]
-        if not horizons:
-            raise ValueError("horizons must be one or more, got none")
+        self._check(episodes, allow_other_task)
         nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
-        longest = max(horizons)
-        starts = validation_starts(episodes, longest)
-        if len(starts) == 0:
+        inverse = self._state().normalization.state.inverse_std
+        return validation.validation_error(self.core, inverse, episodes, horizons, nthread)
+
+    def calibration(
+        self,
+        episodes: Episodes,
+        horizons: Sequence[int] = CALIBRATION_HORIZONS,
+        levels: Sequence[float] = LEVELS,
+        seed: int = 0,
+        nthread: int = 0,
+        *,
+        allow_other_task: bool = False,
+    ) -> dict[int, dict[float, float]]:
+        """How often the truth lies within the predicted intervals: {horizon: {level: share}}.
+
+        An interval is the mean and so many deviations as hold ``level`` of a normal distribution; a share
+        equal to its level is perfect. One step: mean and deviation of the mixture of the members'
+        predictions. Further: mean and deviation of particles propagated as in planning, 20 or more where
+        they are drawn. Start states are those of `validation_error`; states that never varied do not count.
+
+        allow_other_task: as in `validation_error`.
+
+        Raises DataError if no episode is long enough, they are another task's, or the model predicts no
+        deviation: one member that is not probabilistic.
+        """
+        self._check(episodes, allow_other_task)
+        if self.members == 1 and not self.probabilistic:
             raise DataError(
-                f"validation episodes must be longer than {longest} steps for the {longest}-step error, "
-                f"got lengths up to {max(episodes.lengths, default=0)}"
+                "calibration must be of a model with variances or members, got one without either"
             )
-        normalization = self._trained()[1]
-        total = np.zeros(len(horizons))
-        ahead = np.asarray(horizons)
-        chunk = max(1, _OPEN_LOOP_BYTES // (4 * (longest + 1) * self.task.nstate))
-        for first in range(0, len(starts), chunk):
-            episode, step = starts[first : first + chunk].T
-            actions = episodes.actions[episode[:, None], step[:, None] + np.arange(longest)]
-            states = episodes.states[episode, step].astype(np.float32)
-            predicted = self.core.open_loop(states, np.ascontiguousarray(actions, np.float32), nthread)
-            truth = episodes.states[episode[:, None], step[:, None] + ahead]
-            with np.errstate(over="ignore", invalid="ignore"):
-                error = (predicted[:, ahead] - truth) * normalization.state.inverse_std
-                total += np.square(error).sum(axis=(0, 2))
-        mean = total / (len(starts) * self.task.nstate)
-        return {h: float(e) if np.isfinite(e) else float("inf") for h, e in zip(horizons, mean, strict=True)}
+        nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
+        trained = self._state()
+        particles = planning = len(trained.elites)
+        if self.settings.propagate != "expectation":
+            particles = planning * max(
+                -(-_CALIBRATION_PARTICLES // planning), (self.settings.particles or 0) // planning
+            )
+        return validation.calibration(
+            compiled(self.task, self.settings, trained, particles),
+            trained.normalization.state.std > 0,
+            episodes,
+            horizons,
+            levels,
+            particles,
+            count("seed", seed, 0, MAX_SEED),
+            nthread,
+        )
+
+    def deviation_over_members(
+        self, episodes: Episodes, nthread: int = 0, *, allow_other_task: bool = False
+    ) -> float:
+        """How far the members' predictions of one step are apart on all steps of episodes of two or more: the
+        deviation of their means, in deviations of what is predicted, averaged over steps and dimensions.
+
+        allow_other_task: as in `validation_error`. Raises DataError if the episodes are another task's.
+        """
+        self._check(episodes, allow_other_task)
+        nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
+        inverse = self._state().normalization.delta.inverse_std
+        return validation.deviation_over_members(self.core, inverse, episodes, nthread)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights, normalisation, optimiser and what they belong to, whole or not at all (safetensors)
 
         Raises OSError if that is not possible, DataError if the model was neither trained nor loaded.
         """
-        file.save(path, self.task, file.Contents(self.hidden, self.activation, self.seed, *self._trained()))
+        file.save(path, self.task, self.settings, self._state())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], task: Task) -> DynamicsModel:
+    def load(
+        cls, path: str | os.PathLike[str], task: Task, *, allow_other_task: bool = False
+    ) -> DynamicsModel:
         """The model that `save` wrote; further fits continue as if there had been no file in between.
+
+        allow_other_task: take a model of another robot, other names or another dt, of the task's sizes.
 
         Raises DataError, which names the file, if it is not a whole model of ``task``; OSError if it cannot
         be read.
         """
-        contents = file.load(path, task)
-        model = cls(task, contents.hidden, contents.activation, contents.seed)
-        model._mlp, model.normalization = contents.mlp, contents.normalization
+        settings, trained = file.load(path, task, allow_other_task=allow_other_task)
+        model = cls(task)
+        model.settings, model._trained = settings, trained
         try:
             _ = model.core  # finite numbers may still overflow where they are folded together
         except ValueError as error:
             raise DataError(f"{path}: {error}") from None
         return model
 
-    def exported(self) -> tuple[list[NDArray[np.float32]], Normalization]:
-        """The layers (rows, cols + 1), the biases last, in normalised space, and the normalisation.
+    def _check(self, episodes: Episodes, allow_other_task: bool) -> None:
+        """Raises DataError if episodes are another task's."""
+        if not allow_other_task:
+            episodes.check_task(self.task, "episodes", observations=False)
+
+    def core_arguments(self) -> dict[str, Any]:
+        """What the C++ core's model is made of: the arguments of `_core.Dynamics` by name.
 
         Raises DataError if the model was neither trained nor loaded.
         """
-        mlp, normalization = self._trained()
-        return mlp.layers, normalization
+        return core_arguments(self.task, self.settings, self._state(), self.settings.particles)
 
-    def _trained(self) -> tuple[MlpState, Normalization]:
-        if self._mlp is None or self.normalization is None:
+    def exported(self) -> tuple[list[NDArray[np.float32]], Normalization]:
+        """The layers (rows, cols + 1), or of the members that plan (members, rows, cols + 1), the biases
+        last, in normalised space, and the normalisation.
+
+        Raises DataError if the model was neither trained nor loaded.
+        """
+        trained = self._state()
+        layers = [members_of(layer, trained.elites) for layer in trained.mlp.layers]
+        return layers, trained.normalization
+
+    def _state(self) -> Trained:
+        if self._trained is None:
             raise DataError("the dynamics model has no weights yet: fit it or load it first")
-        return self._mlp, self.normalization
-
-    def _transitions(
-        self, episodes: Episodes, name: str
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
-        """Copies of s, a and s' - s of all steps, checked."""
-        if episodes.task != self.task.name:
-            raise DataError(f"{name} must be of task {self.task.name}, got {episodes.task}")
-        states, actions, next_states = episodes.transitions()
-        if len(states) == 0:
-            raise DataError(f"{name} must have at least one step, got none in {len(episodes)} episodes")
-        for values, size in ((states, self.task.nstate), (actions, self.task.naction)):
-            if values.shape[1] != size:
-                raise DataError(
-                    f"{name} must have {self.task.nstate} states and {self.task.naction} actions, "
-                    f"got {states.shape[1]} and {actions.shape[1]}"
-                )
-        for what, values in (("states", states), ("actions", actions), ("states", next_states)):
-            if not np.isfinite(values).all():
-                raise DataError(f"{name}.{what} must be finite, got NaN or infinity")
-        return np.array(states), actions, next_states - states
-
-
-def validation_starts(episodes: Episodes, longest: int) -> NDArray[np.int64]:
-    """(n, 2): episode and step of every state with ``longest`` steps after it, in longer episodes."""
-    counts = np.where(episodes.lengths > longest, episodes.lengths - longest + 1, 0)
-    episode = np.repeat(np.arange(len(counts)), counts)
-    step = np.concatenate([np.arange(n) for n in counts]) if len(counts) else episode
-    return np.stack([episode, step], axis=1).astype(np.int64)
-
-
-def _generator(seed: int, stream: int, index: int = 0) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, stream, index))))
+        return self._trained
 
 
 def _positive(name: str, value: Any, requirement: str = "positive") -> float:

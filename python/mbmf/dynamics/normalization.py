@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# A deviation below this part of max(1, |mean|) is rounding, not motion: its inverse would turn rounding into
-# signal, and overflow the float32 weights that it is folded into. In random data of the paper's four agents
-# the deviations of states and of their differences are exactly 0 (what a planar robot cannot do) or above
-# 0.002; rounding of float64 states of size 1 is 1e-16.
+# A deviation below one of these parts of the mean is rounding, not motion: its inverse would turn rounding
+# into # signal. The core takes states in float64 and keeps them less a centre where they are large beside
+# their # deviation, so for them it is float64's rounding that counts (1e-16 of numbers of size 1); in random
+# data of the # paper's four agents deviations are exactly 0 or above 0.002. Actions, sines and cosines are
+# float32, which # rounds by up to 6e-8: below 2^-20 of the mean the rounding would be a tenth of the
+# deviation or more.
 NEGLIGIBLE_DEVIATION = 1e-10
+NEGLIGIBLE_IN_FLOAT32 = 2.0**-20
+# columns that a state becomes, by what is seen of it
+_COLUMNS = {"value": 1, "sine_cosine": 2, "nothing": 0}
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,16 @@ class Statistics:
     std: Floats
 
     @classmethod
-    def of(cls, values: NDArray[Any]) -> Statistics:
-        """The statistics of the rows of ``values`` (N, n); negligible deviations become 0."""
+    def of(cls, values: NDArray[Any], float32: bool | NDArray[np.bool_] = False) -> Statistics:
+        """The statistics of the rows of ``values`` (N, n); negligible deviations become 0.
+
+        ``float32``, for all or (n): the core has them in float32.
+        """
         mean = np.asarray(np.mean(values, axis=0, dtype=np.float64))
         std = np.asarray(np.std(values, axis=0, dtype=np.float64))
-        std[std <= NEGLIGIBLE_DEVIATION * np.maximum(1.0, np.abs(mean))] = 0.0
+        size = np.abs(mean)
+        least = NEGLIGIBLE_DEVIATION * np.maximum(1.0, size)
+        std[std <= np.where(float32, np.maximum(least, NEGLIGIBLE_IN_FLOAT32 * size), least)] = 0.0
         return cls(mean, std)
 
     @property
@@ -45,19 +56,69 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Normalization:
-    """Statistics of the first data set (after noise): of states, actions and state differences."""
+    """Statistics of data (after noise).
+
+    Attributes:
+        state: of the states (nstate).
+        action: of the actions (naction).
+        delta: of what is predicted (nstate): differences, or next states.
+        seen: of what the network sees of the states; the states', unless an input map changes them.
+    """
 
     state: Statistics
     action: Statistics
     delta: Statistics
+    seen: Statistics = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.seen is None:
+            object.__setattr__(self, "seen", self.state)
 
     @classmethod
-    def of(cls, states: NDArray[Any], actions: NDArray[Any], deltas: NDArray[Any]) -> Normalization:
-        return cls(Statistics.of(states), Statistics.of(actions), Statistics.of(deltas))
+    def of(
+        cls,
+        states: NDArray[Any],
+        actions: NDArray[Any],
+        deltas: NDArray[Any],
+        inputs: Sequence[str] | None = None,
+    ) -> Normalization:
+        """The statistics of the rows; ``inputs``: a word of the core's for each state, if not all are
+        values."""
+        seen = None
+        if inputs is not None:
+            words = [word for word in inputs for _ in range(_COLUMNS[word])]
+            seen = Statistics.of(what_is_seen(states, inputs), np.array(words) == "sine_cosine")
+        return cls(
+            Statistics.of(states),
+            Statistics.of(actions, float32=True),
+            Statistics.of(deltas),
+            seen,  # type: ignore[arg-type]
+        )
 
-    def inputs(self, states: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
-        """The network's inputs (N, nstate + naction)."""
-        return np.concatenate([self.state.normalize(states), self.action.normalize(actions)], axis=1)
+    def inputs(self, seen: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
+        """The network's inputs (N, nseen + naction)."""
+        return np.concatenate([self.seen.normalize(seen), self.action.normalize(actions)], axis=1)
+
+
+def what_is_seen(states: Floats, inputs: Sequence[str]) -> Floats:
+    """What the network sees of states (N, nstate): each as it is, as sine and cosine, or not at all.
+
+    ``inputs`` is a word of the core's for each state.
+    """
+    if all(word == "value" for word in inputs):
+        return states
+    columns: list[Floats] = []
+    for column, word in zip(states.T, inputs, strict=True):
+        if word == "sine_cosine":
+            columns += [np.sin(column), np.cos(column)]
+        elif word == "value":
+            columns.append(column)
+    return np.stack(columns, axis=1) if columns else np.zeros((len(states), 0))
+
+
+def number_seen(inputs: Sequence[str]) -> int:
+    """How many of the network's inputs come from states."""
+    return sum(_COLUMNS[word] for word in inputs)
 
 
 def add_noise(values: Floats, scale: float, rng: np.random.Generator) -> None:

@@ -20,6 +20,8 @@ from typing import TypeVar
 
 import torch
 
+from mbmf.nn.ending import between_pieces
+
 CHUNK = 4096
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ class Workers:
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """The results in the order of the items."""
+        between_pieces()
         return list(self._pool.map(function, items))
 
     def __enter__(self) -> Workers:

@@ -1,30 +1,35 @@
-"""Minibatch training of a multi-layer perceptron: mean squared error, Adam, in float32, in PyTorch.
+"""Minibatch training of a multi-layer perceptron, or of the members of an ensemble at once, in float32, in
+PyTorch: mean squared error or a Gaussian's likelihood, Adam.
 
 The updates are those of autograd and torch.optim.Adam, without what these cost per batch (bench_training.py
 measures it): the data are resident in one matrix, whose rows a whole group of batches takes in one gather;
-passes forward and backward are written out on buffers that are allocated once; Adam runs on one vector of
-all parameters.
-
-Activations are kept transposed, (features, batch), with a last row of ones: a layer is then the one product
-[W | b] @ [x; 1], its gradient dz @ [x; 1]', and no bias needs a pass of its own.
+passes forward and backward are written out on buffers that are allocated once (`passes.py`); Adam runs on one
+vector of all parameters (`adam.py`).
 
 Tried, and not worth it on 2 cores of an AMD EPYC (Zen 4): one hidden layer of 500, batch 512, 18 inputs, 16
-outputs: activations as (batch, features): 5 % slower at 2 threads; the fused (private) Adam kernel: 5 %
-faster; oneDNN's fused linear and ReLU (private): 10 % less for the first layer; batches taken in parts that
-fit the L2 cache: 3 % slower in halves, 12 % in quarters. Over eight tenths of an update are matrix products.
+outputs: activations as (batch, features): 5 % slower at 2 threads; the fused Adam kernel: 5 % faster, but
+with other bits, so only ensembles have it, where it is five times as fast; oneDNN's fused linear and ReLU
+(private): 10 % less for the first layer; batches taken in parts that fit the L2 cache: 3 % slower in halves,
+12 % in quarters. Over eight tenths of an update are matrix products.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from mbmf.nn.activations import ACTIVATION
+from mbmf.nn.adam import Adam, DecayingAdam
+from mbmf.nn.ending import between_pieces, torch_at_work
+from mbmf.nn.losses import GaussianLikelihood, SquaredError, log_variance
 from mbmf.nn.mlp_state import Matrix, MlpState
+from mbmf.nn.passes import Loss, Passes
 
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _GATHER_BYTES = 4 << 20
 
 
@@ -45,7 +50,8 @@ def torch_threads(nthread: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(nthread)
     try:
-        yield
+        with torch_at_work():
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -56,27 +62,97 @@ def batch_shares(old: int, new: int, batch_size: int, fraction_use_new: float) -
     return min(batch_size - share_new, old), share_new
 
 
-class Trainer:
-    """Trains a network in place of autograd. Use within `torch_threads`; not thread-safe."""
+@dataclass
+class History:
+    """What a training did, epoch by epoch.
 
-    def __init__(self, state: MlpState, activation: str) -> None:
+    Attributes:
+        losses: mean squared error of the epoch's batches, each before its update, averaged over the members
+            that are finite.
+        squares: the same, of each member: (epochs, members).
+        likelihoods: of a probabilistic model, the loss that it is trained with; else as ``squares``.
+        held_out: loss of each member on the held-out data after each epoch, (epochs, members); empty without.
+        best: the epoch, from 0, whose parameters were kept: the last, or that of the least held-out loss.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    squares: list[NDArray[np.float64]] = field(default_factory=list)
+    likelihoods: list[NDArray[np.float64]] = field(default_factory=list)
+    held_out: list[NDArray[np.float64]] = field(default_factory=list)
+    best: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over data and dimensions, float64 (members): squared errors, and the loss that is trained."""
+
+    squares: NDArray[np.float64]
+    loss: NDArray[np.float64]
+
+
+class Trainer:
+    """Trains networks in place of autograd. Use within `torch_threads`; not thread-safe.
+
+    One network with squared errors is trained by plain products, whose bits are those of every release;
+    members of an ensemble, and probabilistic ones, by products of batches of matrices. Each member draws its
+    batches for itself.
+
+    Args:
+        state: where to start. With bounds, the model is probabilistic: its last layer has means, then raw log
+            variances.
+        activation: of the hidden layers.
+        weight_decay: of each layer, or of all: its half times the squared weights is added to the loss.
+    """
+
+    def __init__(self, state: MlpState, activation: str, weight_decay: float | Sequence[float] = 0.0) -> None:
+        decay = [weight_decay] * len(state.layers) if isinstance(weight_decay, int | float) else weight_decay
+        self._like = state
+        self._plain = state.layers[0].ndim == 2 and state.bounds is None
         self._shapes = [layer.shape for layer in state.layers]
-        self._parameters = _flatten(state.layers)
-        self._first, self._second = _flatten(state.first), _flatten(state.second)
+        if state.layers[0].ndim == 2 and not self._plain:
+            self._shapes = [(1, *shape) for shape in self._shapes]
+        self._parameters, self._first, self._second = (
+            _flatten([*arrays, *([] if bounds is None else [bounds])])
+            for arrays, bounds in (
+                (state.layers, state.bounds),
+                (state.first, state.bounds_first),
+                (state.second, state.bounds_second),
+            )
+        )
         self._gradient = torch.zeros_like(self._parameters)
-        self._denominator = torch.zeros_like(self._parameters)
-        self._layers = self._views(self._parameters)
-        self._layer_gradients = self._views(self._gradient)
-        self._updates = state.updates
-        self._activate, self._activate_backward = _ACTIVATIONS[activation]
+        self._views = [self._split(vector) for vector in self._vectors]
+        self._layers, self._gradients = self._views[0][: len(decay)], self._views[1][: len(decay)]
+        self._bounds = None if state.bounds is None else (self._views[0][-1], self._views[1][-1])
+        self._activation = ACTIVATION[activation]
+        self._adam = (
+            Adam(*self._vectors, state.updates)
+            if self._plain and not any(decay)
+            else DecayingAdam(
+                self._views[0], self._views[1], self._views[2], self._views[3], decay, state.updates
+            )
+        )
+
+    @property
+    def _vectors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self._parameters, self._gradient, self._first, self._second
+
+    @property
+    def members(self) -> int:
+        return self._like.members
 
     def state(self) -> MlpState:
-        """A copy of the parameters and of Adam's moments."""
+        """A copy of the parameters and of Adam's moments, of the shapes that they came in."""
         layers, first, second = (
-            [view.numpy().copy() for view in self._views(vector)]
-            for vector in (self._parameters, self._first, self._second)
+            [
+                view.numpy().copy().reshape(like.shape)
+                for view, like in zip(self._views[i], self._like.layers, strict=False)
+            ]
+            for i in (0, 2, 3)
         )
-        return MlpState(layers, first, second, self._updates)
+        bounds = (
+            [None] * 3 if self._bounds is None else [self._views[i][-1].numpy().copy() for i in (0, 2, 3)]
+        )
+        return MlpState(layers, first, second, self._adam.updates, *bounds)
 
     @torch.no_grad()
     def train(
@@ -90,138 +166,158 @@ class Trainer:
         learning_rate: float,
         rng: np.random.Generator,
         progress: Callable[[int, float], None] | None = None,
-    ) -> list[float]:
+        bootstrap: np.random.Generator | None = None,
+        held_out: torch.Tensor | None = None,
+        patience: int | None = None,
+    ) -> History:
         """Runs epochs over ``data`` (see `pack`): first ``old`` rows of old points, then new ones.
 
         An epoch is one pass over the old points in random order, each batch filled up with new points drawn
         with replacement; with no old share, one pass over the new points. A last batch that is not full is
-        left out. ``progress`` is called with the epochs done and the loss of the last. Returns the mean loss
-        of each epoch's batches, each measured before its update.
+        left out. ``progress`` is called with the epochs done and the loss of the last.
+
+        Args:
+            bootstrap: each member has its own data, drawn from both parts with replacement, as many as there
+                are.
+            held_out: data, as ``data``, on which each epoch is measured.
+            patience: stop after so many epochs without a lower held-out loss (the mean over members), and go
+                back to the best.
         """
         new = len(data) - old
         share_old, share_new = batch_shares(old, new, batch_size, fraction_use_new)
         batch = share_old + share_new
         count = old // share_old if share_old else new // share_new
-        passes = _Passes(self, batch, data.shape[1], group=min(count, _group_size(data, batch)))
-        index = np.empty((count, batch), np.int64)
-        losses = []
+        per_batch = batch * self.members
+        passes = self._passes(batch, data.shape[1], group=min(count, _group_size(data, per_batch)))
+        pools = self._pools(old, new, bootstrap)
+        index = np.empty((count, self.members, batch), np.int64)
+        history, best, least = History(), None, np.inf
         for epoch in range(epochs):
-            if share_old:
-                index[:, :share_old] = rng.permutation(old)[: count * share_old].reshape(count, share_old)
-                if share_new:
-                    index[:, share_old:] = rng.integers(old, old + new, (count, share_new))
+            for member, (pool_old, pool_new) in enumerate(pools):
+                chosen = index[:, member]
+                if share_old:
+                    order = rng.permutation(old)[: count * share_old]
+                    chosen[:, :share_old] = _of(pool_old, order).reshape(count, share_old)
+                    if share_new:
+                        chosen[:, share_old:] = _of(
+                            pool_new, rng.integers(old, old + new, (count, share_new)), old
+                        )
+                else:
+                    order = old + rng.permutation(new)[: count * share_new]
+                    chosen[:] = _of(pool_new, order, old).reshape(count, share_new)
+            flat = torch.from_numpy(index.reshape(count, per_batch))
+            sums = passes.epoch(data, flat, lambda: self._adam.step(learning_rate))
+            self._record(history, sums, batch)
+            if held_out is not None:
+                history.held_out.append(self.evaluate(held_out).loss)
+                loss = finite_mean(history.held_out[-1])
+                if patience is None or not loss >= least:
+                    history.best, least = epoch, loss
+                    best = None if patience is None else self._parameters_and_moments()
             else:
-                index[:] = old + rng.permutation(new)[: count * share_new].reshape(count, share_new)
-            losses.append(passes.epoch(data, torch.from_numpy(index), learning_rate))
+                history.best = epoch
             if progress is not None:
-                progress(epoch + 1, losses[-1])
-        return losses
+                progress(epoch + 1, history.losses[-1])
+            if patience is not None and epoch - history.best >= patience:
+                break
+        if best is not None and history.best < len(history.losses) - 1:
+            self._restore(best)
+        return history
 
     @torch.no_grad()
-    def loss(self, data: torch.Tensor, block: int = 8192) -> float:
-        """The mean squared error over all rows of ``data`` (see `pack`)."""
-        ninput = self._shapes[0][1]
-        total = 0.0
+    def evaluate(self, data: torch.Tensor, block: int = 8192) -> Evaluation:
+        """Each member's losses over all rows of ``data`` (see `pack`)."""
+        ninput = self._shapes[0][-1]
+        ahead = self._shapes[0][:-2]
+        squares = np.zeros(ahead or (1,))
+        likelihoods = np.zeros(ahead or (1,))
         for rows in torch.split(data, block):
-            x = rows[:, :ninput].t()
-            for layer in self._layers[:-1]:
-                x = torch.cat([self._activate(layer @ x), torch.ones(1, len(rows))])
-            error = self._layers[-1] @ x - rows[:, ninput:].t()
-            total += float(error.double().square().sum())
-        return total / (len(data) * int(self._shapes[-1][0]))
+            between_pieces()
+            output, target = self._output(rows), rows[:, ninput:].t()
+            if self._bounds is None:
+                squares += _sum((output - target).double().square())
+                continue
+            mean, raw = output.chunk(2, dim=-2)
+            error, variance = (mean - target).double().square(), log_variance(raw, self._bounds[0]).double()
+            squares += _sum(error)
+            likelihoods += _sum(error * torch.exp(-variance) + variance)
+        count = len(data) * (data.shape[1] - ninput)
+        return Evaluation(squares / count, (squares if self._bounds is None else likelihoods) / count)
 
-    def _update(self, learning_rate: float) -> None:
-        """One step of Adam, with both bias corrections folded into the step and into epsilon."""
-        self._updates += 1
-        correction1 = 1 - _BETA1**self._updates
-        correction2 = (1 - _BETA2**self._updates) ** 0.5
-        self._first.lerp_(self._gradient, 1 - _BETA1)
-        self._second.mul_(_BETA2).addcmul_(self._gradient, self._gradient, value=1 - _BETA2)
-        torch.sqrt(self._second, out=self._denominator).add_(_EPSILON * correction2)
-        step = learning_rate * correction2 / correction1
-        self._parameters.addcdiv_(self._first, self._denominator, value=-step)
+    @torch.no_grad()
+    def log_variances(self, data: torch.Tensor) -> NDArray[np.float32]:
+        """Of a probabilistic model: (members, n, outputs), for the rows of ``data`` (see `pack`)."""
+        assert self._bounds is not None
+        raw = self._output(data).chunk(2, dim=-2)[1]
+        return log_variance(raw, self._bounds[0]).mT.numpy()
 
-    def _views(self, vector: torch.Tensor) -> list[torch.Tensor]:
-        sizes = [rows * cols for rows, cols in self._shapes]
+    def loss(self, data: torch.Tensor, block: int = 8192) -> float:
+        """The mean squared error over all rows of ``data`` (see `pack`), averaged over members."""
+        return finite_mean(self.evaluate(data, block).squares)
+
+    def _output(self, rows: torch.Tensor) -> torch.Tensor:
+        """(outputs, n), or of members (members, outputs, n)."""
+        ones = torch.ones(*self._shapes[0][:-2], 1, len(rows))
+        x = rows[:, : self._shapes[0][-1]].t()
+        for layer in self._layers[:-1]:
+            x = torch.cat([self._activation.forward(layer @ x), ones], dim=-2)
+        return self._layers[-1] @ x
+
+    def _passes(self, batch: int, width: int, group: int) -> Passes:
+        def loss(output: torch.Tensor) -> Loss:
+            return SquaredError(output) if self._bounds is None else GaussianLikelihood(output, *self._bounds)
+
+        return Passes(self._layers, self._gradients, self._activation, loss, batch, width, group)
+
+    def _pools(
+        self, old: int, new: int, bootstrap: np.random.Generator | None
+    ) -> list[tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]]:
+        """Of each member: the rows that its old and its new points stand for, or None: themselves."""
+        if bootstrap is None:
+            return [(None, None)] * self.members
         return [
-            part.view(shape) for part, shape in zip(torch.split(vector, sizes), self._shapes, strict=True)
+            (bootstrap.integers(0, old, old), old + bootstrap.integers(0, new, new) if new else None)
+            for _ in range(self.members)
         ]
 
+    def _record(self, history: History, sums: tuple[torch.Tensor, torch.Tensor], batch: int) -> None:
+        noutput = self._shapes[-1][-2] // (1 if self._bounds is None else 2)
+        squares, likelihoods = (
+            (each.double().mean(0) / (noutput * batch)).numpy()
+            for each in (sums[0], sums[0 if self._bounds is None else 1])
+        )
+        history.squares.append(squares)
+        history.likelihoods.append(likelihoods)
+        history.losses.append(finite_mean(squares))
 
-class _Passes:
-    """Buffers for batches of one size, and the passes over them."""
+    def _parameters_and_moments(self) -> tuple[list[torch.Tensor], int]:
+        return [
+            vector.clone() for vector in (self._parameters, self._first, self._second)
+        ], self._adam.updates
 
-    def __init__(self, trainer: Trainer, batch: int, width: int, group: int) -> None:
-        self._trainer = trainer
-        shapes = trainer._shapes
-        ninput, noutput = shapes[0][1], shapes[-1][0]
-        self._gathered = torch.empty(group * batch, width)
-        self._batches = [
-            (rows[:, :ninput], rows[:, :ninput].t(), rows[:, ninput:].t())
-            for rows in torch.split(self._gathered, batch)
-        ]
-        # hidden activations with their row of ones, and the gradients with respect to them
-        self._hidden = [torch.ones(rows + 1, batch) for rows, _ in shapes[:-1]]
-        self._hidden_gradients = [torch.empty(rows, batch) for rows, _ in shapes[:-1]]
-        self._output = torch.empty(noutput, batch)
-        self._scale = 2.0 / (noutput * batch)
+    def _restore(self, saved: tuple[list[torch.Tensor], int]) -> None:
+        for vector, values in zip((self._parameters, self._first, self._second), saved[0], strict=True):
+            vector.copy_(values)
+        self._adam.updates = saved[1]
 
-    def epoch(self, data: torch.Tensor, index: torch.Tensor, learning_rate: float) -> float:
-        """One update for each row of ``index`` (batches, batch size); returns the mean of their losses."""
-        squares = torch.empty(len(index))
-        flat_output = self._output.view(-1)
-        done = 0
-        for group in torch.split(index, len(self._batches)):
-            # contiguous rows for a group of batches at once
-            torch.index_select(data, 0, group.reshape(-1), out=self._gathered[: group.numel()])
-            for x, x_t, target in self._batches[: len(group)]:
-                self._forward(x_t)
-                error = self._output.sub_(target)
-                torch.dot(flat_output, flat_output, out=squares[done])
-                error.mul_(self._scale)
-                self._backward(x)
-                self._trainer._update(learning_rate)
-                done += 1
-        return squares.double().mean().item() / self._output.numel()
-
-    def _forward(self, x: torch.Tensor) -> None:
-        *hidden_layers, last = self._trainer._layers
-        for layer, with_ones in zip(hidden_layers, self._hidden, strict=True):
-            z = with_ones[:-1]
-            torch.mm(layer, x, out=z)
-            self._trainer._activate(z, out=z)
-            x = with_ones
-        torch.mm(last, x, out=self._output)
-
-    def _backward(self, x: torch.Tensor) -> None:
-        layers, gradients = self._trainer._layers, self._trainer._layer_gradients
-        upstream = self._output
-        for i in range(len(layers) - 1, 0, -1):
-            torch.mm(upstream, self._hidden[i - 1].t(), out=gradients[i])
-            below = self._hidden_gradients[i - 1]
-            torch.mm(layers[i][:, :-1].t(), upstream, out=below)
-            self._trainer._activate_backward(below, self._hidden[i - 1][:-1])
-            upstream = below
-        torch.mm(upstream, x, out=gradients[0])
+    def _split(self, vector: torch.Tensor) -> list[torch.Tensor]:
+        shapes = [*self._shapes, *([] if self._like.bounds is None else [self._like.bounds.shape])]
+        sizes = [int(np.prod(shape)) for shape in shapes]
+        return [part.view(shape) for part, shape in zip(torch.split(vector, sizes), shapes, strict=True)]
 
 
-def _relu(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    return torch.clamp_min(x, 0.0, out=out)
+def finite_mean(values: NDArray[np.float64]) -> float:
+    """The mean over the members that are finite; NaN if none is."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
 
 
-def _relu_backward(gradient: torch.Tensor, activated: torch.Tensor) -> None:
-    torch.ops.aten.threshold_backward(gradient, activated, 0.0, grad_input=gradient)
+def _sum(values: torch.Tensor) -> NDArray[np.float64]:
+    return np.asarray((values.sum() if values.dim() == 2 else values.sum((1, 2))).numpy())
 
 
-def _tanh_backward(gradient: torch.Tensor, activated: torch.Tensor) -> None:
-    torch.ops.aten.tanh_backward(gradient, activated, grad_input=gradient)
-
-
-# from (z, out=z) to the activation, and the gradient through it, in place
-_ACTIVATIONS: dict[str, tuple[Callable[..., torch.Tensor], Callable[[torch.Tensor, torch.Tensor], None]]] = {
-    "relu": (_relu, _relu_backward),
-    "tanh": (torch.tanh, _tanh_backward),
-}
+def _of(pool: NDArray[np.int64] | None, rows: NDArray[np.int64], first: int = 0) -> NDArray[np.int64]:
+    return rows if pool is None else pool[rows - first]
 
 
 def _flatten(matrices: Sequence[Matrix]) -> torch.Tensor:

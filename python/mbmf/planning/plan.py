@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,24 @@ PathLike = str | Path | npt.ArrayLike | Task
 #: What one plan leaves for the next of its episode: copyable, and accepted by any planner like the one that
 #: wrote it. An empty one, `PlanMemory()`, begins an episode.
 PlanMemory = _core.PlanMemory
+
+_MEMORY = ("search", "task", "horizon", "naction", "filled", "step", "segment")
+_MEMORY_ARRAYS = ("mean", "deviation", "kept", "executed")
+
+
+def _memory_of(values: dict[str, Any]) -> PlanMemory:
+    memory = PlanMemory()
+    for name, value in values.items():
+        setattr(memory, name, value)
+    return memory
+
+
+def _parts_of(memory: PlanMemory) -> tuple[Any, ...]:
+    arrays = {name: np.ascontiguousarray(getattr(memory, name)) for name in _MEMORY_ARRAYS}
+    return _memory_of, ({name: getattr(memory, name) for name in _MEMORY} | arrays,)
+
+
+copyreg.pickle(PlanMemory, _parts_of)  # type: ignore[arg-type]
 
 
 class HasCore(Protocol):
@@ -40,7 +59,7 @@ class SimulatorModel:
     task: Task
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Plan:
     """What one search found.
 
@@ -65,6 +84,13 @@ class Plan:
     moved: bool = False
     segment: int = 0
     rounds_done: int = 1
+
+    def __repr__(self) -> str:
+        action = ", ".join(f"{value:.3g}" for value in self.action)
+        return (
+            f"<mbmf.Plan: action [{action}], cost {self.cost:.4g}, {len(self.actions)} steps, "
+            f"{self.candidates_done} candidates>"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 import warnings
@@ -29,6 +30,8 @@ from mbmf.tasks.task import Task, check_path_start
 if TYPE_CHECKING:
     from mbmf.planning.own import Search
 
+# how far an episode of `Planner.act` is
+_BEGUN = ("_memory", "_episode", "_step", "_segment", "_origin")
 _warned_of_threads: list[int] = []
 
 
@@ -46,8 +49,9 @@ class Planner:
 
     Args:
       task: the task whose planning cost is minimised.
-      model: a :class:`mbmf.DynamicsModel` of that task (its weights as they are now), its ``core``, or a
-        :class:`SimulatorModel`; with the last, every state below is an integration-state row (state_size,).
+      model: a :class:`mbmf.DynamicsModel` of that task's robot, state and dt (its weights as they are now);
+        a model's ``core``, of which only the sizes are compared; or a :class:`SimulatorModel`; with the last,
+        every state below is an integration-state row (state_size,).
       search: the name of a search, or a :class:`mbmf.Search`.
       horizon: H, control steps, 1 to 10000; the task file's if not given.
       candidates: of the first round, at least 1; if not given the task file's, where that is for this search,
@@ -118,7 +122,7 @@ class Planner:
                     f"the cost of {task.name} must be terms of its file to plan in the simulator"
                 )
         else:
-            self._dynamics = model if isinstance(model, _core.Dynamics) else model.core
+            self._dynamics = model if isinstance(model, _core.Dynamics) else _core_of(model, task)
         self.core = _core.Planner(
             task.core,
             self._dynamics,
@@ -131,11 +135,25 @@ class Planner:
             task.cost_function,
         )
         self._own_search = not isinstance(search, str)
+        # for copies: the search, its settings, and the model as it is now
+        snapshot = copy.copy(model) if hasattr(model, "core") else model
+        self._made_of = search, snapshot, None if settings is None else dict(settings)
         self._memory = self.core.make_memory()
         self._episode = 0
         self._step = 0
         self._segment = 0
         self._origin: list[float] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies, here or in other processes, which plan the same bits with threads of their own."""
+        search, model, settings = self._made_of
+        if isinstance(model, _core.Dynamics):
+            raise TypeError(
+                "planner must be one of a DynamicsModel to be copied or pickled, got one of its core"
+            )
+        made_of = self.task, model, search, self.horizon, self.candidates, self.seed, self.nthread
+        begun = {name: getattr(self, name) for name in _BEGUN}
+        return _copy, (type(self), (*made_of, None, settings), begun)
 
     @property
     def dynamics(self) -> _core.Dynamics | None:
@@ -340,6 +358,27 @@ class Planner:
         if state.ndim != 1 or len(state) <= max(indices):
             raise ValueError(f"state must be of shape ({self.core.start_size},), got {state.shape}")
         return [float(state[i]) for i in indices]
+
+
+def _core_of(model: HasCore, task: Task) -> _core.Dynamics:
+    """What the core rolls. Raises ValueError if the model is of another robot, other states or another dt."""
+    other = getattr(model, "task", None)
+    if isinstance(other, Task):
+        difference = other.identity.differences(task.identity, observations=False)
+        if difference:
+            raise ValueError(
+                f"model must be of the robot, states and dt of task {task.name}, got {difference}; its core "
+                "is taken all the same"
+            )
+    return model.core
+
+
+def _copy(kind: type[Planner], made_of: tuple[Any, ...], begun: dict[str, Any]) -> Planner:
+    """What `Planner.__reduce__` took apart."""
+    planner = kind.__new__(kind)
+    Planner.__init__(planner, *made_of)
+    vars(planner).update(begun)
+    return planner
 
 
 def _plan(found: Any) -> Plan:

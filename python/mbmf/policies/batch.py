@@ -12,6 +12,7 @@ from mbmf.words import counted
 
 if TYPE_CHECKING:
     from mbmf.rollouts.episodes import Episodes
+    from mbmf.tasks.identity import Identity
     from mbmf.tasks.task import Task
 
 Float32Array = NDArray[np.float32]
@@ -41,6 +42,7 @@ class PolicyBatch:
         final_states: after each episode's last step, float64 (E, nstate); None if not asked for.
         first_episode: the number of the first episode.
         task: the task's name.
+        identity: what the task was.
     """
 
     observations: Float32Array
@@ -58,6 +60,7 @@ class PolicyBatch:
     final_states: Float64Array | None
     first_episode: int
     task: str
+    identity: Identity | None = None
 
     @property
     def nsteps(self) -> int:
@@ -118,6 +121,7 @@ class PolicyBatch:
             diverged=self.diverged.copy(),
             observations=observations,
             task=self.task,
+            identity=self.identity,
         )
 
     def __len__(self) -> int:

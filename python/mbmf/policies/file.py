@@ -1,8 +1,9 @@
 """Policy files: safetensors with the parameters of a Gaussian policy, and what it belongs to.
 
 Tensors, float32, for layer i of the network: weight.i (rows, cols), bias.i (rows,); and log_std (naction,).
-Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS`, the versions that wrote it and,
-in all but early files, task_config: the task as YAML.
+Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS`, the versions that wrote it and, in all
+but early files, task_config: the task as YAML; identity: of the task (`mbmf.tasks.identity`); and model_file:
+where the task's MJCF is from the policy's folder, if it is the user's own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 from mbmf import tensor_file
 from mbmf.errors import DataError
 from mbmf.nn.mlp_state import MAX_LAYERS
+from mbmf.tasks.identity import Identity, check_identity, read_identity
+from mbmf.tasks.record import located_model, relative_model
 from mbmf.words import show
 
 if TYPE_CHECKING:
@@ -47,6 +51,8 @@ class Contents:
     biases: list[NDArray[np.float32]]
     log_std: NDArray[np.float32]
     task_config: str | None
+    model_file: str | None
+    identity: Identity | None
 
 
 def save(path: str | os.PathLike[str], contents: Contents) -> None:
@@ -69,12 +75,19 @@ def save(path: str | os.PathLike[str], contents: Contents) -> None:
     }
     if contents.task_config is not None:
         header["task_config"] = contents.task_config
+        header |= relative_model(contents.model_file, Path(path).parent)
+    if contents.identity is not None:
+        header["identity"] = contents.identity.to_data()
     tensor_file.write(path, header, tensors)
 
 
-def load(path: str | os.PathLike[str], task: Task | None) -> Contents:
-    """Reads a policy file and checks all of it. Raises DataError, which names the file, or OSError."""
+def load(path: str | os.PathLike[str], task: Task | None, allow_other_task: bool) -> Contents:
+    """Reads a policy file and checks all of it. Raises DataError, which names the file, or OSError.
+
+    allow_other_task: only the sizes must be the task's.
+    """
     header, tensors = tensor_file.read(path, "policy", FORMAT, FORMAT_VERSION, _FIELDS)
+    identity = read_identity(header, path)
     if task is not None:
         for key, wanted in (
             ("task", task.name),
@@ -82,10 +95,12 @@ def load(path: str | os.PathLike[str], task: Task | None) -> Contents:
             ("naction", task.naction),
             ("observation_names", list(task.observation_names)),
         ):
-            if header[key] != wanted:
+            if header[key] != wanted and not (allow_other_task and key in ("task", "observation_names")):
                 raise DataError(
                     f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {show(header[key])}"
                 )
+        if not allow_other_task:
+            check_identity(f"{path}: policy", identity, task.identity, task.name)
     sizes = [header["nobservation"], *header["hidden"], header["naction"]]
     if len(sizes) > MAX_LAYERS + 2 or not all(type(size) is int and 1 <= size <= _MAX_SIZE for size in sizes):
         raise DataError(
@@ -109,4 +124,5 @@ def load(path: str | os.PathLike[str], task: Task | None) -> Contents:
         raise DataError(f"{path}: task_config must be a text, got {type(task_config).__name__}")
     count = range(len(sizes) - 1)
     weights, biases = ([tensors[f"{name}.{i}"] for i in count] for name in ("weight", "bias"))
-    return Contents(header["task"], names, weights, biases, log_std, task_config)
+    model_file = located_model(header, Path(path).parent)
+    return Contents(header["task"], names, weights, biases, log_std, task_config, model_file, identity)

@@ -93,6 +93,7 @@ def graph(policy: GaussianPolicy) -> Any:
             "observation_names": json.dumps(policy.observation_names),
             "action_std": json.dumps([float(value) for value in np.exp(log_std)]),
             "action_range": "[-1, 1]",
+            **({} if policy.identity is None else {"identity": json.dumps(policy.identity.to_data())}),
         },
     )
     checker.check_model(model)

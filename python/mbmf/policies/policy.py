@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, finite_numbers, numbers, whole_number
-from mbmf.errors import DataError
+from mbmf.errors import ConfigError, DataError
 from mbmf.nn.mlp_state import layer_sizes, xavier_normal
 from mbmf.policies import file
 from mbmf.words import show
@@ -43,6 +44,7 @@ class GaussianPolicy:
     Attributes:
         task_name, observation_names: of the task.
         task_config: the task itself, as YAML, which files keep too; None: from a file of an earlier version.
+        identity: what the task was; None: from a file of an earlier version.
         nobservation, naction: sizes of observations and actions.
         hidden: sizes of the hidden layers.
 
@@ -50,7 +52,9 @@ class GaussianPolicy:
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, task: Task, hidden: Sequence[int] = (64, 64), seed: int = 0, std: float = 1.0) -> None:
+    def __init__(
+        self, task: Task, hidden: Sequence[int] | int = (64, 64), seed: int = 0, std: float = 1.0
+    ) -> None:
         sizes = tuple(whole_number("hidden", size, 1, 65536) for size in layer_sizes(hidden))
         rng = np.random.default_rng(whole_number("seed", seed, 0, MAX_SEED))
         layers = xavier_normal((task.nobservation, *sizes, task.naction), rng).layers
@@ -58,25 +62,28 @@ class GaussianPolicy:
         weights[-1] *= np.float32(_LAST_LAYER_SCALE)
         biases = [np.ascontiguousarray(layer[:, -1]) for layer in layers]
         log_std = np.zeros(task.naction, np.float32)
-        self._set(task.name, task.observation_names, weights, biases, log_std, task.to_yaml())
+        contents = file.Contents(
+            task.name, task.observation_names, weights, biases, log_std, None, None, None
+        )
+        self._set(_of_task(contents, task))
         self.set_std(std)
 
-    def _set(
-        self,
-        task_name: str,
-        observation_names: Sequence[str],
-        weights: list[NDArray[np.float32]],
-        biases: list[Vector],
-        log_std: Vector,
-        task_config: str | None,
-    ) -> None:
-        self.task_name = task_name
-        self.task_config = task_config
-        self.observation_names = list(observation_names)
-        self._arrays = [*(array for layer in zip(weights, biases, strict=True) for array in layer), log_std]
+    def _set(self, contents: file.Contents) -> None:
+        self.task_name = contents.task
+        self.task_config = contents.task_config
+        self.identity = contents.identity
+        self.observation_names = list(contents.observation_names)
+        self._model_file = contents.model_file
+        layers = zip(contents.weights, contents.biases, strict=True)
+        self._arrays = [*(array for layer in layers for array in layer), contents.log_std]
         self._network: PolicyNetwork | None = None
         # the core's policy, and the parameters that it was made of
         self._core_policy: tuple[_core.GaussianPolicy, list[Vector]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: the parameters as they are now, which each copy has for its own."""
+        arrays = [np.array(array) for array in self.arrays()]
+        return {**self.__dict__, "_arrays": arrays, "_network": None, "_core_policy": None}
 
     @property
     def nobservation(self) -> int:
@@ -213,30 +220,36 @@ class GaussianPolicy:
         """
         _ = self.core  # checks the parameters: nothing is written that cannot be used
         *layers, log_std = self.arrays()
-        weights, biases = layers[::2], layers[1::2]
-        file.save(
-            path,
-            file.Contents(self.task_name, self.observation_names, weights, biases, log_std, self.task_config),
+        contents = file.Contents(
+            self.task_name,
+            self.observation_names,
+            layers[::2],
+            layers[1::2],
+            log_std,
+            self.task_config,
+            self._model_file,
+            self.identity,
         )
+        file.save(path, contents)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], task: Task | None = None) -> GaussianPolicy:
-        """The policy that `save` wrote; with a task, checked that it is of that task.
+    def load(
+        cls, path: str | os.PathLike[str], task: Task | None = None, *, allow_other_task: bool = False
+    ) -> GaussianPolicy:
+        """The policy that `save` wrote; with a task, checked that it is of that task as it is now.
+
+        allow_other_task: with a task, make one of another robot, other names or another dt the task's. Sizes
+            must be the task's even so.
 
         Raises:
             DataError: naming the file, if it is not a whole policy file or of another task.
             OSError: it cannot be read.
         """
-        contents = file.load(path, task)
+        contents = file.load(path, task, allow_other_task)
+        if task is not None and allow_other_task:
+            contents = _of_task(contents, task)
         policy = cls.__new__(cls)
-        policy._set(
-            contents.task,
-            contents.observation_names,
-            contents.weights,
-            contents.biases,
-            contents.log_std,
-            contents.task_config,
-        )
+        policy._set(contents)
         try:
             _ = policy.core
         except ValueError as error:
@@ -249,6 +262,7 @@ class GaussianPolicy:
         Raises DataError if its file is of a version that did not keep it, ConfigError if the task cannot be
         made here (its MJCF file is not there, say).
         """
+        from mbmf.tasks.record import with_model
         from mbmf.tasks.task import load_task
         from mbmf.yaml_text import parse_yaml
 
@@ -260,7 +274,10 @@ class GaussianPolicy:
         config = parse_yaml(self.task_config, f"policy of {self.task_name}: its task", error=DataError)
         if not isinstance(config, dict):
             raise DataError(f"policy of {self.task_name}: its task must be a mapping, got {show(config)}")
-        return load_task(config)
+        try:
+            return load_task(with_model(config, self._model_file))
+        except ConfigError as error:
+            raise ConfigError(f"policy of {self.task_name}: its {error}") from error
 
     def save_onnx(self, path: str | os.PathLike[str]) -> None:
         """Writes the policy as an ONNX graph, whole or not at all: see `mbmf.policies.onnx`.
@@ -274,3 +291,15 @@ class GaussianPolicy:
     def __repr__(self) -> str:
         sizes = "-".join(str(size) for size in (self.nobservation, *self.hidden, self.naction))
         return f"<mbmf.GaussianPolicy {self.task_name}: {sizes}>"
+
+
+def _of_task(contents: file.Contents, task: Task) -> file.Contents:
+    """The same parameters as a policy of ``task``."""
+    return dataclasses.replace(
+        contents,
+        task=task.name,
+        observation_names=list(task.observation_names),
+        task_config=task.to_yaml(),
+        model_file=task.config.model.file,
+        identity=task.identity,
+    )

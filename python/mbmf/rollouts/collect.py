@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
 from mbmf.policies.batch import PolicyBatch
 from mbmf.rollouts.episodes import Episodes
 from mbmf.rollouts.path_record import PathRecord
-from mbmf.simulation.simulator import ResetName, reset_kind
+from mbmf.simulation.simulator import ResetName, Simulator, reset_kind
+from mbmf.tasks.identity import check_identity
 
 if TYPE_CHECKING:
     from mbmf.planning.planner import Planner
@@ -35,7 +37,8 @@ def collect_random(
     """Episodes of uniform actions in [-1, 1), from the task's "random" reset (paper, section IV-B).
 
     They end after ``steps`` or where MuJoCo fails, never by the task's healthy bounds. Episode e is a pure
-    function of (seed, first_episode + e), at any number of threads.
+    function of (seed, first_episode + e), at any number of threads. Where all diverge at once, a warning says
+    why.
 
     Args:
         task: what is simulated.
@@ -58,7 +61,25 @@ def collect_random(
         whole_number("nthread", nthread, 0, MAX_THREADS),
         progress,
     )
-    return _finish(task, arrays)
+    found = _finish(task, arrays)
+    if found.diverged.all() and found.nsteps == 0:
+        warnings.warn(
+            f"task {task.name} should have a robot that can be simulated: all {len(found)} episodes diverged "
+            f"in their first step{_reason(task, seed, first_episode)}",
+            stacklevel=2,
+        )
+    return found
+
+
+def _reason(task: Task, seed: int, episode: int) -> str:
+    """Why an episode of full actions diverges at once, in MuJoCo's words."""
+    simulator = Simulator(task, 1, 1, seed)
+    simulator.start_episodes([episode], "random")
+    for action in (1.0, -1.0):
+        simulator.step(np.full((1, task.naction), action))
+        if simulator.diverged[0]:
+            return f" ({simulator.error(0)})"
+    return ""
 
 
 def collect_mpc(
@@ -116,6 +137,7 @@ def collect_policy(
     keep_hidden: bool = False,
     keep_states: bool = False,
     progress: Progress | None = None,
+    allow_other_task: bool = False,
 ) -> PolicyBatch:
     """Whole episodes of a policy's actions, for policy optimisation (paper, section V).
 
@@ -136,15 +158,19 @@ def collect_policy(
         keep_hidden: keep what the policy's hidden layers gave.
         keep_states: keep the task's states.
         progress: called about ten times a second with the control steps done so far.
+        allow_other_task: take a policy of another robot, other names or another dt, of the task's sizes.
 
     Raises:
         ValueError: an argument is out of range, or the policy is of another task.
-        DataError: the task's reward function returns something else than a finite number for each step.
+        DataError: the policy is of the task with another robot, other names or another dt, or the task's
+            reward function returns something else than a finite number for each step.
         mbmf.CoreError: a hundred episodes in a row diverge in their first step.
         KeyboardInterrupt: on Ctrl-C, within a control step; what ``progress`` raises comes out too.
     """
-    if policy.task_name != task.name:
-        raise ValueError(f"policy must be one of task {task.name}, got one of {policy.task_name}")
+    if not allow_other_task:
+        if policy.task_name != task.name:
+            raise ValueError(f"policy must be one of task {task.name}, got one of {policy.task_name}")
+        check_identity("policy", policy.identity, task.identity, task.name)
     if (steps is None) == (episodes is None):
         raise ValueError(f"either steps or episodes must be given, got {steps} and {episodes}")
     first_episode = whole_number("first_episode", first_episode, 0, MAX_SEED)
@@ -165,7 +191,7 @@ def collect_policy(
         keep_states or task.reward_function is not None,
         progress,
     )
-    batch = PolicyBatch(**arrays, first_episode=first_episode, task=task.name)
+    batch = PolicyBatch(**arrays, first_episode=first_episode, task=task.name, identity=task.identity)
     if task.reward_function is not None:
         batch = _with_rewards(task, batch)
         if not keep_states:
@@ -193,7 +219,7 @@ def _finish(task: Task, arrays: dict[str, Any]) -> Episodes:
         assert task.path is not None
         segments, origins = arrays.pop("segments"), arrays.pop("origins")
         record = PathRecord(task.path.name, task.path.waypoints, origins, segments)
-    episodes = Episodes(**arrays, task=task.name, path=record)
+    episodes = Episodes(**arrays, task=task.name, path=record, identity=task.identity)
     if task.reward_function is None or not episodes.nsteps:
         return episodes
     _, actions, states = episodes.transitions()

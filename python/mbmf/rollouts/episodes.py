@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ import numpy.typing as npt
 
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
+from mbmf.json_text import parse_json
 from mbmf.names import PLAIN_NAME, is_plain_name
 from mbmf.npz_file import open_npz
 from mbmf.rollouts.path_record import KEYS as PATH_KEYS
 from mbmf.rollouts.path_record import PathRecord, joined
+from mbmf.tasks.identity import OVERRIDE, Identity, check_identity
 from mbmf.words import counted, printed, show
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-_FORMAT = "mbmf-episodes-1"
+_FORMAT, _BEFORE = "mbmf-episodes-2", "mbmf-episodes-1"
 _DTYPES: dict[str, Any] = {
     "states": np.float64,
     "actions": np.float32,
@@ -48,6 +51,7 @@ class Episodes:
         diverged: the episode ended because MuJoCo failed, bool (E,); the failing step is not part of it.
         observations: the policy's, float64 (E, T + 1, nobservation); None: the same as the states.
         task: the task's name.
+        identity: what the task was; None for arrays of your own, of which nobody knows.
         path: what the episodes followed, or None.
 
     Raises DataError if dtypes or shapes do not fit, a length is out of range or a number is not finite.
@@ -62,6 +66,7 @@ class Episodes:
     observations: FloatArray | None
     task: str
     path: PathRecord | None = None
+    identity: Identity | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -108,10 +113,11 @@ class Episodes:
         return dataclasses.replace(self, **arrays, path=path)
 
     @classmethod
-    def concatenate(cls, batches: Sequence[Episodes]) -> Episodes:
+    def concatenate(cls, batches: Sequence[Episodes], *, allow_other_task: bool = False) -> Episodes:
         """The episodes of several batches, padded to the longest. Raises DataError if tasks differ.
 
-        What they followed is kept only where it is the same path.
+        What they followed is kept only where it is the same path, their identity only where all have one.
+        allow_other_task: the robots, names and dt of one task may differ; the result is of no known identity.
         """
         if not batches:
             raise ValueError("batches must be one or more Episodes, got none")
@@ -121,6 +127,17 @@ class Episodes:
                 raise DataError(
                     f"batches must be of one task and its sizes, got {first._widths()} and {other._widths()}"
                 )
+        known = [batch.identity for batch in batches if batch.identity is not None]
+        for identity in known[1:]:
+            difference = identity.differences(known[0])
+            if difference and not allow_other_task:
+                raise DataError(
+                    f"batches must be of one robot, its names and dt, got {difference}; {OVERRIDE} takes "
+                    "them all the same"
+                )
+            if difference:
+                known.clear()
+                break
         steps = max(batch.actions.shape[1] for batch in batches)
         arrays: dict[str, Any] = {}
         for name, array in first._arrays().items():
@@ -133,7 +150,8 @@ class Episodes:
             parts = [getattr(batch, name) for batch in batches]
             arrays[name] = np.concatenate(parts if length is None else [_pad(part, length) for part in parts])
         path = joined([batch.path for batch in batches], steps + 1)
-        return cls(**arrays, task=first.task, path=path)
+        identity = known[0] if len(known) == len(batches) else None
+        return cls(**arrays, task=first.task, path=path, identity=identity)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a .npz file, without pickle; one that is there is replaced when the new one is whole.
@@ -144,12 +162,20 @@ class Episodes:
         arrays: dict[str, Any] = {name: x for name, x in self._arrays().items() if x is not None}
         if self.path is not None:
             arrays |= self.path.arrays()
+        if self.identity is not None:
+            text = json.dumps(self.identity.to_data())
+            arrays["identity"] = np.frombuffer(text.encode(), np.uint8)
         with atomic_write(path) as file:
             np.savez(file, format=np.array(_FORMAT), task=np.array(self.task), **arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], task: Task | None = None) -> Episodes:
-        """Reads a file of `save`, checked; with a task, that it fits the task too.
+    def load(
+        cls, path: str | os.PathLike[str], task: Task | None = None, *, allow_other_task: bool = False
+    ) -> Episodes:
+        """Reads a file of `save`, checked; with a task, that it is of that task as it is now.
+
+        allow_other_task: take what is of another robot, other names or another dt for the task's, and read
+            files of earlier releases, which do not say what they are of. Sizes must be the task's even so.
 
         Raises:
             DataError: naming the file, if it is not such a file, is damaged, holds NaN or is of another task.
@@ -157,19 +183,33 @@ class Episodes:
         """
         name = os.fspath(path)
         try:
-            episodes = cls(**_read(path))
+            episodes = cls(**_read(path, allow_other_task))
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
-        if task is not None:
-            expected = (task.name, task.nstate, task.naction)
-            found = (episodes.task, episodes.states.shape[2], episodes.actions.shape[2])
-            for what, want, got in zip(("task", "nstate", "naction"), expected, found, strict=True):
-                if want != got:
-                    raise DataError(f"{name}: {what} must be {want}, got {got}")
-            width = None if task.core.observes_state else task.nobservation
-            if episodes._nobservation() != width:
-                raise DataError(f"{name}: nobservation must be {width}, got {episodes._nobservation()}")
+        if task is None:
+            return episodes
+        if allow_other_task:
+            episodes = dataclasses.replace(episodes, task=task.name, identity=task.identity)
+        expected = (task.name, task.nstate, task.naction)
+        found = (episodes.task, episodes.states.shape[2], episodes.actions.shape[2])
+        for what, want, got in zip(("task", "nstate", "naction"), expected, found, strict=True):
+            if want != got:
+                raise DataError(f"{name}: {what} must be {want}, got {got}")
+        width = None if task.core.observes_state else task.nobservation
+        if episodes._nobservation() != width:
+            raise DataError(f"{name}: nobservation must be {width}, got {episodes._nobservation()}")
+        episodes.check_task(task, f"{name}: episodes")
         return episodes
+
+    def check_task(self, task: Task, name: str, *, observations: bool = True) -> None:
+        """Raises DataError if the episodes, ``name`` in messages, are of another task, robot, names or dt.
+
+        Of arrays of your own only the task's name is compared. observations: whether their names count.
+        """
+        if self.task != task.name:
+            raise DataError(f"{name} must be of task {task.name}, got {self.task}")
+        if self.identity is not None:
+            check_identity(name, self.identity, task.identity, task.name, observations=observations)
 
     def _arrays(self) -> dict[str, npt.NDArray[Any] | None]:
         return {name: getattr(self, name) for name in _DTYPES}
@@ -223,8 +263,8 @@ def _problem(episodes: Episodes) -> str:
     return ""
 
 
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The constructor's arguments from a file."""
+def _read(path: str | os.PathLike[str], any_format: bool) -> dict[str, Any]:
+    """The constructor's arguments from a file; with ``any_format`` also from one of an earlier release."""
     wanted = {*_DTYPES, "format", "task"}
     with open_npz(path, "a file of Episodes.save") as file:
         names = file.names
@@ -233,19 +273,32 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         path_keys = names.intersection(PATH_KEYS)
         if path_keys and (missing := sorted(set(PATH_KEYS) - names)):
             raise DataError(f"must hold {', '.join(missing)} too, got {_list(names)}")
-        if unknown := names - wanted - path_keys:
+        if unknown := names - wanted - path_keys - {"identity"}:
             raise DataError(f"must hold nothing but episodes, got {_list(unknown)} too")
         found = file.text("format")
-        if found != _FORMAT:
+        if found == _BEFORE and not any_format:
+            raise DataError(
+                f"format must be {_FORMAT}, got {_BEFORE} of an earlier release, which did not keep robot, "
+                f"names and dt: collect the episodes again, or {OVERRIDE} takes them all the same"
+            )
+        if found not in (_FORMAT, _BEFORE):
             raise DataError(f"format must be {_FORMAT}, got {printed(found)}")
         contents: dict[str, Any] = {name: file.read(name) for name in _DTYPES if name in names}
         contents.setdefault("observations", None)
+        if "identity" in names:
+            contents["identity"] = _identity(file.read("identity"))
         if path_keys:
             name, *arrays = PATH_KEYS
             contents["path"] = PathRecord.from_arrays(
                 file.text(name), {key: file.read(key) for key in arrays}
             )
         return {**contents, "task": file.text("task")}
+
+
+def _identity(data: npt.NDArray[Any]) -> Identity:
+    if data.dtype != np.uint8 or data.ndim != 1:
+        raise DataError(f"identity must be JSON as uint8, got {data.dtype} {data.shape}")
+    return Identity.from_data(parse_json(data.tobytes(), "identity"), "episodes")
 
 
 def _list(names: set[str]) -> str:

@@ -37,8 +37,10 @@ def label_episodes(
         float32 (episodes, steps, naction); zeros past an episode's length.
 
     Raises:
+        DataError: the episodes are of another task than the planner.
         mbmf.CoreError: no candidate of a plan has a finite cost.
     """
+    episodes.check_task(planner.task, "episodes", observations=False)
     first_episode = whole_number("first_episode", first_episode, 0, MAX_SEED)
     labels = np.zeros_like(episodes.actions)
     numbers = np.arange(len(episodes), dtype=np.uint64) + np.uint64(first_episode)

@@ -12,14 +12,15 @@ from mbmf.arguments import MAX_THREADS, whole_number
 from mbmf.errors import ConfigError, DataError
 from mbmf.runs.layout import CONFIG
 from mbmf.runs.records import Entry
-from mbmf.tasks.record import comparable_task
+from mbmf.tasks.identity import Identity, check_identity
+from mbmf.tasks.record import comparable_task, located_model, relative_model, with_model
 from mbmf.tasks.task import Task, load_task
 from mbmf.words import show
 from mbmf.yaml_text import parse_yaml, read_text
 
 # what may differ between a run and its continuation
-_INCIDENTAL = ("nthread", "limits", "versions")
-_MAPPINGS = ("task", "settings", "versions", "limits")
+_INCIDENTAL = ("nthread", "limits", "versions", "identity", "model_file")
+_MAPPINGS = ("task", "settings", "versions", "limits", "identity")
 
 
 def read_config(path: Path) -> Entry:
@@ -54,16 +55,41 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ConfigError(str(error)) from None
 
 
-def recorded_task(config: Entry, path: Path) -> Task:
-    """The task of the configuration of the run at ``path``. Raises DataError, which names the file."""
+def task_entries(task: Task) -> dict[str, Any]:
+    """What the configuration of a run says of its task: what it has to do, and what it is of."""
+    return {"task": task.to_data(), "identity": task.identity.to_data()}
+
+
+def with_model_file(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A configuration that says where its task's MJCF is from the run at ``path``, if the task has a file."""
+    task = config.get("task")
+    model = task.get("model") if isinstance(task, Mapping) else None
+    return {**config, **relative_model(model.get("file") if isinstance(model, Mapping) else None, path)}
+
+
+def recorded_task(config: Entry, path: Path, *, allow_other_task: bool = False) -> Task:
+    """The task of the configuration of the run at ``path``. Raises DataError, which names the file.
+
+    allow_other_task: take the robot as it is by now, whatever it was.
+    """
     file = path / CONFIG
     recorded = config["task"]
     if not isinstance(recorded, dict):
         raise DataError(f"{file}: task must be a mapping, got {show(recorded)}")
     try:
-        return load_task(recorded)
+        task = load_task(with_model(recorded, located_model(config, path)))
     except ConfigError as error:
         raise DataError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
+    if not allow_other_task:
+        check_recorded_identity(config, path, task.identity, task.name)
+    return task
+
+
+def check_recorded_identity(config: Mapping[str, Any], path: Path, wanted: Identity, name: str) -> None:
+    """Raises DataError if the run at ``path`` is not known to be of the task ``name`` as it is now."""
+    data, file = config.get("identity"), path / CONFIG
+    found = None if data is None else Identity.from_data(data, str(file))
+    check_identity(f"{file}: run", found, wanted, name)
 
 
 def versions() -> dict[str, str]:

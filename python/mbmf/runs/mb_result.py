@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
+from mbmf.runs.configuration import check_recorded_identity
 from mbmf.runs.run import Record, Run, first_difference
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.planner_section import parse_planner, planner_settings
@@ -53,6 +54,9 @@ class ModelBasedResult:
         if difference is not None:
             key, found, want = difference
             raise DataError(f"{where}: {key} must be {want!r}, as of task {task.name}, got {found!r}")
+        allow = run.allow_other_task
+        if not allow:
+            check_recorded_identity(config, run.path, task.identity, task.name)
         try:
             settings = ModelBasedConfig.model_validate(recorded.get("model_based"))
             planner = planner_settings(parse_planner(recorded.get("planner")), settings)
@@ -76,7 +80,8 @@ class ModelBasedResult:
         rollouts = run.rollouts("saved")
         if not rollouts.is_file():
             raise DataError(f"{rollouts}: saved rollouts must exist, got none")
-        model, saved = DynamicsModel.load(path, task), Episodes.load(rollouts, task=task)
+        model = DynamicsModel.load(path, task, allow_other_task=allow)
+        saved = Episodes.load(rollouts, task=task, allow_other_task=allow)
         run.check_files()
         return cls(model, settings, planner, saved, int(records[-1]["steps_total"]), seed)
 

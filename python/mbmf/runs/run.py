@@ -21,7 +21,13 @@ from mbmf.files import atomic_write
 from mbmf.json_text import parse_json
 from mbmf.runs import layout, replace
 from mbmf.runs.board import Board
-from mbmf.runs.configuration import check_config, comparable, read_config
+from mbmf.runs.configuration import (
+    check_config,
+    check_recorded_identity,
+    comparable,
+    read_config,
+    with_model_file,
+)
 from mbmf.runs.configuration import first_difference as first_difference
 from mbmf.runs.configuration import versions as versions
 from mbmf.runs.layout import CONFIG, FOLDERS, METRICS, SUMMARY, Layout
@@ -30,6 +36,7 @@ from mbmf.runs.manifest import Manifest
 from mbmf.runs.records import Entry, finite, line_of, read_lines, read_record
 from mbmf.runs.records import Record as Record
 from mbmf.runs.whole import check_files
+from mbmf.tasks.identity import Identity
 from mbmf.words import show
 from mbmf.yaml_text import read_text, write_yaml
 
@@ -59,6 +66,7 @@ class Run(Layout):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self.allow_other_task = False  # whether its files may be of the task as it was
         self._lock: Lock | None = None
         self._manifest: Manifest | None = None  # of a run that is written
         self._board = Board(path / layout.BOARD, self.metrics)
@@ -83,18 +91,26 @@ class Run(Layout):
 
     @classmethod
     def resume(
-        cls, path: str | os.PathLike[str], config: Mapping[str, Any], *, sections: tuple[str, ...] = ()
+        cls,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        *,
+        sections: tuple[str, ...] = (),
+        allow_other_task: bool = False,
     ) -> Run:
         """The run at ``path``, to be continued with the same configuration.
 
         Of the task's learning sections only those in ``sections`` are compared: what the algorithm uses.
 
+        allow_other_task: go on with the robot as it is by now, whatever it was.
+
         Raises DataError, before anything is changed, if there is none, if its configuration differs (the
-        message names the first key that does), if a file is missing, changed or not the run's, if it is in
-        use, or if the directory cannot be written.
+        message names the first key that does) or its robot, if a file is missing, changed or not the run's,
+        if it is in use, or if the directory cannot be written.
         """
         check_config(config)
         run = cls(Path(path))
+        run.allow_other_task = allow_other_task
         if not run.exists:
             run.config()  # says what there is
         with run._opening():
@@ -102,6 +118,9 @@ class Run(Layout):
             difference = first_difference(comparable(found, sections), comparable(config, sections))
             if difference is not None:
                 raise OtherConfigError(run.path / CONFIG, *difference)
+            if "identity" in config and not allow_other_task:
+                wanted = Identity.from_data(config["identity"], "config")
+                check_recorded_identity(found, run.path, wanted, config["task"]["name"])
             run.check_files()
             replace.clear(run.path)
             run._manifest = Manifest(run.path)
@@ -110,14 +129,23 @@ class Run(Layout):
 
     @classmethod
     def reuse(
-        cls, path: str | os.PathLike[str], config: Mapping[str, Any], *, task: str, keep: tuple[str, ...]
+        cls,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        *,
+        task: str,
+        keep: tuple[str, ...],
+        allow_other_task: bool = False,
     ) -> Run:
         """A new run in place of one of the same ``task``, of which the folders ``keep`` stay.
+
+        allow_other_task: what stays may be of the task's robot as it was.
 
         Raises DataError as `resume` does, and if the run is another task's.
         """
         check_config(config)
         run = cls(Path(path))
+        run.allow_other_task = allow_other_task
         if not run.exists:
             run.config()
         with run._opening():
@@ -344,7 +372,7 @@ class Run(Layout):
         old = replace.Replacement(self.path, keep)
         try:
             with atomic_write(self.path / CONFIG) as file:
-                file.write(write_yaml(dict(config)).encode())
+                file.write(write_yaml(with_model_file(config, self.path)).encode())
         except BaseException:
             old.undo()
             raise

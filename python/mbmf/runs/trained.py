@@ -33,10 +33,14 @@ class Trained:
     path: Path
 
 
-def load_trained(run_path: str | os.PathLike[str], iteration: int | None = None) -> Trained:
+def load_trained(
+    run_path: str | os.PathLike[str], iteration: int | None = None, *, allow_other_task: bool = False
+) -> Trained:
     """The task and the model of a run's directory (``runs/run_1``); that of its last iteration by default.
 
-    Raises DataError, which names the file, if there is no such run or model.
+    allow_other_task: take the robot as it is by now, whatever it was.
+
+    Raises DataError, which names the file, if there is no such run or model, or its robot is another by now.
     """
     run = Run(Path(run_path))
     config = run.config()
@@ -49,11 +53,11 @@ def load_trained(run_path: str | os.PathLike[str], iteration: int | None = None)
     if path is None or not path.is_file():
         which = "a dynamics model" if iteration is None else f"the model of iteration {iteration}"
         raise DataError(f"{run.path / 'models'}: {which} must exist, got none")
-    task = recorded_task(config, run.path)
+    task = recorded_task(config, run.path, allow_other_task=allow_other_task)
     seed = config.get("seed")
     if type(seed) is not int or not 0 <= seed <= MAX_SEED:
         raise DataError(f"{where}: seed must be a whole number, got {show(seed)}")
-    model = DynamicsModel.load(path, task)
+    model = DynamicsModel.load(path, task, allow_other_task=allow_other_task)
     for file in (where, path):
         run.check(file)
     return Trained(task, model, seed, int(path.stem.removeprefix("iteration_")), path)

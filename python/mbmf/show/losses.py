@@ -86,9 +86,10 @@ def plot_losses(runs: Sequence[RunLosses]) -> Figure:
             if any(value is not None for value in values):
                 left.plot(iterations, _or_nan(values), color=color, marker=marker, markersize=5, label=label)
         diverged = False
-        horizons = list(run.records[0]["validation_error"])
+        horizons = list(dict.fromkeys(h for record in run.records for h in record["validation_error"]))
         for i, (horizon, (color, marker)) in enumerate(zip(horizons, _HORIZONS, strict=False)):
-            values = [record["validation_error"].get(horizon) for record in run.records]
+            # null: no number, it diverged; absent: no episode was long enough
+            values = [record["validation_error"].get(horizon, np.nan) for record in run.records]
             label = f"{horizon} step{'s' * (horizon != '1')}"
             shown = _or_nan([None if value is None or value > _MOST else value for value in values])
             right.plot(iterations, shown, color=color, marker=marker, markersize=5, label=label)

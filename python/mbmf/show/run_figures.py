@@ -27,8 +27,10 @@ from mbmf.words import printed
 Note = Callable[[str], None]
 
 
-def open_model_based(path: Path) -> tuple[Run, Task, list[Record]]:
+def open_model_based(path: Path, *, allow_other_task: bool = True) -> tuple[Run, Task, list[Record]]:
     """A run of ``mbmf mb``, for reading: its task as it was then, and the records of its iterations.
+
+    allow_other_task: the robot may be another by now, which changes nothing of the recorded numbers.
 
     Raises DataError if there is none, it is another command's or damaged, or no iteration is finished.
     """
@@ -42,19 +44,19 @@ def open_model_based(path: Path) -> tuple[Run, Task, list[Record]]:
     if not records:
         raise DataError(f"{path}: run must have a finished iteration, got none yet")
     run.check(path / METRICS)
-    return run, recorded_task(config, path), records
+    return run, recorded_task(config, path, allow_other_task=allow_other_task), records
 
 
 def _episodes(run: Run, path: Path, task: Task) -> Episodes:
     """Episodes of a run, as it wrote them."""
-    episodes = Episodes.load(path, task=task)
+    episodes = Episodes.load(path, task=task, allow_other_task=True)
     run.check(path)
     return episodes
 
 
 def _model(run: Run, path: Path, task: Task) -> DynamicsModel:
     """A model of a run, as it wrote it."""
-    model = DynamicsModel.load(path, task)
+    model = DynamicsModel.load(path, task, allow_other_task=True)
     run.check(path)
     return model
 
@@ -106,6 +108,8 @@ def forward_simulation_figure(
         run, task, records = open_model_based(path)
         if first is not None and task.name != first.name:
             raise DataError(f"{path}: task must be {first.name}, as of the first run, got {task.name}")
+        if first is not None and (difference := task.identity.differences(first.identity)):
+            raise DataError(f"{path}: robot, names and dt must be those of the first run, got {difference}")
         wanted = records[-1]["iteration"] if iteration is None else iteration
         if not run.model(wanted).is_file():
             have = iterations(path / "models", ".safetensors")

@@ -229,6 +229,9 @@ class _Pictures:
         self._size = width, height
         self._renderer: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_renderer": None}
+
     def draw(self, simulator: Simulator, sim: int) -> Picture:
         if self._renderer is None:
             from mbmf.simulation.renderer import Renderer

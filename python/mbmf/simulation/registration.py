@@ -10,6 +10,11 @@ ENVIRONMENTS = {
     "mbmf/HalfCheetah-v0": ("cheetah_forward", 1000),
     "mbmf/Hopper-v0": ("hopper_forward", 1000),
     "mbmf/Ant-v0": ("ant_forward", 1000),
+    "mbmf/GymHalfCheetah-v5": ("gym_half_cheetah", 1000),
+    "mbmf/GymHopper-v5": ("gym_hopper", 1000),
+    "mbmf/GymWalker2d-v5": ("gym_walker2d", 1000),
+    "mbmf/GymAnt-v5": ("gym_ant", 1000),
+    "mbmf/GymSwimmer-v5": ("gym_swimmer", 1000),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -54,10 +54,11 @@ class Simulator:
 
     def __init__(self, task: Task, nsim: int = 1, nthread: int = 0, seed: int = 0) -> None:
         self.task = task
+        self._nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
         self._core = _core.Simulator(
             task.core,
             whole_number("nsim", nsim),
-            whole_number("nthread", nthread, 0, MAX_THREADS),
+            self._nthread,
             whole_number("seed", seed, 0, MAX_SEED),
         )
         self._states: FloatArray = self._core.states
@@ -70,6 +71,13 @@ class Simulator:
             self._own_rewards = np.zeros(self.nsim)
             self._rewards = self._own_rewards.view()
             self._rewards.flags.writeable = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies, which go on to the same bits; their rewards and flags are 0, as after `set_state`."""
+        return _copy, (
+            *(self.task, self.nsim, self._nthread, self._core.seed),
+            *(self._core.resets, self.get_state()),
+        )
 
     @property
     def nsim(self) -> int:
@@ -212,3 +220,13 @@ class Simulator:
         if (np.diff(array.astype(np.int64)) <= 0).any():
             raise ValueError(f"ids must be sorted and unique, got {ids!r}")
         return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def _copy(
+    task: Task, nsim: int, nthread: int, seed: int, resets: npt.NDArray[np.uint64], rows: FloatArray
+) -> Simulator:
+    """What `Simulator.__reduce__` took apart."""
+    simulator = Simulator(task, nsim, nthread, seed)
+    simulator._core.reseed(seed, resets)
+    simulator.set_state(rows)
+    return simulator

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import mujoco
@@ -25,7 +25,7 @@ from mbmf.tasks.schema import (
     TermConfig,
     TermPart,
 )
-from mbmf.tasks.sources import Entry, entries, late_sensors
+from mbmf.tasks.sources import Entry, entries, late_sensors, matching
 
 if TYPE_CHECKING:
     from mbmf import _core
@@ -65,21 +65,27 @@ class _Builder:
             spec.observation, observation = spec.state, self.state
         else:
             spec.observation, observation = self.channels(config.observation, "observation")
+        spec.reward_state, more = self.channels(config.reward_state or (), "reward_state", self.state)
         spec.start_qpos, spec.start_qvel = self.start()
         resets = config.reset
         kinds = {"default": resets.default, "random": resets.random, "control": resets.control}
-        spec.reset = [self.reset(reset or resets.default, f"reset.{kind}") for kind, reset in kinds.items()]
+        spec.reset = [
+            self.reset(reset or resets.default, f"reset.{kind if reset else 'default'}")
+            for kind, reset in kinds.items()
+        ]
         if config.path is not None and config.path.start_joint is not None:
             self.add_start_heading(spec, config.path.start_joint)
         spec.healthy = self.healthy()
         spec.safe_action = self.safe_action()
         # terms name states, so they are worth reading only where the states are right
         self.raise_problems()
-        spec.reward = self.terms(config.reward or (), "reward")
+        spec.reward = self.terms(config.reward or (), "reward", [*self.state, *more])
+        spec.healthy_reward = config.healthy_reward
         if config.cost is not None or config.path is not None:
-            spec.cost = self.terms(config.cost or (), "cost")
+            spec.cost = self.terms(config.cost or (), "cost", self.state)
         else:
-            spec.cost = self.negated()
+            spec.cost = self.negated([*self.state, *more])
+        spec.cost = [*spec.cost, *self.terminal()]
         if config.path is not None:
             spec.path = self.path(config.path)
             spec.cost = [*spec.cost, *self.path_penalties(config.path)]
@@ -127,16 +133,20 @@ class _Builder:
                     self.problem(f"{key}.index", f"below {len(group)}{of}", index)
         if not chosen and channel.objects is None and not channel.index:
             self.problem(f"{key}.source", "one that the model has", channel.source)
-        return [entry.transformed(channel.transform) for entry in chosen]
+        if channel.lagged:
+            chosen = [entry.as_lagged() for entry in chosen]
+        return [replace(entry.transformed(channel.transform), clip=channel.clip) for entry in chosen]
 
     def channel(self, entry: Entry, channel: ChannelConfig) -> _core.Channel:
         low, high = channel.clip or (-math.inf, math.inf)
         source = getattr(self.core.Source, channel.source.upper())
         transform = getattr(self.core.Transform, channel.transform.upper())
-        return self.core.Channel(source, entry.address, transform, low, high)
+        return self.core.Channel(source, entry.address, transform, low, high, channel.lagged)
 
-    def channels(self, configs: Iterable[ChannelConfig], key: str) -> tuple[list[_core.Channel], list[Entry]]:
-        channels, found, names = [], [], set()
+    def channels(
+        self, configs: Iterable[ChannelConfig], key: str, beside: Iterable[Entry] = ()
+    ) -> tuple[list[_core.Channel], list[Entry]]:
+        channels, found, names = [], [], {entry.name for entry in beside}
         for number, config in enumerate(configs):
             for entry in self.entries(config, f"{key}[{number}]"):
                 if entry.name in names:
@@ -165,9 +175,12 @@ class _Builder:
 
     # --- states that terms name
 
-    def states(self, references: Iterable[str | int], key: str) -> list[int]:
-        """Indices of states: by number, by name, or all under the leading part of a name."""
-        names = [entry.name for entry in self.state]
+    def states(
+        self, references: Iterable[str | int], key: str, known: Iterable[Entry] | None = None
+    ) -> list[int]:
+        """Indices of known states: by number, by name, or all under the leading part of a name."""
+        among = self.state if known is None else list(known)
+        names = [entry.name for entry in among]
         found: list[int] = []
         for reference in references:
             if isinstance(reference, int):
@@ -176,7 +189,7 @@ class _Builder:
                 else:
                     self.problem(key, f"an index from 0 to {len(names) - 1}", reference)
                 continue
-            matches = [i for i, name in enumerate(names) if f"{name}.".startswith(f"{reference}.")]
+            matches = matching(among, reference, self.model)
             if not matches:
                 self.problem(key, one_of(reference, names, "a state"), reference)
             found += matches
@@ -224,28 +237,39 @@ class _Builder:
             self.problem(key, "one state", list(references))
         return found[0] if found else 0
 
-    def terms(self, configs: Iterable[TermConfig], key: str) -> list[_core.Term]:
-        return [self.term(config, f"{key}[{number}]") for number, config in enumerate(configs)]
+    def terms(self, configs: Iterable[TermConfig], key: str, known: list[Entry]) -> list[_core.Term]:
+        return [self.term(config, f"{key}[{number}]", known) for number, config in enumerate(configs)]
 
-    def negated(self) -> list[_core.Term]:
-        terms = self.terms(self.config.reward or (), "reward")
+    def terminal(self) -> list[_core.Term]:
+        terms = self.terms(self.config.terminal_cost or (), "terminal_cost", self.state)
         for term in terms:
-            term.weight = -term.weight
+            term.terminal = True
         return terms
 
-    def term(self, config: TermConfig, key: str) -> _core.Term:
+    def negated(self, known: list[Entry]) -> list[_core.Term]:
+        """The cost where the file has none."""
+        terms = self.terms(self.config.reward or (), "reward", known)
+        for term in terms:
+            term.weight = -term.weight
+            if max([-1, *term.index, *term.target_index]) >= len(self.state):
+                self.problem("cost", "given where the reward reads reward_state", None)
+        if self.config.healthy_reward != 0:
+            terms.append(self.core.Term(self.core.TermKind.CONSTANT, -self.config.healthy_reward))
+        return terms
+
+    def term(self, config: TermConfig, key: str, known: list[Entry]) -> _core.Term:
         kind = getattr(self.core.TermKind, config.term.upper())
         info = self.core.term_kinds()[int(kind)]
         if not info["states"]:
             return self.core.Term(kind, config.weight)
         assert config.state is not None
-        index = self.states(config.state, f"{key}.state")
+        index = self.states(config.state, f"{key}.state", known)
         if info["bounds"]:
             return self.core.Term(kind, config.weight, index, bounds=self.bounds(config))
         if not info["targets"]:
             return self.core.Term(kind, config.weight, index)
         if config.target_state is not None:
-            target_index = self.states(config.target_state, f"{key}.target_state")
+            target_index = self.states(config.target_state, f"{key}.target_state", known)
             if len(target_index) != len(index):
                 self.problem(
                     f"{key}.target_state", f"as many states as state ({len(index)})", len(target_index)
@@ -282,24 +306,30 @@ class _Builder:
 
     def add_start_heading(self, spec: _core.TaskSpec, joint: str) -> None:
         """Control rollouts begin with the path's heading."""
-        positions = self.positions()
-        if joint not in positions:
-            self.problem("path.start_joint", one_of(joint, positions, "a position of a joint"), joint)
+        position = self.position(joint, "path.start_joint")
+        if position is None:
             return
         assert self.config.path is not None
-        heading, address = resolve(self.config.path).start_heading, positions[joint].address
+        heading, address = resolve(self.config.path).start_heading, position.address
         resets = list(spec.reset)
         control = resets[int(self.core.ResetKind.CONTROL)]
         others = [each for each in control.set_qpos if each.index != address]
         control.set_qpos = [*others, self.core.ResetSet(address, heading, heading)]
         spec.reset = resets
 
-    def positions(self) -> dict[str, Entry]:
-        """The robot's positions by name."""
-        return {e.name.removeprefix("qpos."): e for g in entries(self.model, "qpos").values() for e in g}
+    def position(self, name: str, key: str) -> Entry | None:
+        """The robot's position of a name; what is wrong is noted."""
+        known = [entry for group in entries(self.model, "qpos").values() for entry in group]
+        found = [entry for entry in known if entry.name == f"qpos.{name}"]
+        if len(found) > 1:
+            owners = " and ".join(entry.owner for entry in found)
+            self.problem(key, f"a name of one position (the joints {owners} both have it)", name)
+        elif not found:
+            names = [entry.name.removeprefix("qpos.") for entry in known]
+            self.problem(key, one_of(name, names, "a position of a joint"), name)
+        return found[0] if found else None
 
     def reset(self, config: ResetConfig, key: str) -> _core.Reset:
-        positions = self.positions()
         noise = []
         for part in (config.qpos, config.qvel):
             if part is None:
@@ -310,10 +340,9 @@ class _Builder:
                 noise.append(self.core.Noise(self.core.NoiseKind.UNIFORM, part.uniform or 0.0))
         sets = []
         for name, (low, high) in config.set.items():
-            if name in positions:
-                sets.append(self.core.ResetSet(positions[name].address, low, high))
-            else:
-                self.problem(f"{key}.set.{name}", one_of(name, positions, "a position of a joint"), name)
+            position = self.position(name, f"{key}.set.{name}")
+            if position is not None:
+                sets.append(self.core.ResetSet(position.address, low, high))
         return self.core.Reset(noise[0], noise[1], sets)
 
 

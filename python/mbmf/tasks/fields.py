@@ -76,6 +76,15 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(items)
 
 
+def _objects(value: Any) -> tuple[str, ...]:
+    # what has no name goes by its number, which YAML reads as an integer
+    items = value if isinstance(value, list | tuple) else [value]
+    texts = [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in items]
+    if not texts or not all(isinstance(item, str) and item for item in texts):
+        raise ValueError("a name (or a number, of what has none) or a list of them")
+    return tuple(texts)
+
+
 def _indices(value: Any) -> tuple[int, ...]:
     items = value if isinstance(value, list | tuple) else [value]
     if not items or any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in items):
@@ -104,6 +113,20 @@ def _file_name(value: Any) -> str:
 
 def _file_names(value: Any) -> tuple[str, ...]:
     return tuple(_file_name(item) for item in _names(value))
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _decay(value: Any) -> float | tuple[float, ...]:
+    requirement = "a number from 0 to 1e6, or a list of one for each layer"
+    numbers = [_number(item, requirement) for item in (value if isinstance(value, list | tuple) else [value])]
+    if not numbers or not all(0 <= item <= 1e6 for item in numbers):
+        raise ValueError(requirement)
+    return tuple(numbers) if isinstance(value, list | tuple) else numbers[0]
 
 
 def list_of(low: int = 0, high: int = 1_000_000) -> BeforeValidator:
@@ -182,7 +205,7 @@ def _waypoints(value: Any) -> tuple[tuple[float, float], ...]:
 
 Number = Annotated[float, number()]
 Numbers = Annotated[tuple[float, ...], PlainValidator(_numbers)]
-Names = Annotated[tuple[str, ...], PlainValidator(_names)]
+Names = Annotated[tuple[str, ...], PlainValidator(_objects)]
 Indices = Annotated[tuple[int, ...], PlainValidator(_indices)]
 States = Annotated[tuple[str | int, ...], PlainValidator(_states)]
 Interval = Annotated[tuple[float, float], PlainValidator(_interval)]
@@ -190,6 +213,8 @@ Waypoints = Annotated[tuple[tuple[float, float], ...], PlainValidator(_waypoints
 Text = Annotated[str, PlainValidator(_text)]
 FileName = Annotated[str, PlainValidator(_file_name)]
 FileNames = Annotated[tuple[str, ...], PlainValidator(_file_names)]
+Flag = Annotated[bool, PlainValidator(_flag)]
+Decay = Annotated[float | tuple[float, ...], PlainValidator(_decay)]
 Count = Annotated[int, integer(1, 1_000_000)]
 Key = Annotated[str, PlainValidator(_key)]
 AttributeMap = dict[Text, Annotated[Attribute, PlainValidator(_attribute)]]

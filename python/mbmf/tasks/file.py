@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +38,7 @@ def find_task_file(name_or_path: str | Path) -> Path:
             choices = one_of(text, names, "a preset")
             raise ConfigError(f"task name must be {choices} or a path ending in .yaml, got {show(text)}")
         return PRESETS / f"{text}.yaml"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"task file must be a file that exists, got {show(text)}")
     return path
 

@@ -21,17 +21,31 @@ class RandomData(_Section):
     steps: Count
 
 
+# what may stand in model_based or in dynamics, and the defaults where it stands in neither
+FLAT_DYNAMICS: dict[str, Any] = {
+    "hidden": (500,),
+    "epochs": None,
+    "batch_size": 512,
+    "learning_rate": 1e-3,
+    "fraction_use_new": None,
+    "noise": 0.01,
+}
+
+
 class ModelBasedConfig(_Section):
-    """The settings of model-based learning (paper, section IV and appendix)."""
+    """The settings of model-based learning (paper, section IV and appendix).
+
+    What is None of `FLAT_DYNAMICS` stands in the section dynamics, if anywhere.
+    """
 
     random_train: RandomData
-    random_validation: RandomData
-    hidden: Annotated[tuple[Annotated[int, integer(1, 65536)], ...], list_of(1, 16)] = (500,)
-    epochs: Count
-    batch_size: Annotated[int, integer(1, 10_000_000)] = 512
-    learning_rate: Annotated[float, number(0, 1, low_open=True)] = 1e-3
-    fraction_use_new: Annotated[float, number(0, 1)]
-    noise: Annotated[float, number(0, 10)] = 0.01
+    random_validation: RandomData | None = None
+    hidden: Annotated[tuple[Annotated[int, integer(1, 65536)], ...] | None, list_of(1, 16)] = None
+    epochs: Count | None = None
+    batch_size: Annotated[int | None, integer(1, 10_000_000)] = None
+    learning_rate: Annotated[float | None, number(0, 1, low_open=True)] = None
+    fraction_use_new: Annotated[float | None, number(0, 1)] = None
+    noise: Annotated[float | None, number(0, 10)] = None
     horizon: Annotated[int, integer(1, 10_000)]
     candidates: Annotated[int, integer(1, 100_000_000)]
     iterations: Count

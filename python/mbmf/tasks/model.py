@@ -33,7 +33,8 @@ def model_path(source: ModelSource, directory: Path, file: str) -> Path:
     if source.file is not None:
         # links stay as they are: what a file includes lies beside the link
         key, path = "model.file", Path(os.path.abspath(directory / source.file))
-        choices = sorted(entry.name for entry in path.parent.glob("*.xml")) if path.parent.is_dir() else []
+        beside = path.parent.glob("*.xml") if os.path.isdir(path.parent) else ()
+        choices = sorted(entry.name for entry in beside)
     else:
         # found without importing Gymnasium, which would cost more than all the rest
         spec = importlib.util.find_spec("gymnasium")
@@ -44,7 +45,7 @@ def model_path(source: ModelSource, directory: Path, file: str) -> Path:
         choices = sorted(entry.name for entry in assets.glob("*.xml"))
         if path.parent != assets:
             path = assets / "no such asset"
-    if not path.is_file():
+    if not os.path.isfile(path):  # no OSError on names that are too long
         what = one_of(path.name if source.file else source.asset, choices, "an MJCF file that exists")
         raise ConfigError(f"{file}: {key} must be {what}, got {show(source.file or source.asset)}")
     return path
@@ -93,6 +94,11 @@ def save_model(model: mujoco.MjModel) -> bytes:
     return buffer.tobytes()
 
 
+def load_model(mjb: bytes) -> mujoco.MjModel:
+    """The model of what `save_model` gave."""
+    return mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": mjb})
+
+
 def _apply(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
     problems: list[str] = []
 
@@ -105,14 +111,25 @@ def _apply(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
         put(spec.option, f"overrides.option.{name}", name, value, keywords=name in _KEYWORDS)
     kinds = {"joints": spec.joints, "geoms": spec.geoms, "actuators": spec.actuators}
     for kind, elements in kinds.items():
+        taken = {element.name for element in elements if element.name}
         names = {element.name or str(number): element for number, element in enumerate(elements)}
+        unnamed = {str(number) for number, element in enumerate(elements) if not element.name}
         # what is for all goes before what is for one
         items = sorted(getattr(overrides, kind).items(), key=lambda item: isinstance(item[1], Mapping))
         for name, value in items:
             key = f"overrides.{kind}.{name}"
             if not isinstance(value, Mapping):
-                for element in elements:
+                # a free joint has neither stiffness nor damping unless it is given them by its name
+                every = [
+                    each for each in elements if getattr(each, "type", None) != mujoco.mjtJoint.mjJNT_FREE
+                ]
+                for element in every if kind == "joints" else elements:
                     put(element, key, name, value)
+            elif name in taken & unnamed:
+                problems.append(
+                    f"{file}: {key} must be one of the model's {kind}, got the name of one and the number of "
+                    f"another, which has no name: give it one in the MJCF"
+                )
             elif name not in names:
                 what = one_of(name, names, f"one of the model's {kind}")
                 problems.append(f"{file}: {key} must be {what}, got {show(name)}")
@@ -138,7 +155,12 @@ def _set(element: Any, attribute: str, value: Any) -> str | None:
         return one_of(attribute, _attributes(element), "a known attribute")
     current = getattr(element, attribute)
     if isinstance(current, np.ndarray):
-        return _fill(current, value)
+        before = current.copy()
+        problem = _fill(current, value)
+        if problem is None and attribute.endswith("range") and len(current) == 2 and current[0] > current[1]:
+            current[:] = before
+            problem = "a list [low, high], low at most high"
+        return problem
     if isinstance(current, bool | mujoco.mjtLimited):
         if not isinstance(value, bool):
             return "true or false"

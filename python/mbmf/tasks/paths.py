@@ -254,7 +254,11 @@ def _known_name(config: PathConfig, name: str) -> str:
 
 
 def _same_word(name: str, known: list[str]) -> str | None:
+    """The known name that a name means: itself, or the first that is the same but for case and dashes."""
+
     def plain(text: str) -> str:
         return text.lower().replace("-", "").replace("_", "").replace(" ", "")
 
+    if name in known:
+        return name
     return next((other for other in known if plain(other) == plain(name)), None)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from mbmf import _core
+from mbmf.tasks.dynamics_section import DynamicsConfig
 from mbmf.tasks.fields import (
     AttributeMap,
     Count,
@@ -34,7 +35,13 @@ from mbmf.tasks.fields import (
     list_of,
     number,
 )
-from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
+from mbmf.tasks.learning import (
+    FLAT_DYNAMICS,
+    FineTuneConfig,
+    ImitationConfig,
+    ModelBasedConfig,
+    ModelFreeConfig,
+)
 from mbmf.tasks.planner_section import PlannerConfig
 
 Source = Literal[
@@ -49,9 +56,10 @@ Source = Literal[
     "subtree_com",
     "subtree_linvel",
     "body_euler",
+    "contact_force",
 ]
 # sections that do not say what the robot has to do, but how it may learn that
-LEARNING_SECTIONS = ("agent", "planner", "model_based", "model_free", "imitation", "fine_tune")
+LEARNING_SECTIONS = ("agent", "planner", "dynamics", "model_based", "model_free", "imitation", "fine_tune")
 OBJECT_KEYS = ("joint", "joints", "actuator", "sensor", "body", "site")
 
 
@@ -110,7 +118,8 @@ class ChannelConfig(Part):
     body: Names | None = None
     site: Names | None = None
     index: Indices | None = None
-    transform: Literal["identity", "cos", "sin"] = "identity"
+    transform: Literal["identity", "cos", "sin", "rate"] = "identity"
+    lagged: bool = False
     clip: Interval | None = None
 
     @property
@@ -136,6 +145,8 @@ class ChannelConfig(Part):
             raise ValueError(f"a mapping where the source {self.source} has the key {allowed[0]}")
         if self.source == "time" and self.index is not None:
             raise ValueError("a mapping where the source time has no index")
+        if self.lagged and self.source != "body_pos":
+            raise ValueError("a mapping where only the source body_pos has lagged: true")
         return self
 
 
@@ -329,8 +340,11 @@ class TaskConfig(Part):
     start: Start = Start()
     state: Channels
     observation: Channels | None = None
+    reward_state: Channels | None = None
     reward: Terms | None = None
+    healthy_reward: Number = 0.0
     cost: Terms | None = None
+    terminal_cost: Terms | None = None
     alive: Annotated[tuple[StateBoundConfig, ...], list_of()] = ()
     dying_cost: Number = 0.0
     healthy: Annotated[tuple[HealthyConfig, ...], list_of()] = ()
@@ -339,7 +353,18 @@ class TaskConfig(Part):
     path: PathConfig | None = None
     agent: AgentConfig | None = None
     planner: PlannerConfig | None = None
+    dynamics: DynamicsConfig | None = None
     model_based: ModelBasedConfig | None = None
     model_free: ModelFreeConfig | None = None
     imitation: ImitationConfig | None = None
     fine_tune: FineTuneConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat_dynamics(cls, data: Any) -> Any:
+        """Without a section dynamics, model_based has its defaults: they are part of what a run records."""
+        flat = data.get("model_based") if isinstance(data, dict) else None
+        if not isinstance(flat, dict) or data.get("dynamics") is not None:
+            return data
+        defaults = {key: value for key, value in FLAT_DYNAMICS.items() if value is not None}
+        return {**data, "model_based": {**defaults, **flat}}

@@ -26,30 +26,58 @@ _QVEL = {
     2: (("",), ("m/s",)),
     3: (("",), ("rad/s",)),
 }
-# components and unit of the sources that bodies and sites have
-_PLACED = {
-    "body_pos": ("xyz", "m"),
-    "site_pos": ("xyz", "m"),
-    "subtree_com": ("xyz", "m"),
-    "subtree_linvel": ("xyz", "m/s"),
-    "body_rotation": ("012345678", "1"),
-    "body_euler": ("012345", "1"),
+# components and units of the sources that bodies and sites have
+_PLACED: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+    "body_pos": ("xyz", ["m"] * 3),
+    "site_pos": ("xyz", ["m"] * 3),
+    "subtree_com": ("xyz", ["m"] * 3),
+    "subtree_linvel": ("xyz", ["m/s"] * 3),
+    "body_rotation": ("012345678", ["1"] * 9),
+    "body_euler": ("012345", ["1"] * 6),
+    "contact_force": (("tx", "ty", "tz", "fx", "fy", "fz"), ["N m"] * 3 + ["N"] * 3),
 }
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One number: its name, its unit ("1": none, "": the model's own), its address as in mbmf/task/task.h."""
+    """One number: its name, its unit ("1": none, "": the model's own), its address as in mbmf/task/task.h.
+
+    owner, component: the joint, body, ... that has it, and which of its numbers it is, "" where it has one.
+    clip: the interval that it is clipped to, if any.
+    """
 
     name: str
     unit: str
     address: int
+    owner: str = ""
+    component: str = ""
+    clip: tuple[float, float] | None = None
+
+    @property
+    def of(self) -> str:
+        """The name of all numbers of its owner: qpos.root of qpos.root.x."""
+        return self.name.removesuffix(f".{self.component}") if self.component else self.name
+
+    @property
+    def described(self) -> str:
+        """The name, with the interval of a clipped number."""
+        return self.name if self.clip is None else f"{self.name} in {list(self.clip)}"
 
     def transformed(self, transform: str) -> Entry:
-        """The entry's cosine or sine; the entry itself for identity."""
+        """The entry's cosine, sine or rate; the entry itself for identity."""
         if transform == "identity":
             return self
-        return replace(self, name=f"{transform}.{self.name}", unit="1")
+        unit = "1" if transform != "rate" else _per_second(self.unit)
+        return replace(self, name=f"{transform}.{self.name}", unit=unit)
+
+    def as_lagged(self) -> Entry:
+        """The entry as the last physics step left it."""
+        return replace(self, name=f"lagged.{self.name}")
+
+
+def _per_second(unit: str) -> str:
+    special = {"": "", "s": "1", "m/s": "m/s^2", "rad/s": "rad/s^2"}
+    return special.get(unit, f"{unit}/s")
 
 
 def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
@@ -63,7 +91,7 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
             for i, name in enumerate(_names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt))
         }
     if source == "act":
-        names = _names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nu)
+        names = _names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)
         return {
             name: _numbered(source, name, int(model.actuator_actadr[i]), int(model.actuator_actnum[i]))
             for i, name in enumerate(names)
@@ -75,7 +103,7 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
             name: _numbered(source, name, int(model.sensor_adr[i]), int(model.sensor_dim[i]))
             for i, name in enumerate(names)
         }
-    components, unit = _PLACED[source]
+    components, units = _PLACED[source]
     kind, count = (
         (mujoco.mjtObj.mjOBJ_SITE, model.nsite)
         if source == "site_pos"
@@ -83,9 +111,38 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
     )
     size = len(components)
     return {
-        name: _entries(source, name, size * i, components, [unit] * size)
+        name: _entries(source, name, size * i, components, units)
         for i, name in enumerate(_names(model, kind, count))
     }
+
+
+def matching(known: Sequence[Entry], reference: str, model: mujoco.MjModel) -> list[int]:
+    """Which of the known numbers a name stands for.
+
+    That number; or all of that joint, body, ...; or, where the model has none of that name, all whose names
+    it is the leading part of: qpos of qpos.hip, qpos.left of qpos.left.hip.
+    """
+    exact = [i for i, entry in enumerate(known) if entry.name == reference]
+    exact = exact or [i for i, entry in enumerate(known) if entry.of == reference]
+    if exact:
+        return exact
+    under = [i for i, entry in enumerate(known) if entry.name.startswith(f"{reference}.")]
+    for i in under:
+        before, _, _ = known[i].of.rpartition(f".{known[i].owner}")
+        # the number of another joint whose name goes on after this one's would be a silent mistake
+        source, owner = before.rpartition(".")[2], reference.removeprefix(f"{before}.")
+        if source and owner != reference and owner in entries(model, source):
+            return []
+    return under
+
+
+def control_names(model: mujoco.MjModel) -> list[str]:
+    """What the actions (naction) are called: their actuators' names, `.<number>` where one has several."""
+    names: list[str] = []
+    for i, name in enumerate(_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)):
+        number = int(model.actuator_ctrlnum[i])
+        names += [name] if number == 1 else [f"{name}.{k}" for k in range(number)]
+    return names
 
 
 def late_sensors(model: mujoco.MjModel) -> set[str]:
@@ -118,6 +175,12 @@ def _entries(
     source: str, name: str, first: int, components: Sequence[str], units: Sequence[str]
 ) -> list[Entry]:
     return [
-        Entry(f"{source}.{name}.{component}".rstrip("."), unit, first + i)
+        Entry(
+            f"{source}.{name}.{component}" if component else f"{source}.{name}",
+            unit,
+            first + i,
+            name,
+            component,
+        )
         for i, (component, unit) in enumerate(zip(components, units, strict=True))
     ]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import mujoco
 
     from mbmf import _core
+    from mbmf.tasks.dynamics_section import DynamicsSettings
+    from mbmf.tasks.identity import Identity
     from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
     from mbmf.tasks.paths import TaskPath
     from mbmf.tasks.schema import TaskConfig
@@ -97,6 +99,7 @@ class Task:
         path: the path that it follows, resolved, or None.
         state_names, state_units: of the dynamics model's input, (nstate); "1": no unit, "": the model's own.
         observation_names: of the policy's input, (nobservation).
+        identity: what files keep of it, so that they are not taken for another robot's.
         reward_function, cost_function: checked forms of load_task's functions, or None.
     """
 
@@ -104,6 +107,7 @@ class Task:
     model: mujoco.MjModel
     core: _core.Task
     path: TaskPath | None
+    identity: Identity
 
     def __init__(
         self,
@@ -113,8 +117,10 @@ class Task:
         file: str = "task",
         reward: RewardFunction | None = None,
         cost: RewardFunction | None = None,
+        model: mujoco.MjModel | None = None,
     ) -> None:
         from mbmf import _core
+        from mbmf.tasks.identity import robot_digests
         from mbmf.tasks.model import compile_model, model_path
 
         if reward is None and config.reward is None:
@@ -126,14 +132,20 @@ class Task:
                 f"{file}: cost must be given (terms, or load_task's cost) where reward is a function, "
                 "got nothing"
             )
-        found = model_path(config.model, directory, file)
-        if config.model.file is not None:
-            config = config.model_copy(update={"model": config.model.model_copy(update={"file": str(found)})})
-        self.config = config
-        self.model = compile_model(found, config.overrides, file)
+        given = model is not None
+        if model is None:
+            found = model_path(config.model, directory, file)
+            model = compile_model(found, config.overrides, file)
+            if config.model.file is not None:
+                source = config.model.model_copy(update={"file": str(found)})
+                config = config.model_copy(update={"model": source})
+        self.config, self.model = config, model
+        self._robot = robot_digests(self.model)
         self._build(file)
         self.reward_function = None if reward is None else CheckedFunction("reward", reward)
         self.cost_function = None if cost is None else CheckedFunction("cost", cost)
+        if given:  # a copy: what is said was said of the first
+            return
         self._warn_of_cheap_death(file)
         if self.core.is_sparse and _core.mujoco_version() == "4.0.0":
             warnings.warn(
@@ -162,19 +174,37 @@ class Task:
         """Compiles the configuration for the model that there is."""
         from mbmf import _core
         from mbmf.tasks.build import build_spec
-        from mbmf.tasks.model import save_model
+        from mbmf.tasks.identity import identity_of
+        from mbmf.tasks.model import load_model, save_model
         from mbmf.tasks.paths import resolve
 
-        self.path = None if self.config.path is None else resolve(self.config.path)
+        try:
+            self.path = None if self.config.path is None else resolve(self.config.path)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from None
         built = build_spec(self.config, self.model, file)
         try:
             self.core = _core.Task(save_model(self.model), built.spec)
         except (ValueError, _core.Error) as error:
             raise ConfigError(f"{file}: {error}") from error
+        if self.core.nmemory > self.model.nuserdata:
+            self.model = load_model(self.core.mjb)
         self.state_names = [entry.name for entry in built.state]
         self.state_units = [entry.unit for entry in built.state]
         self.observation_names = [entry.name for entry in built.observation]
+        asset = self.config.model.file or str(self.config.model.asset)
+        self.identity = identity_of(self.model, self._robot, asset, self.dt, built.state, built.observation)
         self._check_planner(file)
+        self._check_dynamics(file)
+
+    def _check_dynamics(self, file: str) -> None:
+        """Raises ConfigError on settings of the learned dynamics that do not fit together."""
+        from mbmf.tasks.dynamics_section import dynamics_problems
+
+        problems = dynamics_problems(self.config.dynamics, self.config.model_based, self.state_names)
+        lines = [f"{file}: {problem}" for problem in problems]
+        if lines:
+            raise ConfigError("\n".join(lines))
 
     def _check_planner(self, file: str) -> None:
         """Raises ConfigError on settings of the search that do not fit together."""
@@ -253,6 +283,13 @@ class Task:
         from mbmf.tasks.planner_section import planner_settings
 
         return planner_settings(self.config.planner, self.model_based)
+
+    @property
+    def dynamics(self) -> DynamicsSettings:
+        """How it models its robot: its file's ``dynamics`` section, model_based's keys, and defaults."""
+        from mbmf.tasks.dynamics_section import dynamics_settings
+
+        return dynamics_settings(self.config.dynamics, self.config.model_based)
 
     def with_planner(
         self, search: str | None = None, horizon: int | None = None, candidates: int | None = None
@@ -361,14 +398,27 @@ class Task:
         )
 
     def same_robot(self, other: Task) -> bool:
-        """Whether the tasks are equal but for the path that they follow."""
+        """Whether the tasks are equal but for the path that they follow, and so are their robots."""
         if self is other:
             return True
+        if self.identity.differences(other.identity):
+            return False
         without = [task.config.model_copy(update={"path": None}) for task in (self, other)]
         return without[0] == without[1] and (self.reward_function, self.cost_function) == (
             other.reward_function,
             other.cost_function,
         )
+
+    def __copy__(self) -> Task:
+        other = Task.__new__(Task)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies in other processes; functions are pickled by name, as Python does."""
+        from mbmf.tasks.copies import task_of
+
+        return task_of, (self.to_data(), self.core.mjb, (self.reward_function, self.cost_function))
 
     __hash__ = None  # type: ignore[assignment]
 

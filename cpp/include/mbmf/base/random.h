@@ -20,6 +20,7 @@ enum class Stream : std::uint32_t {
   kRandomAction = 3,  // actions of random episodes
   kActionNoise = 4,   // noise on executed actions
   kPolicy = 5,        // actions of a Gaussian policy
+  kParticle = 6,      // next states of an ensemble's particles
 };
 
 // Key of one sequence of numbers.

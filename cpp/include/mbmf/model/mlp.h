@@ -9,7 +9,7 @@
 
 namespace mbmf {
 
-enum class Activation : int { kRelu = 0, kTanh = 1 };
+enum class Activation : int { kRelu = 0, kTanh = 1, kSilu = 2 };
 
 // One fully connected layer: y = W x + b. weight (rows, cols) row-major, bias (rows).
 struct Layer {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "mbmf/task/task.h"
 
@@ -26,8 +27,11 @@ class Simulator {
   int nthread() const;
   const Task& task() const;
 
-  // Draws start states from another seed, as if no simulation had been reset before.
-  void reseed(std::uint64_t seed);
+  // Draws start states from another seed, as if no simulation had been reset before; or as if each had been
+  // so often, resets (nsim).
+  void reseed(std::uint64_t seed, const std::uint64_t* resets = nullptr);
+  std::uint64_t seed() const;
+  const std::vector<std::uint64_t>& resets() const;  // how often each was reset, (nsim)
 
   // `ids` here and below: sorted, unique simulations. Starts simulations `ids` (nid; null: all) anew.
   void reset(const int* ids, int nid, ResetKind kind);

@@ -36,9 +36,16 @@ enum class Source : int {
   kSubtreeLinvel = 9,  // 3 * body + axis
   kBodyEuler = 10,  // 6 * body + k: cos, sin of a = atan2(r3, r1), of b = atan2(-r6, sqrt(r7^2 + r8^2)) and
                     // of c = atan2(r7, r8), r = xmat of the body, row-major (the paper's code for the ant)
+  kContactForce = 11,  // 6 * body + k: torque, then force on the body from outside, in the last physics step
+                       // (cfrc_ext of mj_rnePostConstraint); 0 at a start
 };
 
-enum class Transform : int { kIdentity = 0, kCos = 1, kSin = 2 };
+enum class Transform : int {
+  kIdentity = 0,
+  kCos = 1,
+  kSin = 2,
+  kRate = 3,  // (the number after the control step - the number before it) / dt; 0 at a start
+};
 
 // One dimension of a state or an observation: a source, transformed, then clipped to [low, high].
 struct Channel {
@@ -47,6 +54,8 @@ struct Channel {
   Transform transform = Transform::kIdentity;
   double low = -std::numeric_limits<double>::infinity();  // -infinity: not clipped
   double high = std::numeric_limits<double>::infinity();  // +infinity: not clipped
+  bool lagged = false;  // kBodyPos: as the last physics step left it, of the state before that step
+  int memory = -1;      // Task's own: where a simulation keeps it (index in userdata); -1: nowhere
 
   bool operator==(const Channel&) const = default;
 };
@@ -89,8 +98,10 @@ struct TaskSpec {
   int physics_steps = 1;              // per control step
   std::vector<Channel> state;         // the dynamics model's
   std::vector<Channel> observation;   // the policy's
-  std::vector<Term> reward;           // over the state after the step and the action in [-1, 1]
-  std::vector<Term> cost;             // over predicted states and actions
+  std::vector<Channel> reward_state;  // more numbers, which only the reward reads
+  std::vector<Term> reward;   // over the state after the step, then reward_state, and the action in [-1, 1]
+  double healthy_reward = 0;  // beside the terms, where the step leaves the robot healthy
+  std::vector<Term> cost;     // over predicted states and actions
   std::optional<PathCost> path;       // added to the cost where the task is to follow a path
   std::vector<StateBound> alive;      // a candidate outside these is dead for good and gains nothing more
   double dying_cost = 0;              // what it pays when it leaves them
@@ -100,12 +111,14 @@ struct TaskSpec {
   std::vector<double> safe_action;             // (naction) in [-1, 1], or empty: zeros
 };
 
+class StepMemory;
 class SubtreeMotion;
 
 class Task {
  public:
   // Loads a compiled MuJoCo model (MJB bytes). Throws mbmf::Error if MuJoCo refuses it, std::invalid_argument
-  // if the specification does not fit the model.
+  // if the specification does not fit the model. What the channels ask to be remembered from a step to the
+  // next is kept in the model's user data, from 0 on; where it has less, it gets as much.
   static std::shared_ptr<const Task> load(const void* mjb, std::size_t size, TaskSpec spec);
   ~Task();
 
@@ -121,7 +134,10 @@ class Task {
   // action (naction), ctrl (nu)
   void to_control(const double* action, mjtNum* ctrl) const;
 
-  // Reads channels from d, which must be refreshed. out (channels)
+  // Numbers of a simulation's user data that the task keeps.
+  int nmemory() const;
+
+  // Reads channels of the specification from d, which must be refreshed. out (channels)
   void read(const std::vector<Channel>& channels, const mjData* d, double* out) const;
 
   // Sets d, freshly reset by mj_resetData, to a start state; does not run forward. In this order: noise on
@@ -135,6 +151,18 @@ class Task {
   // values are those before the last physics step. What the next step reads is left as it is. Sensors of the
   // acceleration stage stay as the step left them.
   void refresh(mjData* d) const;
+
+  // Before the physics of a control step, and after it: what channels and rewards need to know of the step,
+  // then `refresh`. d may be as mj_setState left it. action (naction) in [-1, 1]
+  void before_step(mjData* d, const double* action) const;
+  void after_step(mjData* d) const;
+
+  // The same for a start state that no step led to: rates and forces are 0. d must be refreshed.
+  void remember_start(mjData* d) const;
+
+  // The reward of the step that led to d, which must be refreshed. state (nstate) as read from d, action
+  // (naction) in [-1, 1]
+  double reward(mjData* d, const double* state, const double* action) const;
 
   // Planning cost of K candidates, in float64. states (K, H + 1, nstate), actions (K, H, naction), cost (K).
   // The sum over t = 0..H; the action at t = H is that at H - 1. start: where the candidates are on the
@@ -154,6 +182,7 @@ class Task {
   bool observes_state_;
   bool reads_kinematics_, reads_subtrees_, reads_sensors_;  // what refresh computes
   std::unique_ptr<const SubtreeMotion> subtrees_;
+  std::unique_ptr<StepMemory> memory_;
   std::vector<std::pair<double, double>> control_;  // (middle, half range) per actuator
 };
 

@@ -3,11 +3,19 @@
 // An entry says what a task file may give, and the term's value (without its weight) on any arithmetic:
 // numbers in float64 (src/task/terms.cc), vectors of candidates in float32 (src/kernel/kernel_rollout.h). Ops
 // has
-//   Value            the type of a number or a vector
-//   number(x)        a Value
-//   n()              how many states the term names; state(i) and difference(i), from its target, are of
-//   these outside(i)       1 where state i is out of the term's bounds, else 0 naction(), action(i)
+//   Value          the type of a number or a vector
+//   number(x)      a Value
+//   n()            how many states the term names
+//   state(i)       one of them
+//   difference(i)  of it from its target
+//   outside(i)     1 where it is out of the term's bounds, else 0
+//   clipped(i)     the value within the bounds that is nearest to it
+//   excess(i)      how far it is from that
+//   naction(), action(i)
+//   action_rate()  the sum of (action - the action before it)^2; 0 where there is none before
+//
 //   add_square(x, sum), magnitude(x), square_root(x)
+// A state that is not a number must make the value none, but for `outside`, where it counts as out.
 // Names, flags and meanings are those of task files (docs/tasks.md), exports and Python.
 
 #ifndef MBMF_TASK_TERM_KINDS_H_
@@ -98,10 +106,59 @@ struct Action {
   }
 };
 
+struct Product {
+  static constexpr const char* kName = "product";
+  static constexpr const char* kMeaning = "weight * product of the states";
+  static constexpr bool kStates = true, kTargets = false, kBounds = false, kDefaultWeight = true;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    typename Ops::Value product = ops.state(0);
+    for (int i = 1; i < ops.n(); ++i) product = product * ops.state(i);
+    return product;
+  }
+};
+
+struct Clipped {
+  static constexpr const char* kName = "clipped";
+  static constexpr const char* kMeaning = "weight * sum of the states, each clipped to the bounds";
+  static constexpr bool kStates = true, kTargets = false, kBounds = true, kDefaultWeight = true;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    typename Ops::Value sum = ops.number(0);
+    for (int i = 0; i < ops.n(); ++i) sum = sum + ops.clipped(i);
+    return sum;
+  }
+};
+
+struct Excess {
+  static constexpr const char* kName = "excess";
+  static constexpr const char* kMeaning = "weight * sum of (how far the state is out of bounds)^2";
+  static constexpr bool kStates = true, kTargets = false, kBounds = true, kDefaultWeight = true;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    typename Ops::Value sum = ops.number(0);
+    for (int i = 0; i < ops.n(); ++i) sum = ops.add_square(ops.excess(i), sum);
+    return sum;
+  }
+};
+
+struct ActionRate {
+  static constexpr const char* kName = "action_rate";
+  static constexpr const char* kMeaning = "weight * |action - the action before it|^2, 0 for the first one";
+  static constexpr bool kStates = false, kTargets = false, kBounds = false, kDefaultWeight = false;
+  template <class Ops>
+  static typename Ops::Value value(const Ops& ops) {
+    return ops.action_rate();
+  }
+};
+
 }  // namespace term_kinds
 
 // the table: every kind, in the order of its number
-#define MBMF_TERM_KINDS(X) X(Constant) X(Linear) X(Quadratic) X(Absolute) X(Distance) X(Outside) X(Action)
+#define MBMF_TERM_KINDS(X) \
+  X(Constant)              \
+  X(Linear)                \
+  X(Quadratic) X(Absolute) X(Distance) X(Outside) X(Action) X(Product) X(Clipped) X(Excess) X(ActionRate)
 
 #define MBMF_TERM_ENUMERATOR(kind) k##kind,
 enum class TermKind : int { MBMF_TERM_KINDS(MBMF_TERM_ENUMERATOR) };

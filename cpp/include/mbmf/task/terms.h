@@ -43,6 +43,7 @@ struct Term {
   std::vector<double> target = {};     // per index, empty: zeros
   std::vector<int> target_index = {};  // per index, a state index to compare with, in place of target
   Bounds bounds{0, 0};                 // where the kind has some
+  bool terminal = false;               // of a planning cost: it counts only at the last point
 };
 
 // A state dimension that must stay within bounds.
@@ -56,8 +57,16 @@ struct StateBound {
 void check_terms(const std::vector<Term>& terms, int nstate, const char* what);
 void check_bounds(const std::vector<StateBound>& bounds, int nstate, const char* what);
 
-// The sum of the terms at state (nstate) and action (naction).
-double evaluate(const std::vector<Term>& terms, const double* state, const double* action, int naction);
+// The sum of the terms at state (nstate) and action (naction). action_rate: the sum of (action - the action
+// before it)^2. is_last: whether terms that are terminal count.
+double evaluate(const std::vector<Term>& terms, const double* state, const double* action, int naction,
+                double action_rate = 0, bool is_last = false);
+
+// Whether a term is one of how actions change.
+bool reads_action_rate(const std::vector<Term>& terms);
+
+// The sum of (action - before)^2 over naction; 0 where before is null.
+double squared_step(const double* action, const double* before, int naction);
 
 // True if every bounded dimension is within its bounds.
 bool within(const std::vector<StateBound>& bounds, const double* state);

@@ -1,0 +1,66 @@
+"""From a trained model to the C++ core's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mbmf import _core
+from mbmf.dynamics.fitting import Trained
+from mbmf.dynamics.settings import Settings
+from mbmf.nn.mlp_state import Matrix
+
+if TYPE_CHECKING:
+    from mbmf.tasks.task import Task
+
+
+def compiled(task: Task, settings: Settings, trained: Trained, particles: int | None) -> _core.Dynamics:
+    """The members that plan as the C++ core's immutable model, with so many particles of a candidate."""
+    return _core.Dynamics(**core_arguments(task, settings, trained, particles))
+
+
+def core_arguments(task: Task, settings: Settings, trained: Trained, particles: int | None) -> dict[str, Any]:
+    """What `_core.Dynamics` takes, by its names; weights and biases have a first dimension of members."""
+    normalization = trained.normalization
+    layers = [members_of(layer, trained.elites) for layer in trained.mlp.layers]
+    layers = [layer if layer.ndim == 3 else layer[None] for layer in layers]
+    arguments: dict[str, Any] = {
+        "nstate": task.nstate,
+        "naction": task.naction,
+        "weights": [np.ascontiguousarray(layer[..., :-1]) for layer in layers],
+        "biases": [np.ascontiguousarray(layer[..., -1]) for layer in layers],
+        "activation": settings.activation,
+        "inputs": list(settings.inputs),
+        "outputs": list(settings.outputs),
+        "propagate": settings.propagate,
+        "particles": 0,
+        "risk": 0.0,
+    }
+    for name, statistics in (
+        ("state", normalization.seen),
+        ("action", normalization.action),
+        ("delta", normalization.delta),
+    ):
+        arguments |= {f"{name}_mean": statistics.mean, f"{name}_std": statistics.std}
+    if trained.mlp.bounds is not None:
+        upper, lower = trained.mlp.bounds
+        arguments["log_variance_max"] = upper.astype(np.float64)
+        arguments["log_variance_min"] = lower.astype(np.float64)
+    planning = len(trained.elites)
+    if settings.members > 1 or settings.probabilistic:
+        # where members failed, as many particles as go evenly on the others
+        arguments["particles"] = planning * max(1, (particles or planning) // planning)
+    if planning > 1:
+        arguments["risk"] = settings.risk
+    elif not settings.probabilistic:
+        arguments["propagate"] = "expectation"
+    return arguments
+
+
+def members_of(layer: Matrix, elites: Sequence[int]) -> Matrix:
+    """The layer of the members that plan."""
+    if layer.ndim == 2 or len(elites) == len(layer):
+        return layer
+    return layer[list(elites)]
