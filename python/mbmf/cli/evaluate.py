@@ -17,6 +17,7 @@ from mbmf.words import counted
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mbmf.cli.drivers import Mpc, Policy
     from mbmf.rollouts.episodes import Episodes
 
 
@@ -72,7 +73,7 @@ def run(options: Options) -> None:
         raise ConfigError("--run_num or --policy must be given, got neither")
     path = None if options.run_num is None else run_path(options.runs_dir, options.run_num)
     if options.policy is None and path is not None and algorithm_of(path) == "model_based":
-        driver = open_mpc(
+        driver: Mpc | Policy = open_mpc(
             path,
             options.applied_to,
             options.iteration,
