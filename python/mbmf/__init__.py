@@ -127,9 +127,11 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # what is offered, and what Python gives every module; not what this one is made of
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})
 
 
 _load_core()
+importlib.import_module("mbmf.opengl").import_mujoco()
 # makes the Gymnasium ids known; the environments are imported when one is made
 importlib.import_module("mbmf.simulation.registration")

@@ -40,3 +40,8 @@ def one_of(found: Any, choices: Iterable[str], what: str) -> str:
     shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
     return f"{what} ({shown or 'there is none'}{hint})"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """A number of things: 1 episode, 2 episodes."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -41,7 +41,7 @@ SMALL = {
 @pytest.fixture
 def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is visualised becomes a video, also where there is a display."""
-    monkeypatch.setattr("mbmf.show.viewer.has_display", lambda: False)
+    monkeypatch.setattr("mbmf.show.viewer.no_window", lambda: "there is no display")
 
 
 @pytest.fixture(scope="session")

@@ -117,14 +117,15 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     from mbmf.errors import CoreError, DataError
 
     monkeypatch.delenv("MBMF_TRACEBACK", raising=False)
-    for error, code in (
-        (DataError("data must be finite, got nan"), 2),
-        (ValueError("horizon must be at least 1, got 0"), 2),
-        (OSError(28, "No space left on device", "runs/demo"), 2),
-        (CoreError("no candidate has a finite cost"), 1),
+    full = "runs/demo must be readable, or writable, got: No space left on device"
+    for error, code, message in (
+        (DataError("data must be finite, got nan"), 2, "data must be finite, got nan"),
+        (ValueError("horizon must be at least 1, got 0"), 2, "horizon must be at least 1, got 0"),
+        (OSError(28, "No space left on device", "runs/demo"), 2, full),
+        (CoreError("no candidate has a finite cost"), 1, "no candidate has a finite cost"),
     ):
         command_that(monkeypatch, error)
-        assert str(error) in fails(capsys, "demo", code=code)
+        assert fails(capsys, "demo", code=code) == f"mbmf: {message}"
         monkeypatch.undo()
     command_that(monkeypatch, KeyboardInterrupt())
     assert "interrupted" in fails(capsys, "demo", code=130)

@@ -99,7 +99,7 @@ def test_plot_mbmf_as_the_original_is_called(runs: Path, capsys: pytest.CaptureF
     assert cli.main(["plot", "mbmf", *args, "--run_nums", "1", "2", "--seeds", "0", "70"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    written = [runs / f"plots/mbmf_swimmer.{ending}" for ending in ("png", "svg", "csv")]
+    written = [runs / f"plots/mbmf_swimmer_std0.5.{ending}" for ending in ("png", "svg", "csv")]
     assert printed.out.split() == list(map(str, written))
     assert written[0].read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in written[1].read_bytes()
@@ -165,7 +165,8 @@ def test_one_of_several_fine_tunings(runs: Path, capsys: pytest.CaptureFixture[s
     # the first has more steps, the second more iterations
     longest, notes = rewards(std=0.5)
     assert notes == [
-        f"{folder / 'mbmf_std0.5_1'}: the longest of 2 is shown; --save_trpo_run_num takes another"
+        f"{folder / 'mbmf_std0.5_1'}: the longest of 2 is shown; mbmf plot mbmf --save_trpo_run_num "
+        "takes another"
     ]
     assert rewards(number=1) == (longest, [])
     assert rewards(number=2) == ([1, 2, 3], [])

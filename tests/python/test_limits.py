@@ -34,7 +34,7 @@ FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCh
         (["reproduce", "swimmer", "--seeds", str(10**300)], "seeds must be at most 2147483647"),
         (["video", "--run_num=1", "--nthread=5000"], "--nthread must be at most 1024, got 5000"),
         (["bench", "control", "--priority=1000000000000"], "--priority must be from 0 to 99, got 1000000000"),
-        (["bench", "control", "--nthread=5000"], "--nthread must be from 0 to 1024, got 5000"),
+        (["bench", "control", "--nthread=5000"], "--nthread must be at most 1024, got 5000"),
         (["bench", "control", "--plans=0"], "--plans must be from 1 to 10000000, got 0"),
     ],
 )

@@ -59,8 +59,8 @@ def test_the_command_says_how_to_go_on_after_an_interruption(
         assert mb_command(tmp_path, "--seed=4", "--nthread=1") == 130
     error = capsys.readouterr().err
     assert (
-        f"mbmf mb --yaml_file={tmp_path}/small.yaml --seed=4 --runs_dir={tmp_path}/runs --nthread=1 --resume"
-        in error
+        f"mbmf mb --yaml_file={tmp_path}/small.yaml --seed=4 --run_num=0 --runs_dir={tmp_path}/runs "
+        "--nthread=1 --resume" in error
     )
     assert mb_command(tmp_path, "--seed=4", "--nthread=1", "--resume") == 0
 

@@ -201,7 +201,7 @@ def test_an_interruption_says_how_to_continue(
             patch.setattr(name, interrupt)
             resume = ["--resume"] if (folder / "runs/run_1/imitation/config.yaml").exists() else []
             assert main(command(folder, *resume)) == 130
-        flags = f"--which_agent={folder / 'small.yaml'} --runs_dir={folder / 'runs'} --resume"
+        flags = f"--which_agent={folder / 'small.yaml'} --run_num=1 --runs_dir={folder / 'runs'} --resume"
         assert f"Interrupted. To continue:\n  mbmf mbmf {flags}" in capsys.readouterr().err
     assert main(command(folder, "--resume")) == 0
     assert both(folder) == both(whole)
@@ -344,7 +344,7 @@ OTHER_ROBOT = {"source": "qpos", "joints": ["rootz"], "transform": "cos"}
         ),
         (
             none_saved(rollouts_wanted=0, attempts=0),
-            "got none: none was asked for (--num_rollouts_save_for_mf, or model_based.rollouts_to_save)",
+            "got none: none was asked for (mbmf mb --num_rollouts_save_for_mf, or model_based.rollouts_to",
         ),
         (lambda run: (run / "rollouts/saved.npz").unlink(), "saved.npz: saved rollouts must exist, got none"),
         (
@@ -385,13 +385,14 @@ def test_runs_that_do_not_fit(
     damage: Callable[[Path], Any], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(folder / "runs/run_1")
-    assert main(command(folder)) == 2
+    assert main(command(folder, "--run_num=1")) == 2
     assert message in capsys.readouterr().err
     assert not (folder / "runs/run_1/imitation").exists()
 
 
 def test_policies_that_do_not_fit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(folder, "--max_steps=1")) == 0
+    assert "note: nothing will be fine-tuned: --max_steps=1 counts all" in capsys.readouterr().err
     file = folder / "runs/run_1/imitation/policy/policy.safetensors"
     contents = file.read_bytes()
     small = mbmf.load_task(folder / "small.yaml")
@@ -412,7 +413,7 @@ def test_policies_that_do_not_fit(folder: Path, capsys: pytest.CaptureFixture[st
         assert message in capsys.readouterr().err
     # the run that is there is left alone
     summary = json.loads((folder / "runs/run_1" / MBMF / "summary.json").read_text())
-    assert summary["stopped"] == "1 steps were taken"
+    assert summary["stopped"] == f"{summary['steps_total']} steps were taken, max_steps is 1"
     # a policy that would do, but is not the one that imitation learned
     mbmf.GaussianPolicy(small, (8, 8), seed=5).save(file)
     assert main(command(folder, "--use_existing_pretrained_policy", "--resume")) == 2
@@ -437,6 +438,7 @@ def test_a_run_is_not_changed_while_it_is_used(folder: Path, capsys: pytest.Capt
         Run.read(folder / "runs/run_2")
     # what a run's replacement was made of goes with it
     assert main(command(folder, "--max_steps=1")) == 0
+    assert "note: nothing will be fine-tuned: --max_steps=1 counts all" in capsys.readouterr().err
     assert main([*mb, "--seed=4", "--overwrite", "--print_minimal"]) == 0
     assert not (folder / "runs/run_1/imitation").exists()
     assert not (folder / "runs/run_1" / MBMF).exists()

@@ -238,17 +238,17 @@ def test_an_existing_model_is_used_and_not_trained(
 def test_diverged_episodes_are_counted_and_not_learned_from(
     tmp_path: Path, task: mbmf.Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(collect: Callable[..., mbmf.Episodes]) -> Callable[..., mbmf.Episodes]:
+    def spoil(collect: Callable[..., mbmf.Episodes], first_ones: set[int]) -> Callable[..., mbmf.Episodes]:
         def spoiled(*args: Any, **kwargs: Any) -> mbmf.Episodes:
             episodes = collect(*args, **kwargs)
-            diverged = np.zeros(len(episodes), bool)
-            diverged[0] = True
-            return dataclasses.replace(episodes, diverged=diverged)
+            numbers = kwargs["first_episode"] + np.arange(len(episodes))
+            return dataclasses.replace(episodes, diverged=np.isin(numbers, list(first_ones)))
 
         return spoiled
 
-    monkeypatch.setattr(mb, "collect_random", spoil(mb.collect_random))
-    monkeypatch.setattr(mb, "collect_mpc", spoil(mb.collect_mpc))
+    # of the data, of each iteration, and of each chunk of rollouts to save
+    monkeypatch.setattr(mb, "collect_random", spoil(mb.collect_random, {0}))
+    monkeypatch.setattr(mb, "collect_mpc", spoil(mb.collect_mpc, {0, 3, 6, 9, 19}))
     recorder = Recorder()
     summary = learn(tmp_path / "run", task, recorder)
     metrics = numbers_of(tmp_path / "run")["metrics"]
@@ -257,6 +257,72 @@ def test_diverged_episodes_are_counted_and_not_learned_from(
     assert [record["diverged"] for record in metrics] == [1] * 3
     assert "train.npz: 1 of 4 episodes diverged and are left out" in recorder.notes[0]
     assert (summary["rollouts_saved"], summary["attempts"], summary["diverged"]) == (12, 20, 2)
+
+
+def test_an_interruption_loses_one_episode(
+    tmp_path: Path, task: mbmf.Task, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in any call that collects: the next process goes on with the episode that was lost."""
+    real = {"collect_random": mb.collect_random, "collect_mpc": mb.collect_mpc}
+    path = tmp_path / "run"
+    done: list[tuple[str, int]] = []
+
+    def interrupted_once(name: str) -> Callable[..., mbmf.Episodes]:
+        def collect(*args: Any, **kwargs: Any) -> mbmf.Episodes:
+            at = (f"{name} {kwargs['seed']}", kwargs["first_episode"])
+            if at not in done:
+                done.append(at)
+                raise KeyboardInterrupt
+            return real[name](*args, **kwargs)
+
+        return collect
+
+    for name in real:
+        monkeypatch.setattr(mb, name, interrupted_once(name))
+    for attempt in range(100):
+        try:
+            learn(path, task, resume=attempt > 0)
+        except KeyboardInterrupt:
+            unfinished = list(path.glob("unfinished/*/*.npz"))
+            assert len(done) == attempt + 1
+            # what was collected in the stage is there, but for what was interrupted
+            stage = {first for name, first in done if name == done[-1][0]}
+            assert (len(stage) > 1) <= (len(unfinished) > 0 or done[-1][1] in (0, 3, 6, 9, 19))
+        else:
+            break
+    assert 10 < len(done) < 40
+    assert not list(path.glob("unfinished/*"))
+    assert numbers_of(path) == whole
+
+
+def test_a_damaged_part_is_collected_again(tmp_path: Path, task: mbmf.Task) -> None:
+    from mbmf.runs.parts import collect_in_parts
+
+    asked: list[tuple[int, int]] = []
+    lost = [3]
+
+    def collect(first: int, count: int, steps: int) -> mbmf.Episodes:
+        asked.append((first, count))
+        if lost and first >= lost[0]:
+            lost.clear()
+            raise KeyboardInterrupt
+        assert steps == 5 * first
+        return mbmf.collect_random(task, count, 5, seed=3, first_episode=first)
+
+    with mb.open_run(tmp_path / "run", task, mb.Options()) as run:
+        with pytest.raises(KeyboardInterrupt):
+            collect_in_parts(run, "train", task, 8, collect)
+        assert asked == [(0, 1), (1, 2), (3, 4)]
+        (part,) = (run.path / "unfinished/train").iterdir()
+        contents = part.read_bytes()
+        for damaged in (contents[:-9], contents[:50] + b"x" + contents[51:], contents):
+            part.write_bytes(damaged)
+            asked.clear()
+            episodes = collect_in_parts(run, "train", task, 8, collect)
+            assert asked[0] == ((3, 1) if damaged == contents else (0, 1))
+            expected = mbmf.collect_random(task, 8, 5, seed=3)
+            np.testing.assert_array_equal(episodes.states, expected.states)
+            np.testing.assert_array_equal(episodes.rewards, expected.rewards)
 
 
 def test_data_that_all_diverged_are_refused(

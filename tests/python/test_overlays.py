@@ -217,7 +217,7 @@ def test_without_opengl_it_says_so_before_it_drives(
     def broken(width: int, height: int) -> None:
         raise RuntimeError("no EGL device")
 
-    monkeypatch.setattr("mbmf.simulation.renderer._context_class", lambda: broken)
+    monkeypatch.setattr("mbmf.simulation.renderer._make_context", broken)
     monkeypatch.setattr("mbmf.rollouts.collect.collect_mpc", lambda *args, **options: pytest.fail("it drove"))
     assert cli.main(["video", "--run_num=1", f"--runs_dir={small_runs}", "--live"]) == 2
     message = capsys.readouterr().err

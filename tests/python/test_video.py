@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 import mbmf
-from mbmf.show.video import recover_positions, save_episode_video
+from mbmf.show.poses import likely_positions, recover_positions
+from mbmf.show.video import save_episode_video
 from mbmf.simulation.renderer import Renderer, RenderError
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"]
@@ -67,6 +68,107 @@ def test_state_without_positions_cannot_be_rendered() -> None:
         recover_positions(task, np.zeros((1, task.nstate)))
 
 
+def test_joints_that_the_state_leaves_out_are_found_from_bodies() -> None:
+    """The target of the reacher is on two slide joints; a state has where it is, not the joints."""
+    config = mbmf.load_task("swimmer_forward").to_data()
+    for section in ("model_based", "model_free", "imitation", "fine_tune", "agent", "cost", "overrides"):
+        config.pop(section, None)
+    config |= {"name": "reach", "model": {"asset": "reacher.xml"}}
+    config["reset"] = {"default": {"qpos": {"normal": 1}}}
+    config["state"] = [
+        {"source": "qpos", "joints": ["joint0"]},
+        {"source": "body_rotation", "body": "body1"},
+        {"source": "body_pos", "body": "target", "index": [0, 1]},
+    ]
+    config["reward"] = [{"term": "constant", "weight": 1}]
+    task = mbmf.load_task(config)
+    simulator = mbmf.Simulator(task, nsim=5, seed=1)
+    simulator.reset()
+    recovered = recover_positions(task, simulator.states.copy())
+    true = simulator.get_state()[:, 1 : 1 + task.model.nq]
+    assert np.abs(true[:, 1:]).min() > 1e-3
+    error = recovered - true
+    error[:, 1] = (error[:, 1] + np.pi) % (2 * np.pi) - np.pi  # an angle
+    np.testing.assert_allclose(error, 0, atol=1e-8)
+
+
+def test_what_the_state_does_not_say_is_guessed_and_named() -> None:
+    """A hopper whose x is in no state, but its velocity is."""
+    config = mbmf.load_task("hopper_forward").to_data()
+    for section in ("model_based", "model_free", "imitation", "fine_tune", "agent", "cost", "alive"):
+        config.pop(section, None)
+    joints = ["rootz", "rooty", "thigh_joint", "leg_joint", "foot_joint"]
+    config |= {"healthy": [], "reward": [{"term": "constant", "weight": 1}]}
+    config["state"] = [{"source": "qpos", "joints": joints}, {"source": "qvel"}]
+    task = mbmf.load_task(config)
+    with pytest.raises(RenderError, match="does not hold the pose of rootx"):
+        recover_positions(task, np.zeros((1, task.nstate)))
+    simulator = mbmf.Simulator(task, seed=1)
+    simulator.reset()
+    states, truth = [simulator.states[0].copy()], [simulator.get_state()[0, 1]]
+    for _ in range(20):
+        simulator.step(np.ones((1, 3)))
+        states.append(simulator.states[0].copy())
+        truth.append(simulator.get_state()[0, 1])
+    notes: list[str] = []
+    positions = likely_positions(task, np.array(states), task.dt, notes.append)
+    assert notes == ["the state of hopper_forward does not say where rootx is: pictures guess it"]
+    moved = np.array(truth) - truth[0]
+    assert np.abs(moved).max() > 0.02
+    assert np.abs(positions[:, 0] - positions[0, 0] - moved).max() < 0.2 * np.abs(moved).max()
+    np.testing.assert_array_equal(positions[:, 1:], np.array(states)[:, :5])
+
+
+def in_a_process(code: str, **environment: str) -> str:
+    """What Python code prints, with these variables and no others of the display and OpenGL."""
+    unset = {"MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY", "PYOPENGL_PLATFORM"}
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=kept | environment
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("value", ["osmesa", "egl", "nonsense", "off"])
+def test_learning_needs_no_opengl(value: str) -> None:
+    """`import mujoco` fails where MUJOCO_GL names an OpenGL that is not there."""
+    code = """
+import ctypes, os
+load = ctypes.CDLL
+def without_opengl(name=None, *args, **options):
+    if name and ("OSMesa" in name or "EGL" in name):
+        raise OSError(name)
+    return load(name, *args, **options)
+ctypes.CDLL = without_opengl
+import mbmf
+print(mbmf.load_task("swimmer_forward").nstate, os.environ["MUJOCO_GL"])
+"""
+    assert in_a_process(code, MUJOCO_GL=value) == f"16 {value}"
+
+
+@pytest.mark.usefixtures("rendering")
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"DISPLAY": ":97"},
+        {"WAYLAND_DISPLAY": "wayland-9"},
+        {"MUJOCO_GL": "nonsense"},
+        {"MUJOCO_GL": "osmesa"},
+    ],
+)
+def test_renders_whatever_the_environment_names(environment: dict[str, str]) -> None:
+    code = """
+import mbmf, mujoco
+from mbmf.simulation.renderer import Renderer, no_window
+with Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 64, 48):
+    print(no_window())
+"""
+    display = next((value for name, value in environment.items() if "DISPLAY" in name), None)
+    expected = f"the display {display} cannot be used" if display else "there is no display"
+    assert in_a_process(code, **environment) == expected
+
+
 @pytest.mark.usefixtures("rendering")
 @pytest.mark.parametrize(("preset", "fps"), [("swimmer_forward", 1 / 0.15), ("cheetah_forward", 50.0)])
 def test_video_plays_in_real_time(preset: str, fps: float, tmp_path: Path) -> None:
@@ -116,19 +218,14 @@ with Renderer(model, 64, 48) as renderer:
     picture = renderer.render(data)
 print(picture.shape, picture.dtype, picture.std() > 1)
 """
-    unset = {"MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY", "PYOPENGL_PLATFORM"}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
-    )
-    assert result.stdout.strip() == "(48, 64, 3) uint8 True", result.stderr
+    assert in_a_process(code) == "(48, 64, 3) uint8 True"
 
 
 def test_what_cannot_be_rendered_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(width: int, height: int) -> None:
         raise RuntimeError("no EGL device\nand a lot more")
 
-    monkeypatch.setattr("mbmf.simulation.renderer._context_class", lambda: broken)
+    monkeypatch.setattr("mbmf.simulation.renderer._make_context", broken)
     with pytest.raises(RenderError) as caught:
         Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"))
     assert str(caught.value).startswith("cannot render here: no EGL device (")

@@ -15,6 +15,7 @@ import mbmf
 from mbmf.cli import main as cli
 from mbmf.runs.run import Run
 from mbmf.show import viewer
+from mbmf.simulation import renderer
 from mbmf.simulation.renderer import RenderError
 
 
@@ -66,7 +67,7 @@ def test_an_episode_is_played_in_the_viewer(
     window = Window(lasts)
     naps: list[float] = []
     monkeypatch.setattr(mujoco.viewer, "launch_passive", window.launch)
-    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(viewer, "no_window", lambda: None)
     monkeypatch.setattr(viewer.time, "sleep", naps.append)
     said: list[str] = []
     viewer.show_episode(short_task(), episodes, 1, tmp_path / "iteration_1.mp4", said.append)
@@ -87,7 +88,7 @@ def test_a_window_that_does_not_open_is_followed_by_a_video(
         raise RuntimeError("could not initialize GLFW")
 
     monkeypatch.setattr(mujoco.viewer, "launch_passive", broken)
-    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setattr(viewer, "no_window", lambda: None)
     written: list[Path] = []
     monkeypatch.setattr(viewer, "save_episode_video", lambda *args, **options: written.append(args[3]))
     said: list[str] = []
@@ -176,25 +177,38 @@ def test_the_flags_of_mb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("platform", "environment", "expected"),
     [
-        ("linux", {}, False),
-        ("linux", {"DISPLAY": ":0"}, True),
-        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
-        ("darwin", {}, True),
+        ("linux", {}, "there is no display"),
+        ("linux", {"DISPLAY": ":0"}, None),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, None),
+        ("linux", {"DISPLAY": ":7"}, "the display :7 cannot be used"),
+        ("darwin", {}, None),
     ],
 )
 def test_displays(
-    platform: str, environment: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+    platform: str, environment: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewer.sys, "platform", platform)
+    monkeypatch.setattr(renderer.sys, "platform", platform)
+    monkeypatch.setattr(renderer, "_opens", lambda display: ":7" not in display)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert viewer.has_display() is expected
+    assert renderer.no_window() == expected
+
+
+def test_a_picture_that_fails_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MBMF_TRACEBACK", raising=False)
+    said: list[str] = []
+    for error in (ZeroDivisionError("why"), RenderError("no EGL"), TypeError()):
+        with viewer.never_stopping("plot", said.append):
+            raise error
+    assert said == ["no plot: why", "no plot: no EGL", "no plot: TypeError"]
+    with pytest.raises(KeyboardInterrupt), viewer.never_stopping("plot", said.append):
+        raise KeyboardInterrupt
 
 
 def test_a_display_is_announced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(viewer, "has_display", lambda: True)
+    monkeypatch.setattr(viewer, "no_window", lambda: None)
     said: list[str] = []
     viewer.announce(short_task(), tmp_path, said.append)
     assert said == ["what is visualised is shown in the viewer, which closes by itself"]

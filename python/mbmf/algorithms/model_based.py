@@ -23,6 +23,7 @@ from mbmf.planning.make import make_planner
 from mbmf.rollouts import tracking
 from mbmf.rollouts.collect import collect_mpc, collect_random
 from mbmf.rollouts.episodes import Episodes
+from mbmf.runs import parts
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.path_runs import refuse_other_path, results_path
 from mbmf.runs.run import Record, Run, versions
@@ -212,10 +213,11 @@ def model_based(task: Task, run: Run, options: Options, observer: Observer | Non
         start = time.perf_counter()
         first = (iteration - 1) * settings.rollouts_per_iteration
         title = f"iteration {iteration}: control"
-        batch = _control(task, model, options, settings.rollouts_per_iteration, first, observer, title)
+        batch = _control(task, run, model, options, settings.rollouts_per_iteration, first, observer, title)
         seconds_control = time.perf_counter() - start
         with run.writing(run.rollouts(iteration)) as path:
             batch.save(path)
+        parts.forget(run, _control_stage(first))
         rollouts.append(batch)
         if validation is None:
             with observer.stage(f"iteration {iteration}: validate", 1) as progress:
@@ -247,16 +249,24 @@ def _random_data(
         episodes = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
     else:
         with observer.stage(f"random data for {name}", wanted.episodes * wanted.steps) as progress:
-            episodes = collect_random(
+            episodes = parts.collect_in_parts(
+                run,
+                name,
                 task,
                 wanted.episodes,
-                wanted.steps,
-                seed=_seed(options, stage),
-                nthread=options.nthread,
-                progress=progress,
+                lambda first, count, before: collect_random(
+                    task,
+                    count,
+                    wanted.steps,
+                    seed=_seed(options, stage),
+                    nthread=options.nthread,
+                    first_episode=first,
+                    progress=lambda steps: progress(before + steps),
+                ),
             )
         with run.writing(path) as new:
             episodes.save(new)
+        parts.forget(run, name)
     return _healthy(episodes, f"{path}", observer)
 
 
@@ -319,8 +329,14 @@ def _fit(
 # --- control
 
 
+def _control_stage(first_episode: int) -> str:
+    """What the unfinished episodes from this one on are called."""
+    return f"control_{first_episode}"
+
+
 def _control(
     task: Task,
+    run: Run,
     model: DynamicsModel,
     options: Options,
     episodes: int,
@@ -333,15 +349,21 @@ def _control(
     settings = settings_of(task)
     planner = make_planner(task, model, seed=_seed(options, _PLAN), nthread=options.nthread)
     with observer.stage(title, episodes * settings.steps_per_rollout) as progress:
-        return collect_mpc(
+        return parts.collect_in_parts(
+            run,
+            _control_stage(first_episode),
             task,
-            planner,
             episodes,
-            settings.steps_per_rollout,
-            seed=_seed(options, _CONTROL),
-            first_episode=first_episode,
-            action_noise=settings.action_noise,
-            progress=progress,
+            lambda first, count, before: collect_mpc(
+                task,
+                planner,
+                count,
+                settings.steps_per_rollout,
+                seed=_seed(options, _CONTROL),
+                first_episode=first_episode + first,
+                action_noise=settings.action_noise,
+                progress=lambda steps: progress(before + steps),
+            ),
         )
 
 
@@ -369,9 +391,10 @@ def _save_rollouts(
             batch = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
         else:
             title = f"rollouts to save ({saved} of {wanted})"
-            batch = _control(task, model, options, count, first + attempts, observer, title)
+            batch = _control(task, run, model, options, count, first + attempts, observer, title)
             with run.writing(path) as new:
                 batch.save(new)
+            parts.forget(run, _control_stage(first + attempts))
         chunks.append(path)
         good = ~batch.diverged & (batch.returns > settings.min_return)
         kept.append(batch.select(np.flatnonzero(good)[: wanted - saved]))

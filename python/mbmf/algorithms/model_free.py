@@ -63,7 +63,7 @@ class Limits:
             if reward is not None and reward >= self.stop_at_reward:
                 return f"the reward is at least {self.stop_at_reward:g}"
         if self.max_steps is not None and counters.steps >= self.max_steps:
-            return f"{self.max_steps:,} steps were taken"
+            return f"{counters.steps:,} steps were taken, max_steps is {self.max_steps:,}"
         if counters.iterations >= self.iterations:
             return f"{self.iterations} iterations are done"
         return None

@@ -29,7 +29,7 @@ BATCH_SIZE = 512
 
 @dataclass(frozen=True)
 class Options:
-    """Measure simulator, planner and training on this machine, against what they can be compared with.
+    """Measure simulator, planner and training on this machine, beside others.
 
     `mbmf bench planner` measures the planner in depth.
     """

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mbmf.arguments import MAX_THREADS
 from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,8 +76,8 @@ def run(options: Options) -> None:
             f"{options.longest}"
         )
     for name, low, high in (
-        *(("plans", 1, 10**7), ("busy", 0, 64), ("seed", 0, 2**63)),
-        *(("priority", 0, 99), ("nthread", 0, MAX_THREADS)),
+        *(("plans", 1, 10**7), ("busy", 0, 64)),
+        ("priority", 0, 99),
     ):
         if not low <= getattr(options, name) <= high:
             raise ConfigError(f"--{name} must be from {low} to {high}, got {getattr(options, name)}")

@@ -144,5 +144,8 @@ def resume_command(name: str, options: Any, defaults: Any) -> str:
         value = getattr(options, field.name)
         if field.name in ("resume", "overwrite") or value == getattr(defaults, field.name):
             continue
-        words.append(f"--{field.name}" if value is True else f"--{field.name}={shlex.quote(str(value))}")
+        if isinstance(value, tuple):
+            words += [f"--{field.name}", *(shlex.quote(str(each)) for each in value)]
+        else:
+            words.append(f"--{field.name}" if value is True else f"--{field.name}={shlex.quote(str(value))}")
     return " ".join([*words, "--resume"])

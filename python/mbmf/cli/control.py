@@ -11,12 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mbmf.cli.outputs import check_output
 from mbmf.cli.planner_options import PlannerOptions
+from mbmf.cli.runs import RUN, run_path
 from mbmf.errors import ConfigError
+from mbmf.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,13 +39,13 @@ _MOST_STEPS = 10_000_000
 
 @dataclass(frozen=True)
 class Options(PlannerOptions):
-    """Drive a run's robot in real time, simulated in a thread of its own, and report the loop's timing.
+    """Drive a run's robot in real time, simulated, and report the loop's timing.
 
     Writes <output>/control.json, a chart, and with --record the episodes.
     """
 
-    run_num: int
-    """The run of mbmf mb whose model and task are used."""
+    run_num: str = field(metadata=RUN)
+    """The run of mbmf mb whose model and task are used, by number or name."""
 
     hz: float = 0.0
     """Control steps per second; 0: one per control step of the task."""
@@ -131,8 +134,8 @@ def run(options: Options) -> None:
     from mbmf.runs.trained import load_trained
 
     console = Console(highlight=False)
-    run_path = options.runs_dir / f"run_{options.run_num}"
-    trained = load_trained(run_path, options.iteration, allow_other_task=options.allow_other_task)
+    path = run_path(options.runs_dir, options.run_num)
+    trained = load_trained(path, options.iteration, allow_other_task=options.allow_other_task)
     task = trained.task
     if options.desired_traj_type is not None or options.strict_segments:
         rule: Literal["reached"] | None = "reached" if options.strict_segments else None
@@ -153,8 +156,9 @@ def run(options: Options) -> None:
     steps = max(1, round(options.seconds / task.dt))
     if max(steps, options.seconds * min(options.hz, 1e5)) > _MOST_STEPS:
         raise ConfigError(f"--seconds must be of at most {_MOST_STEPS} control steps, got {options.seconds}")
-    output = options.output or run_path / "control"
+    output = options.output or path / "control"
     controller = _controller(options, planner) if options.clock else None
+    check_output(output, folder=True)
     along = "" if task.path is None else f" along {task.path.name}"
     console.print(
         f"{task.name}{along}, iteration {trained.iteration}: {steps} control steps of {task.dt:g} s, "
@@ -177,9 +181,6 @@ def run(options: Options) -> None:
 
 
 def _check(options: Options) -> None:
-    for name, least in (("run_num", 0), ("seed", 0), ("nthread", 0)):
-        if getattr(options, name) < least:
-            raise ConfigError(f"--{name} must be at least {least}, got {getattr(options, name)}")
     if not (options.hz >= 0 and math.isfinite(options.hz)):
         raise ConfigError(f"--hz must be above 0, or 0 for the task's rate, got {options.hz}")
     if not 0 < options.seconds <= 1e6:
@@ -246,8 +247,11 @@ def _yield_to_the_loop() -> None:
 def _viewer(
     task: Task, console: Console, stack: ExitStack
 ) -> Callable[[npt.NDArray[np.float64]], None] | None:
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        console.print("no viewer: there is no display here")
+    from mbmf.simulation.renderer import no_window
+
+    reason = no_window()
+    if reason is not None:
+        console.print(f"no viewer: {reason}", markup=False)
         return None
     import mujoco
     import mujoco.viewer
@@ -268,7 +272,7 @@ def _viewer(
 def _report(console: Console, drive: Drive, task: Task) -> None:
     returns = drive.returns
     spread = f" ± {returns.std():.2f}" if len(returns) > 1 else ""
-    what = f"{len(returns)} episodes" if drive.whole.any() else "a part of an episode"
+    what = counted(len(returns), "episode") if drive.whole.any() else "a part of an episode"
     total = drive.episodes.rewards.sum()
     console.print(
         f"reward {returns.mean():.2f}{spread} ({what}); {total:.2f} in {drive.episodes.nsteps} steps"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.errors import ConfigError
+from mbmf.cli.runs import print_next
 
 if TYPE_CHECKING:
     from mbmf.cli.console import ConsoleObserver
@@ -23,7 +23,7 @@ VALIDATION_EPISODES, VALIDATION_STEPS = 3, 150
 
 @dataclass(frozen=True)
 class Options:
-    """See it work in three minutes: a swimmer learns to swim. Leaves a learning curve and a video."""
+    """See it work in three minutes: a swimmer learns to swim. Leaves a video."""
 
     output: Path = Path("runs/demo")
     """Folder for everything that it writes; an earlier demo there is replaced."""
@@ -55,19 +55,16 @@ class Options:
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
-    if options.seed < 0 or options.nthread < 0:
-        name, value = ("seed", options.seed) if options.seed < 0 else ("nthread", options.nthread)
-        raise ConfigError(f"--{name} must be at least 0, got {value}")
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver
-    from mbmf.rollouts.episodes import Episodes
+    from mbmf.show.run_figures import baseline
 
     class Observer(ConsoleObserver):
         """A line per iteration, after one for the random actions."""
 
         def iteration(self, record: Record, model: DynamicsModel, rollouts: Episodes) -> None:
             if record["iteration"] == 1:
-                random = Episodes.load(directory.data("train"), task=task)
+                random = baseline(directory, task)
                 print(f"random actions: reward {random.returns.mean():.2f} ± {random.returns.std():.2f}")
             text = f"reward {record['reward_mean']:.2f} ± {record['reward_std']:.2f}"
             print(f"iteration {record['iteration']} of {options.iterations}: {text}")
@@ -82,6 +79,7 @@ def run(options: Options) -> None:
     print(f"Done in {time.perf_counter() - begin:.0f} seconds. Learning curve and video:")
     for path in pictures:
         print(f"  {path}")
+    print_next(options.output, imitates=False)
 
 
 def small_task(options: Options) -> Task:
@@ -107,15 +105,15 @@ def _show(directory: Run, task: Task, options: Options, observer: ConsoleObserve
     """Writes the learning curve and a video of the last rollout; returns the files that there are."""
     from mbmf.rollouts.episodes import Episodes
     from mbmf.show.plots import plot_learning_curve, save_figure
+    from mbmf.show.run_figures import baseline
     from mbmf.show.video import save_episode_video
     from mbmf.simulation.renderer import RenderError
 
-    random = Episodes.load(directory.data("train"), task=task)
     last = Episodes.load(directory.rollouts(options.iterations), task=task)
     records = directory.metrics()
     figure = plot_learning_curve(
         [record["returns"] for record in records],
-        random.returns.tolist(),
+        baseline(directory, task).returns.tolist(),
         task_name=task.name,
         points=[record["steps_total"] for record in records],
     )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mbmf.errors import ConfigError, DataError
+from mbmf.cli.outputs import check_output
+from mbmf.cli.runs import RUN, run_path
+from mbmf.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Options:
     """Write what a run learned for programs without Python.
 
-    With --out, the dynamics model with its task, robot and planner settings as a folder for the C++ library
-    (docs/deployment.md); with --onnx, a policy: observation in, action in [-1, 1] out.
+    --out: a folder with all that a control loop in C++ needs (docs/deployment.md).
+
+    --onnx: a policy, observation in, action in [-1, 1] out.
     """
 
     out: Path | None = None
@@ -22,9 +25,9 @@ class Options:
     onnx: Path | None = None
     """The ONNX file to write. Its outputs are `action`, clipped to [-1, 1], and `mean`, before clipping."""
 
-    run_num: int | None = None
-    """The run of mbmf mb whose model it is; with --onnx the run of mbmf mbmf whose policy it is: that of its
-    newest fine-tuning, or else that of imitation."""
+    run_num: str | None = field(default=None, metadata=RUN)
+    """The run of mbmf mb, by number or name, whose model it is; with --onnx the run of mbmf mbmf whose
+    policy it is: that of its newest fine-tuning, or else that of imitation."""
 
     iteration: int | None = None
     """With --out: the aggregation iteration whose model it is; the last if not given."""
@@ -55,15 +58,12 @@ def export_folder(options: Options, out: Path) -> None:
     from mbmf.control.bundle import save_bundle
     from mbmf.runs.trained import load_trained
 
-    if options.run_num is None or options.run_num < 0:
-        raise ConfigError(f"--run_num must be a run's number with --out, got {options.run_num}")
-    trained = load_trained(
-        options.runs_dir / f"run_{options.run_num}",
-        options.iteration,
-        allow_other_task=options.allow_other_task,
-    )
+    if options.run_num is None:
+        raise ConfigError("--run_num must be a run's number or name with --out, got none")
+    path = run_path(options.runs_dir, options.run_num)
+    trained = load_trained(path, options.iteration, allow_other_task=options.allow_other_task)
     task, planned = trained.task, trained.task.planner
-    source = f"run_{options.run_num}, iteration {trained.iteration}"
+    source = f"{path.name}, iteration {trained.iteration}"
     save_bundle(out, task, trained.model, seed=trained.seed, source=source)
     print(
         f"{out}: {task.name} of {source}, {planned.search} with {planned.candidates} candidates of "
@@ -73,6 +73,7 @@ def export_folder(options: Options, out: Path) -> None:
 
 def export_onnx(options: Options, onnx: Path) -> None:
     """Writes the policy of a run, or of a file, as ONNX."""
+    from mbmf.cli.drivers import find_policy
     from mbmf.policies.policy import GaussianPolicy
     from mbmf.runs.run import Run
 
@@ -81,24 +82,13 @@ def export_onnx(options: Options, onnx: Path) -> None:
     path = options.policy
     if path is None:
         assert options.run_num is not None
-        path = find_policy(options.runs_dir / f"run_{options.run_num}")
+        path = find_policy(run_path(options.runs_dir, options.run_num))
+    check_output(onnx, flag="--onnx")
     policy = GaussianPolicy.load(path)
     if options.policy is None:
         Run(path.parent.parent).check(path)
-    onnx.parent.mkdir(parents=True, exist_ok=True)
     policy.save_onnx(onnx)
     print(
         f"{onnx}: the policy {path} of {policy.task_name}, {policy.nobservation} observations to "
         f"{policy.naction} actions in [-1, 1]"
     )
-
-
-def find_policy(run: Path) -> Path:
-    """The policy of a run: of its newest fine-tuning, or else of imitation. Raises DataError without one."""
-    if not run.is_dir():
-        raise DataError(f"{run}: run must exist, got none")
-    tuned = sorted(run.glob("mbmf_*/policy/policy.safetensors"), key=lambda path: path.stat().st_mtime)
-    for path in (*reversed(tuned), run / "imitation/policy/policy.safetensors"):
-        if path.is_file():
-            return path
-    raise DataError(f"{run}: run must have a policy, got none: mbmf mbmf learns one")

@@ -9,38 +9,45 @@ import sys
 from collections.abc import Sequence
 
 import mbmf
+from mbmf.cli import terminal
 from mbmf.errors import CoreError, MbmfError
 
 # each is a module of this package with a frozen dataclass Options and a function run(options)
 COMMANDS = {
-    "mb": "learn the dynamics from random data and drive the robot with them (model-based RL)",
-    "mbmf": "teach a policy to act as mb's controller does, then improve it by trial and error",
+    "mb": "learn the dynamics from random data, drive the robot with them",
+    "mbmf": "teach a policy to act as mb's controller does, then improve it",
     "mf": "learn a policy by trial and error alone, to compare with (TRPO)",
-    "reproduce": "the paper's comparison of a robot: mb, mbmf and mf over seeds, figure and table",
+    "reproduce": "the paper's comparison: mb, mbmf, mf over seeds, figure, table",
     "plot": "draw runs: learning curves (mbmf), loss, forwardsim, trajfollow",
     "report": "write a run as one HTML page",
-    "video": "show an episode of a run as a video, recorded or driven now",
-    "export": "write what was learned for programs without Python: a folder for C++, ONNX",
-    "control": "drive a learned robot in real time, simulated, and report the loop's timing",
+    "video": "show an episode as a video, recorded or driven now",
+    "evaluate": "score a policy, or a run's controller, over episodes",
+    "export": "write what was learned for programs without Python: C++, ONNX",
+    "control": "drive a learned robot in real time, simulated, and time the loop",
+    "list": "list the runs: task, seed, state, reward, size",
+    "tasks": "list the presets, or print one",
+    "new": "write a task file for a robot of your own, from its MJCF",
+    "check": "try a task with no and with random actions, and say what is odd",
     "demo": "see it work in three minutes: the swimmer, with small settings",
     "bench": "measure simulator, planner and training on this machine",
+    "completion": "print what makes a shell complete mbmf's words",
 }
 # "bench planner" is the module bench_planner
 SUBCOMMANDS = {
-    "bench planner": "measure the planner in depth: share of the peak, ratios, latency, memory",
-    "bench control": "measure how late this machine wakes a waiting thread, and plans with deadlines",
+    "bench planner": "measure the planner: share of the peak, ratios, latency, memory",
+    "bench control": "measure how late waiting threads wake, and plans with deadlines",
 }
 
 USAGE = """usage: mbmf <command> [options]
 
-Learn a robot's dynamics from minutes of data and control it with model-predictive control.
+Learn a robot's dynamics from minutes of data, and control it with them.
 
 commands:
 {commands}
 
 options:
-  --version   print the version and the release of MuJoCo in use
-  -h, --help  print this text; `mbmf <command> --help` describes a command's options"""
+  -V, --version  print the version and the release of MuJoCo in use
+  -h, --help     print this text; `mbmf help <command>` describes a command"""
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -54,11 +61,31 @@ def main(args: Sequence[str] | None = None) -> int:
     its traceback if the environment variable MBMF_TRACEBACK is set.
     """
     given = list(sys.argv[1:] if args is None else args)
+    with terminal.prepared():
+        try:
+            code = _command(given)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            terminal.leave_quietly()
+            return EXIT_BAD_INPUT
+        except SystemExit:
+            # of tyro, after help or words that it cannot parse; help may go to a reader that leaves, too
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                terminal.leave_quietly()
+            raise
+    return code
+
+
+def _command(given: list[str]) -> int:
+    if given[:1] == ["help"] and len(given) > 1:
+        given = [*given[1:], "--help"]
     if not given or given[0] in ("-h", "--help", "help"):
         lines = [f"  {name:13} {text}" for name, text in (COMMANDS | SUBCOMMANDS).items()]
         print(USAGE.format(commands="\n".join(lines)))
         return 0 if given else EXIT_BAD_INPUT
-    if given[0] == "--version":
+    if given[0] in ("-V", "--version"):
         from mbmf import _core
 
         print(f"mbmf {mbmf.__version__} (MuJoCo {_core.mujoco_version_loaded()}, {_core.isa()})")
@@ -76,22 +103,23 @@ def main(args: Sequence[str] | None = None) -> int:
         print("mbmf: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # the reader of our output is gone (`mbmf ... | head`): nothing to report, and nowhere to do so
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BAD_INPUT
+        raise
     except (MbmfError, CoreError, ValueError, OSError) as error:
         if os.environ.get("MBMF_TRACEBACK"):
             raise
         code = EXIT_FAILED if isinstance(error, CoreError) else EXIT_BAD_INPUT
-        return _fail(str(error) or type(error).__name__, code)
+        message = terminal.os_message(error) if isinstance(error, OSError) else str(error)
+        return _fail(message or type(error).__name__, code)
     return 0
 
 
 def _run(command: str, args: list[str]) -> None:
-    import tyro
+    from mbmf.cli.limits import check_ranges
+    from mbmf.cli.parse import parse
 
     module = importlib.import_module(f"mbmf.cli.{command.replace(' ', '_')}")
-    options = tyro.cli(module.Options, prog=f"mbmf {command}", args=args)
+    options = parse(module.Options, f"mbmf {command}", args)
+    check_ranges(options)
     module.run(options)
 
 

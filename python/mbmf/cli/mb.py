@@ -2,38 +2,63 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
-from mbmf.cli.limits import check_limits
 from mbmf.cli.planner_options import PlannerOptions
-from mbmf.errors import ConfigError
+from mbmf.cli.runs import (
+    RUN,
+    free_number,
+    name_of,
+    newest_run,
+    print_next,
+    recorded_mapping,
+    run_path,
+    saying_what_to_type,
+)
+from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+
     from mbmf.cli.console import ConsoleObserver
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.rollouts.episodes import Episodes
     from mbmf.runs.run import Record, Run
+    from mbmf.show.video import Overlay
     from mbmf.tasks.task import Task
+
+
+# of a run's configuration
+_FLAGS = {
+    "seed": "--seed",
+    "num_rollouts_save_for_mf": "--num_rollouts_save_for_mf",
+    "use_existing_training_data": "--use_existing_training_data",
+    "use_existing_dynamics_model": "--use_existing_dynamics_model",
+}
 
 
 @dataclass(frozen=True)
 class Options(PlannerOptions):
-    """Learn the dynamics from random data, and drive the robot with them, better after each iteration."""
+    """Learn the dynamics from random data, then drive the robot with them."""
 
-    yaml_file: str
-    """The task: a preset's name (swimmer_forward, cheetah_forward, hopper_forward, ant_forward,
-    swimmer_trajfollow, cheetah_trajfollow, ant_trajfollow) or the path of a YAML file (docs/tasks.md)."""
+    yaml_file: str | None = None
+    """The task: a preset's name (mbmf tasks lists them) or the path of a YAML file (docs/tasks.md). Not
+    needed to go on with a run: then it is the run's own."""
 
     seed: int = 0
     """Seed of everything random: data, weights, batches, plans, noise."""
 
-    run_num: int = 0
-    """Number of the run: files are in <runs_dir>/run_<run_num>."""
+    run_num: str | None = field(default=None, metadata=RUN)
+    """Number of the run, <runs_dir>/run_<run_num>, or a name, <runs_dir>/<name> (default: a free number;
+    to go on with a run, the newest)."""
 
     use_existing_training_data: bool = False
     """Take the random data that the run directory has, collect none; what else it has is replaced."""
@@ -85,7 +110,7 @@ class Options(PlannerOptions):
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
-    _check(options)
+    path = _run_path(options)
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver, resume_command
     from mbmf.tasks.task import load_task
@@ -93,7 +118,7 @@ def run(options: Options) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         task = load_task(
-            options.yaml_file,
+            recorded_mapping(path) if options.yaml_file is None else options.yaml_file,
             path=options.desired_traj_type,
             segment_rule="reached" if options.strict_segments else None,
         )
@@ -106,15 +131,16 @@ def run(options: Options) -> None:
         use_existing_training_data=options.use_existing_training_data,
         use_existing_dynamics_model=options.use_existing_dynamics_model,
     )
-    path = options.runs_dir / f"run_{options.run_num}"
-    with model_based.open_run(
-        path,
-        task,
-        run_options,
-        resume=options.resume,
-        overwrite=options.overwrite,
-        allow_other_task=options.allow_other_task,
-    ) as directory:
+    with saying_what_to_type(_FLAGS, "no --yaml_file and no --set: the run's own task is used then"):
+        opened = model_based.open_run(
+            path,
+            task,
+            run_options,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            allow_other_task=options.allow_other_task,
+        )
+    with opened as directory:
         done = directory.metrics()
         observer = ConsoleObserver(
             settings.iterations,
@@ -128,30 +154,39 @@ def run(options: Options) -> None:
             from mbmf.show.viewer import announce
 
             announce(task, directory.video("").parent, observer.note)
-        if directory.summary() is not None:
+        finished = directory.summary() is not None
+        if finished:
             observer.note("the run is finished already; --overwrite starts it anew")
         try:
             summary = model_based.model_based(task, directory, run_options, observer)
         except KeyboardInterrupt:
-            print(
-                f"\nInterrupted. To continue:\n  {resume_command('mb', options, Options(yaml_file=''))}",
-                file=sys.stderr,
-            )
+            named = dataclasses.replace(options, run_num=name_of(path))
+            print(f"\nInterrupted. To continue:\n  {resume_command('mb', named, Options())}", file=sys.stderr)
             raise
-        _log_figures(directory, observer)
+        if not finished:
+            _log_figures(directory, observer)
         _conclude(directory, summary, observer)
 
 
-def _check(options: Options) -> None:
-    for name, value, least in (
-        ("seed", options.seed, 0),
-        ("run_num", options.run_num, 0),
-        ("nthread", options.nthread, 0),
-        ("num_rollouts_save_for_mf", options.num_rollouts_save_for_mf or 0, 0),
-    ):
-        if value < least:
-            raise ConfigError(f"--{name} must be at least {least}, got {value}")
-    check_limits(options, seed=MAX_SEED, nthread=MAX_THREADS, run_num=MAX_COUNT)
+def _run_path(options: Options) -> Path:
+    """Where the run is, or will be. Raises ConfigError, DataError."""
+    reuses = options.use_existing_training_data or options.use_existing_dynamics_model
+    number = free_number(options.runs_dir)
+    path = options.runs_dir / f"run_{number}"
+    if options.run_num is not None:
+        path = run_path(options.runs_dir, options.run_num)
+    elif options.overwrite:
+        if number > 1:
+            raise ConfigError("--run_num must say which of several runs is replaced, got none")
+        path = options.runs_dir / "run_0"
+    elif options.resume or reuses:
+        with contextlib.suppress(DataError):  # the message of one that is not there says more
+            path = newest_run(options.runs_dir)
+    if options.yaml_file is None and not (options.resume or reuses):
+        raise ConfigError(
+            "--yaml_file must be a preset's name (mbmf tasks lists them) or a path, for a new run, got none"
+        )
+    return path
 
 
 def _show(
@@ -163,44 +198,53 @@ def _show(
     model: DynamicsModel,
     rollouts: Episodes,
 ) -> None:
-    """Shows or writes the pictures that were asked for; one that cannot be made is a note."""
+    """Shows or writes the pictures that were asked for; none of them stops the run."""
     if options.visualize_MPC_rollout:
         from mbmf.show.overlays import Path as PathOverlay
-        from mbmf.show.viewer import show_episode
+        from mbmf.show.viewer import never_stopping, show_episode
 
-        overlays = [PathOverlay(task, rollouts, 0)] if rollouts.path is not None else []
-        with directory.writing(directory.video(f"iteration_{record['iteration']}")) as path:
-            show_episode(task, rollouts, 0, path, observer.note, overlays)
+        name = f"iteration_{record['iteration']}"
+        with never_stopping(f"video of {name}", observer.note):
+            overlays = [PathOverlay(task, rollouts, 0)] if rollouts.path is not None else []
+            with directory.writing(directory.video(name)) as path:
+                show_episode(task, rollouts, 0, path, observer.note, overlays)
     if options.perform_forwardsim_for_vis:
         from mbmf.show.overlays import Trail
         from mbmf.show.plots import plot_forward_simulation
-        from mbmf.show.viewer import predicted_episode, show_episode
+        from mbmf.show.viewer import never_stopping, predicted_episode, show_episode
+        from mbmf.simulation.renderer import RenderError
 
         name = f"forwardsim_{record['iteration']}"
-        with directory.writing(directory.plot(name)) as path:
+        with never_stopping(f"plot {name}", observer.note), directory.writing(directory.plot(name)) as path:
             plot_forward_simulation(task, model, rollouts, path)
-        predicted = predicted_episode(task, model, rollouts)
-        with directory.writing(directory.video(name)) as path:
-            trail = Trail(task, rollouts, 0, int(predicted.lengths[0]))
-            show_episode(task, predicted, 0, path, observer.note, [trail])
+        with never_stopping(f"video of {name}", observer.note):
+            predicted = predicted_episode(task, model, rollouts)
+            trails: list[Overlay] = []
+            with contextlib.suppress(RenderError):  # where the state does not say where the robot is
+                trails.append(Trail(task, rollouts, 0, int(predicted.lengths[0])))
+            with directory.writing(directory.video(name)) as path:
+                show_episode(task, predicted, 0, path, observer.note, trails)
 
 
 def _log_figures(directory: Run, observer: ConsoleObserver) -> None:
     """Adds the run's figures to TensorBoard's events."""
-    from mbmf.errors import MbmfError
     from mbmf.show import run_figures
+    from mbmf.show.viewer import never_stopping
 
     records = directory.metrics()
+    wanted: dict[str, Callable[[], Figure]] = {"reward": lambda: run_figures.reward_figure(directory.path)}
+    if records[-1]["loss_train"] is not None:
+        wanted["losses"] = lambda: run_figures.loss_figure([directory.path], note=observer.note)
+    if any("tracking" in record for record in records):
+        wanted["paths"] = lambda: run_figures.path_figure([directory.path], note=observer.note)
     figures = {}
-    try:
-        figures["reward"] = run_figures.reward_figure(directory.path)
-        if records[-1]["loss_train"] is not None:
-            figures["losses"] = run_figures.loss_figure([directory.path], note=observer.note)
-        if any("tracking" in record for record in records):
-            figures["paths"] = run_figures.path_figure([directory.path], note=observer.note)
-    except MbmfError as error:
-        observer.note(f"TensorBoard lacks figures: {error}")
-    directory.log_figures(figures, records[-1]["iteration"])
+    with observer.stage("figures for TensorBoard", len(wanted) + 1) as progress:
+        for done, (name, make) in enumerate(wanted.items()):
+            with never_stopping(f"figure of the {name} in TensorBoard", observer.note):
+                figures[name] = make()
+            progress(done + 1)
+        with never_stopping("figures in TensorBoard", observer.note):
+            directory.log_figures(figures, records[-1]["iteration"])
 
 
 def _conclude(directory: Run, summary: Record, observer: ConsoleObserver) -> None:
@@ -215,3 +259,4 @@ def _conclude(directory: Run, summary: Record, observer: ConsoleObserver) -> Non
         text += f", reward {summary['reward_mean']:.2f} ± {summary['reward_std']:.2f}"
     text = f"{text}. " if text else ""
     observer.console.print(f"{text}Everything is in {directory.path}", soft_wrap=True, markup=False)
+    print_next(directory.path, saved > 0)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
-from mbmf.cli.limits import check_limits
+from mbmf.cli.planner_options import SET
+from mbmf.cli.runs import RUN, name_of, newest_run, recorded_mapping, run_path, saying_what_to_type
+from mbmf.cli.terminal import note
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -23,17 +24,28 @@ if TYPE_CHECKING:
     from mbmf.tasks.task import Task
 
 
+# of the configurations of imitation and of fine-tuning
+_IMITATION = {"seed": "--seed", "settings.epochs": "--imitation_epochs"}
+_FINE_TUNING = {
+    "seed": "--seed",
+    "settings.batch_size": "--batch_size",
+    "settings.gae_lambda": "--gae_lambda",
+}
+_OWN_TASK = "the --which_agent that it was made with, or none: the run's own task is used then"
+
+
 @dataclass(frozen=True)
 class Options:
-    """Teach a policy to act as MPC does (DAgger), then improve it by trial and error (TRPO)."""
+    """Teach a policy to act as MPC does (DAgger), then improve it (TRPO)."""
 
-    which_agent: str
-    """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name; or a preset's name
-    or the path of a YAML file (docs/tasks.md). It must be that of the run."""
+    which_agent: str | None = None
+    """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name, or a preset's
+    name; it must be that of the run, whose own settings are used. Or the path of a YAML file
+    (docs/tasks.md): its settings are used then (default: the run's task)."""
 
-    run_num: int = 1
-    """Number of the finished run of mbmf mb, <runs_dir>/run_<run_num>; new files go there too: imitation/ and
-    mbmf_std<deviation>_<save_trpo_run_num>/."""
+    run_num: str | None = field(default=None, metadata=RUN)
+    """Number or name of the finished run of mbmf mb, <runs_dir>/run_<run_num>; new files go there too:
+    imitation/ and mbmf_std<deviation>_<save_trpo_run_num>/ (default: the newest)."""
 
     save_trpo_run_num: int = 1
     """Number of the fine-tuning, where there are several of one run and deviation."""
@@ -83,6 +95,10 @@ class Options:
     use_existing_pretrained_policy: bool = False
     """Run the TRPO part only, from the imitation policy that the run has."""
 
+    set: tuple[str, ...] = field(default=(), metadata=SET)
+    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
+    them."""
+
     seed: int | None = None
     """Seed of everything random here (default: that of the run)."""
 
@@ -110,9 +126,15 @@ def run(options: Options) -> None:
     from mbmf.cli.console import resume_command
     from mbmf.runs.mb_result import ModelBasedResult
     from mbmf.runs.run import Run
-    from mbmf.tasks.agents import load_agent
+    from mbmf.tasks.agents import agent_of_run
+    from mbmf.tasks.settings import changed_task
 
-    _, task = load_agent(options.which_agent)
+    if options.run_num is None:
+        path = newest_run(options.runs_dir)
+    else:
+        path = run_path(options.runs_dir, options.run_num)
+    task = agent_of_run(options.which_agent, recorded_mapping(path), note)
+    task = changed_task(task, options.set)
     imitated = imitation.settings_of(task, epochs=options.imitation_epochs)
     settings = fine_tune.settings_of(
         task,
@@ -121,19 +143,29 @@ def run(options: Options) -> None:
         iterations=options.num_trpo_iters,
         gae_lambda=options.gae_lambda,
     )
-    path = options.runs_dir / f"run_{options.run_num}"
     try:
         # nobody may replace the run while its files are used
         with Run.read(path) as parent:
             parent.allow_other_task = options.allow_other_task
             source = ModelBasedResult.load(parent, task)
             seed = source.seed if options.seed is None else options.seed
+            _warn_of_steps(options.max_steps, source.steps + source.rollouts.nsteps)
             policy, steps = _imitate(options, task, source, imitated, path / "imitation", seed)
             _fine_tune(options, task, policy, settings, steps, path, seed)
     except KeyboardInterrupt:
-        command = resume_command("mbmf", options, Options(which_agent=""))
+        named = dataclasses.replace(options, run_num=name_of(path))
+        command = resume_command("mbmf", named, Options())
         print(f"\nInterrupted. To continue:\n  {command}", file=sys.stderr)
         raise
+
+
+def _warn_of_steps(max_steps: int | None, before: int) -> None:
+    """Says, before hours of work, that fine-tuning will not begin."""
+    if max_steps is not None and before >= max_steps:
+        note(
+            f"nothing will be fine-tuned: --max_steps={max_steps} counts all control steps, and mbmf mb and "
+            f"its saved rollouts took {before:,}"
+        )
 
 
 def _imitate(
@@ -159,17 +191,18 @@ def _imitate(
             "with --overwrite, or use its policy with --use_existing_pretrained_policy"
         )
     else:
-        directory = imitation.open_run(
-            path,
-            task,
-            source,
-            settings,
-            seed=seed,
-            nthread=options.nthread,
-            resume=options.resume and exists,
-            overwrite=options.overwrite,
-            allow_other_task=options.allow_other_task,
-        )
+        with saying_what_to_type(_IMITATION, _OWN_TASK):
+            directory = imitation.open_run(
+                path,
+                task,
+                source,
+                settings,
+                seed=seed,
+                nthread=options.nthread,
+                resume=options.resume and exists,
+                overwrite=options.overwrite,
+                allow_other_task=options.allow_other_task,
+            )
     with directory:
         console = ImitationConsole(
             settings.iterations + 1,
@@ -209,19 +242,21 @@ def _fine_tune(
 
     limits = Limits(settings.iterations, options.max_steps, options.stop_at_reward)
     path = parent / fine_tune.run_name(settings.initial_std, options.save_trpo_run_num)
-    with fine_tune.open_run(
-        path,
-        task,
-        policy,
-        settings,
-        limits,
-        steps_before=steps_before,
-        seed=seed,
-        nthread=options.num_workers_trpo,
-        resume=options.resume and Run(path).exists,
-        overwrite=options.overwrite,
-        allow_other_task=options.allow_other_task,
-    ) as directory:
+    with saying_what_to_type(_FINE_TUNING, _OWN_TASK):
+        opened = fine_tune.open_run(
+            path,
+            task,
+            policy,
+            settings,
+            limits,
+            steps_before=steps_before,
+            seed=seed,
+            nthread=options.num_workers_trpo,
+            resume=options.resume and Run(path).exists,
+            overwrite=options.overwrite,
+            allow_other_task=options.allow_other_task,
+        )
+    with opened as directory:
         done = directory.metrics()
         with PolicyConsole(limits, settings.batch_size, done=done, minimal=options.print_minimal) as console:
             summary = fine_tune.fine_tune(
@@ -239,20 +274,6 @@ def _fine_tune(
 
 
 def _check(options: Options) -> None:
-    for name, least in (
-        *(("seed", 0), ("run_num", 0), ("save_trpo_run_num", 0)),
-        *(("num_workers_trpo", 0), ("nthread", 0), ("max_steps", 1)),
-    ):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name} must be at least {least}, got {value}")
-    check_limits(options, seed=MAX_SEED, num_workers_trpo=MAX_THREADS, nthread=MAX_THREADS)
-    check_limits(options, run_num=MAX_COUNT, save_trpo_run_num=MAX_COUNT)
-    std = options.std_on_mlp_policy
-    if std is not None and not (0 < std <= 1e6):
-        raise ConfigError(f"--std_on_mlp_policy must be above 0 and at most 1e+06, got {std:g}")
-    if options.stop_at_reward is not None and math.isnan(options.stop_at_reward):
-        raise ConfigError(f"--stop_at_reward must be a number, got {options.stop_at_reward}")
     if options.imitation_epochs is not None and options.use_existing_pretrained_policy:
         raise ConfigError(
             "--imitation_epochs must not be given together with --use_existing_pretrained_policy: "
@@ -267,13 +288,14 @@ def _show_policy(
 ) -> None:
     """Shows an episode of the mean actions."""
     from mbmf.rollouts.collect import collect_policy
-    from mbmf.show.viewer import show_episode
+    from mbmf.show.viewer import never_stopping, show_episode
 
-    batch = collect_policy(
-        task, policy, episodes=1, max_episode_steps=steps, std=0.0, kind="control", keep_states=True
-    )
-    with directory.writing(directory.video("policy")) as path:
-        show_episode(task, batch.to_episodes(task), 0, path, note)
+    with never_stopping("video of policy", note):
+        batch = collect_policy(
+            task, policy, episodes=1, max_episode_steps=steps, std=0.0, kind="control", keep_states=True
+        )
+        with directory.writing(directory.video("policy")) as path:
+            show_episode(task, batch.to_episodes(task), 0, path, note)
 
 
 def _show_rollouts(
@@ -287,7 +309,8 @@ def _show_rollouts(
     """Shows the first of the rollouts that MPC labelled, if that was asked for."""
     if not options.visualize_on_policy_rollouts or labelled is None or not len(labelled):
         return
-    from mbmf.show.viewer import show_episode
+    from mbmf.show.viewer import never_stopping, show_episode
 
-    with directory.writing(directory.video(f"iteration_{record['iteration']}")) as path:
+    name = f"iteration_{record['iteration']}"
+    with never_stopping(f"video of {name}", note), directory.writing(directory.video(name)) as path:
         show_episode(task, labelled, 0, path, note)

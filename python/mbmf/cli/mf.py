@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
-from mbmf.cli.limits import check_limits
-from mbmf.errors import ConfigError
+from mbmf.cli.planner_options import SET
+from mbmf.cli.runs import saying_what_to_type
+
+# of a run's configuration
+FLAGS = {
+    "seed": "--seed",
+    "settings.batch_size": "--batch_size",
+    "settings.steps_per_rollout": "--steps_per_rollout",
+    "settings.initial_std": "--std",
+    "settings.gae_lambda": "--gae_lambda",
+}
 
 
 @dataclass(frozen=True)
 class Options:
-    """Learn to drive the robot by trial and error alone: trust region policy optimisation from scratch."""
+    """Learn to drive the robot by trial and error alone (TRPO)."""
 
     which_agent: str
     """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name; or a preset's name
@@ -37,7 +45,7 @@ class Options:
     batch_size: int | None = None
     """Control steps of an iteration at least, in whole episodes (default: the task's, 50000)."""
 
-    std: float | None = None
+    std: float | None = field(default=None, metadata={"aliases": ["--std_on_mlp_policy"]})
     """Standard deviation of the first policy's actions (default: the task's, 1)."""
 
     gae_lambda: float | None = None
@@ -49,6 +57,10 @@ class Options:
 
     stop_at_reward: float | None = None
     """Stop once the mean return of an iteration's episodes is so high."""
+
+    set: tuple[str, ...] = field(default=(), metadata=SET)
+    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
+    them."""
 
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
@@ -69,13 +81,14 @@ class Options:
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
-    _check(options)
     from mbmf.algorithms import model_free
     from mbmf.cli.console import resume_command
     from mbmf.cli.policy_console import PolicyConsole
     from mbmf.tasks.agents import load_agent
+    from mbmf.tasks.settings import changed_task
 
     name, task = load_agent(options.which_agent)
+    task = changed_task(task, options.set)
     settings = model_free.settings_of(
         task,
         batch_size=options.batch_size,
@@ -86,17 +99,19 @@ def run(options: Options) -> None:
     )
     limits = model_free.Limits(settings.iterations, options.max_steps, options.stop_at_reward)
     path = options.runs_dir / f"mf_{name}_{options.save_trpo_run_num}"
-    with model_free.open_run(
-        path,
-        task,
-        settings,
-        limits,
-        seed=options.seed,
-        nthread=options.num_workers_trpo,
-        resume=options.resume,
-        overwrite=options.overwrite,
-        allow_other_task=options.allow_other_task,
-    ) as directory:
+    with saying_what_to_type(FLAGS, "the --which_agent that the run was made with"):
+        opened = model_free.open_run(
+            path,
+            task,
+            settings,
+            limits,
+            seed=options.seed,
+            nthread=options.num_workers_trpo,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            allow_other_task=options.allow_other_task,
+        )
+    with opened as directory:
         done = directory.metrics()
         with PolicyConsole(limits, settings.batch_size, done=done, minimal=options.print_minimal) as console:
             try:
@@ -114,13 +129,3 @@ def run(options: Options) -> None:
                 print(f"\nInterrupted. To continue:\n  {command}", file=sys.stderr)
                 raise
         console.conclude(summary, path)
-
-
-def _check(options: Options) -> None:
-    for name, least in (("seed", 0), ("save_trpo_run_num", 0), ("num_workers_trpo", 0), ("max_steps", 1)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name} must be at least {least}, got {value}")
-    check_limits(options, seed=MAX_SEED, num_workers_trpo=MAX_THREADS, save_trpo_run_num=MAX_COUNT)
-    if options.stop_at_reward is not None and options.stop_at_reward != options.stop_at_reward:
-        raise ConfigError(f"--stop_at_reward must be a number, got {options.stop_at_reward}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task
+
+#: for a field ``set``
+SET: dict[str, Any] = {"metavar": "KEY=VALUE..."}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +28,15 @@ class PlannerOptions:
     candidates: int | None = None
     """Candidates of a plan's first round (default: the task's, or the search's where that is another)."""
 
+    set: tuple[str, ...] = field(default=(), metadata=SET)
+    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
+    them."""
+
     def applied_to(self, task: Task) -> Task:
         """The task with these in place of its own. Raises ConfigError."""
+        from mbmf.tasks.settings import changed_task
+
+        task = changed_task(task, self.set)
         try:
             return task.with_planner(self.search, self.horizon, self.candidates)
         except ConfigError as error:

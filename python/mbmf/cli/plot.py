@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from mbmf.cli.outputs import check_output
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -16,18 +17,19 @@ if TYPE_CHECKING:
 
     from mbmf.show.learning_curves import Curve
 
-RunNums = Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--run-num"])]
+# --run_num is what other commands call it
+_ONE_TOO = {"aliases": ["--run_num"]}
 
 
 @dataclass(frozen=True)
 class Mbmf:
-    """Reward against control steps: model-based (MB), fine-tuned (MBMF) and model-free (MF), over seeds."""
+    """Learning curves of MB, MBMF and MF: reward against control steps, over seeds."""
 
     which_agent: str
     """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name; or a preset's name
     or the path of a YAML file."""
 
-    run_nums: RunNums = ()
+    run_nums: tuple[int, ...] = field(default=(), metadata=_ONE_TOO)
     """Runs of mbmf mb and mbmf mbmf, <runs_dir>/run_<run_num>, one of each seed (default: all of this agent,
     the longest of each seed)."""
 
@@ -47,7 +49,8 @@ class Mbmf:
     """Lay the published curves over them, dotted (swimmer, half_cheetah, hopper, ant)."""
 
     output: Path | None = None
-    """File to write, with either ending (default: <runs_dir>/plots/mbmf_<agent>)."""
+    """File to write: .png and .svg, or .pdf by its ending (default: <runs_dir>/plots/mbmf_<agent>, with
+    std<deviation> behind it if that is given)."""
 
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
@@ -55,12 +58,12 @@ class Mbmf:
 
 @dataclass(frozen=True)
 class _OfRuns:
-    run_nums: RunNums
+    run_nums: tuple[int, ...] = field(metadata=_ONE_TOO)
     """Runs of mbmf mb: <runs_dir>/run_<run_num>, one or more."""
 
     output: Path | None = None
-    """File to write, with either ending (default: in the run's folder plots/; of several runs, in
-    <runs_dir>/plots/)."""
+    """File to write: .png and .svg, or .pdf by its ending (default: in the run's folder plots/; of several
+    runs, in <runs_dir>/plots/)."""
 
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
@@ -73,7 +76,7 @@ class Loss(_OfRuns):
 
 @dataclass(frozen=True)
 class Forwardsim(_OfRuns):
-    """The learned model's open-loop prediction beside what happened, for every dimension of the state."""
+    """The model's open-loop prediction beside what happened, state by state."""
 
     iteration: int | None = None
     """Whose model, and whose rollout (default: the last)."""
@@ -103,11 +106,15 @@ Options = (
 
 def run(options: Mbmf | Loss | Forwardsim | Trajfollow) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    if options.output is not None:
+        check_output(options.output)
     if isinstance(options, Mbmf):
         figure, output, curves = _mbmf(options)
     else:
         (figure, output), curves = _of_runs(options), None
-    named = _save(figure, options.output or output)
+    output = options.output or output
+    check_output(output)
+    named = _save(figure, output)
     if curves is not None:
         from mbmf.show.learning_curves import write_curves
 
@@ -117,7 +124,7 @@ def run(options: Mbmf | Loss | Forwardsim | Trajfollow) -> None:
 def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
     from mbmf.show.learning_curves import PAPER_AGENTS, paper_curves, plot_learning_curves
     from mbmf.show.run_curves import find_runs, read_curves, seed_of
-    from mbmf.tasks.agents import load_agent
+    from mbmf.tasks.agents import agent_name, load_agent
 
     name, task = load_agent(options.which_agent)
     if options.run_nums and options.seeds and len(options.run_nums) != len(options.seeds):
@@ -125,7 +132,7 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
             f"--seeds must be one for each of the {len(options.run_nums)} --run_nums, "
             f"got {len(options.seeds)}"
         )
-    if options.paper and name not in PAPER_AGENTS:
+    if options.paper and agent_name(task) not in PAPER_AGENTS:
         raise ConfigError(f"--paper must be given for one of {', '.join(PAPER_AGENTS)} only, got {name}")
     trpo_dir = options.trpo_dir or options.runs_dir
     for folder in (options.runs_dir, trpo_dir):
@@ -150,9 +157,14 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
         note=_note,
     )
     figure = plot_learning_curves(
-        curves, paper=paper_curves(name) if options.paper else None, title=f"{name}: learning curves"
+        curves,
+        paper=paper_curves(agent_name(task)) if options.paper else None,
+        title=f"{name}: learning curves",
     )
-    return figure, options.runs_dir / "plots" / f"mbmf_{name}", curves
+    # a figure of one fine-tuning is another one than that of the next
+    chosen = "" if options.std_on_mlp_policy is None else f"_std{options.std_on_mlp_policy:g}"
+    chosen += "" if options.save_trpo_run_num is None else f"_{options.save_trpo_run_num}"
+    return figure, options.runs_dir / "plots" / f"mbmf_{name}{chosen}", curves
 
 
 def _of_runs(options: Loss | Forwardsim | Trajfollow) -> tuple[Figure, Path]:
@@ -192,12 +204,10 @@ def _save(figure: Figure, output: Path) -> Path:
     """Writes the figure and says where; returns the picture's path."""
     from mbmf.show.plots import save_figure
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # a name such as std_0.5 has no ending that would be one of a picture
-    named = output if output.suffix in (".png", ".svg") else output.with_name(output.name + ".png")
-    for path in save_figure(figure, named):
+    written = save_figure(figure, output)
+    for path in written:
         print(path)
-    return named
+    return written[0]
 
 
 def _note(text: str) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mbmf.errors import ConfigError
+from mbmf.cli.outputs import check_output
+from mbmf.cli.runs import RUN, run_path
+from mbmf.cli.terminal import note
 
 
 @dataclass(frozen=True)
 class Options:
-    """Write a run of mbmf mb as one HTML page: rewards, losses, predictions, paths, videos, configuration."""
+    """Write a run of mbmf mb as one HTML page: rewards, losses, paths, videos, ..."""
 
-    run_num: int
-    """Number of the run: <runs_dir>/run_<run_num>."""
+    run_num: str = field(metadata=RUN)
+    """Number of the run, <runs_dir>/run_<run_num>, or its name, <runs_dir>/<name>."""
 
     output: Path | None = None
     """File to write (default: report.html in the run's folder)."""
@@ -27,9 +28,9 @@ def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     from mbmf.show.report import write_report
 
-    if options.run_num < 0:
-        raise ConfigError(f"--run_num must be at least 0, got {options.run_num}")
-    path, notes = write_report(options.runs_dir / f"run_{options.run_num}", options.output)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    if options.output is not None:
+        check_output(options.output)
+    path, notes = write_report(run_path(options.runs_dir, options.run_num), options.output)
+    for text in notes:
+        note(text)
     print(path)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 from rich.markup import escape
 
-from mbmf.arguments import MAX_THREADS
-from mbmf.cli.limits import check_limits
+from mbmf.cli.planner_options import SET
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Compare model-based learning with fine-tuning (MBMF) to model-free learning (MF), over several seeds.
+    """Compare MB and MBMF, model-based and fine-tuned, to MF, model-free, over seeds.
 
     Every stage goes on where it was interrupted: give the same command again.
     """
@@ -65,6 +63,10 @@ class Options:
     output: Path | None = None
     """Folder of the runs, the figure and the table (default: runs/reproduce_<agent>)."""
 
+    set: tuple[str, ...] = field(default=(), metadata=SET)
+    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
+    them."""
+
     print_minimal: bool = False
     """Print a line per iteration, no progress."""
 
@@ -74,13 +76,16 @@ class Options:
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
-    _check(options)
+    if options.num_rollouts_save_for_mf == 0:
+        raise ConfigError("--num_rollouts_save_for_mf must be at least 1, got 0")
     from mbmf.algorithms import reproduce
     from mbmf.show.learning_curves import PAPER_AGENTS
-    from mbmf.tasks.agents import load_agent
+    from mbmf.tasks.agents import agent_name, load_agent
+    from mbmf.tasks.settings import changed_task
 
-    name, task = load_agent(options.agent)
-    if options.paper and name not in PAPER_AGENTS:
+    name, task = load_agent(options.agent, "agent")
+    task = changed_task(task, options.set)
+    if options.paper and agent_name(task) not in PAPER_AGENTS:
         raise ConfigError(f"--paper must be given for one of {', '.join(PAPER_AGENTS)} only, got {name}")
     folder = options.output or Path("runs") / f"reproduce_{name}"
     plan = reproduce.Plan(
@@ -141,6 +146,7 @@ def _conclude(options: Options, name: str, task: Task, folder: Path, paths: Sequ
     from mbmf.show.plots import save_figure
     from mbmf.show.run_curves import fine_tuning_curve, read_curves
     from mbmf.show.thresholds import thresholds, write_thresholds
+    from mbmf.tasks.agents import agent_name
 
     console = Console(highlight=False)
     runs, std = [each.mb for each in paths], fine_tune.settings_of(task, std=options.std_on_mlp_policy)
@@ -154,7 +160,9 @@ def _conclude(options: Options, name: str, task: Task, folder: Path, paths: Sequ
         note=notes.append,
     )
     figure = plot_learning_curves(
-        curves, paper=paper_curves(name) if options.paper else None, title=f"{name}: learning curves"
+        curves,
+        paper=paper_curves(agent_name(task)) if options.paper else None,
+        title=f"{name}: learning curves",
     )
     written = save_figure(figure, folder / f"mbmf_{name}.png")
     written.append(write_curves(folder / f"mbmf_{name}.csv", curves))
@@ -188,19 +196,6 @@ def thresholds_table(name: str, rows: Sequence[Threshold]) -> Table:
     return table
 
 
-def _check(options: Options) -> None:
-    for name, least in (("nthread", 0), ("max_steps", 1), ("num_rollouts_save_for_mf", 1)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name} must be at least {least}, got {value}")
-    check_limits(options, nthread=MAX_THREADS)
-    std = options.std_on_mlp_policy
-    if std is not None and not 0 < std <= 1e6:
-        raise ConfigError(f"--std_on_mlp_policy must be above 0 and at most 1e+06, got {std:g}")
-    if options.stop_at_reward is not None and math.isnan(options.stop_at_reward):
-        raise ConfigError(f"--stop_at_reward must be a number, got {options.stop_at_reward}")
-
-
 def _words(options: Options) -> list[str]:
     """The command line of these options."""
     defaults = Options(agent="")
@@ -210,5 +205,7 @@ def _words(options: Options) -> list[str]:
     for name in ("max_steps", "stop_at_reward", "std_on_mlp_policy", "num_rollouts_save_for_mf", "output"):
         if getattr(options, name) is not None:
             words.append(f"--{name}={getattr(options, name)}")
+    if options.set:
+        words += ["--set", *options.set]
     words += [f"--{name}" for name in ("paper", "print_minimal") if getattr(options, name)]
     return words + ([f"--nthread={options.nthread}"] if options.nthread else [])

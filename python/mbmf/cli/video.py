@@ -1,19 +1,24 @@
-"""``mbmf video``: an episode of a run as MP4, recorded or driven now."""
+"""``mbmf video``: an episode of a run, recorded or driven now, as MP4 or GIF."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
-from mbmf.cli.limits import check_limits
+from mbmf.cli.drivers import algorithm_of, open_policy, steps_of
+from mbmf.cli.outputs import check_output
 from mbmf.cli.planner_options import PlannerOptions
+from mbmf.cli.progress import Bar
+from mbmf.cli.runs import RUN, run_path
+from mbmf.cli.terminal import note
 from mbmf.errors import ConfigError, DataError
 from mbmf.names import is_plain_name
+from mbmf.words import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.planning.planner import Planner
     from mbmf.rollouts.episodes import Episodes
@@ -21,13 +26,20 @@ if TYPE_CHECKING:
     from mbmf.show.video import Overlay
     from mbmf.tasks.task import Task
 
+# of files
+VIDEO_ENDINGS = (".mp4", ".gif")
+
 
 @dataclass(frozen=True)
 class Options(PlannerOptions):
-    """Write an episode of a run of mbmf mb as a video (MP4), without a display."""
+    """Write an episode as a video, MP4 or GIF, without a display."""
 
-    run_num: int
-    """Number of the run: <runs_dir>/run_<run_num>."""
+    run_num: str | None = field(default=None, metadata=RUN)
+    """The run of mbmf mb, by number or name, of which it is an episode; or of mbmf mf: its policy drives."""
+
+    policy: str | None = field(default=None, metadata={"metavar": "FILE|FOLDER|newest"})
+    """The policy that drives: its file, the folder of its run, or newest: that of the run's newest
+    fine-tuning, or else of its imitation."""
 
     rollouts: str | None = None
     """Which rollouts: a name in the run's folder rollouts/, such as iteration_3 or saved; of a stage or
@@ -53,7 +65,7 @@ class Options(PlannerOptions):
     drive, none for a recorded episode)."""
 
     output: Path | None = None
-    """File to write (default: in the run's folder videos/, by what it shows)."""
+    """File to write, .mp4 or .gif (default: in the run's folder videos/, by what it shows)."""
 
     width: int = 640
     """Of the picture, in pixels, even."""
@@ -76,10 +88,11 @@ def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     _check(options)
     from mbmf.show.run_figures import open_model_based
-    from mbmf.show.video import save_episode_video
-    from mbmf.simulation.renderer import Renderer
 
-    path = options.runs_dir / f"run_{options.run_num}"
+    path = None if options.run_num is None else run_path(options.runs_dir, options.run_num)
+    if options.policy is not None or path is None or algorithm_of(path) == "model_free":
+        _policy_video(options)
+        return
     run, task, _ = open_model_based(path, allow_other_task=options.allow_other_task)
     stage = (options.rollouts or "").rpartition("/")[0]
     if stage.startswith("paths/"):
@@ -87,9 +100,7 @@ def run(options: Options) -> None:
     if options.desired_traj_type is not None:
         task = task.with_path(options.desired_traj_type)
     task = options.applied_to(task)
-    # before the minutes that driving may take
-    with Renderer(task.model, options.width, options.height):
-        pass
+    _check_before_driving(options, task)
     plans = (10 if options.live else 0) if options.plans is None else options.plans
     planner = model = None
     if options.live or plans:
@@ -112,8 +123,42 @@ def run(options: Options) -> None:
         assert model is not None
         overlays.append(Plans(planner, model, episodes, index, min(plans, planner.candidates)))
     output = options.output or path / "videos" / f"{name}.mp4"
+    _write(options, output, task, episodes, index, overlays)
+
+
+def _policy_video(options: Options) -> None:
+    """An episode of a policy's mean actions, from a start that a controller has."""
+    driver = open_policy(options.runs_dir, options.run_num, options.policy)
+    _check_before_driving(options, driver.task)
+    steps = options.steps or steps_of(driver.task)
+    with Bar("driving", steps) as bar:
+        episodes = driver.drive(1, steps, options.seed, options.nthread, bar.update)
+    output = options.output or driver.folder / "videos" / f"policy_{options.seed}.mp4"
+    _write(options, output, driver.task, episodes, 0, [])
+
+
+def _check_before_driving(options: Options, task: Task) -> None:
+    """Raises what would fail after the minutes that driving may take."""
+    from mbmf.simulation.renderer import Renderer
+
+    with Renderer(task.model, options.width, options.height):
+        pass
+    if options.output is not None:
+        check_output(options.output)
+
+
+def _write(
+    options: Options,
+    output: Path,
+    task: Task,
+    episodes: Episodes,
+    index: int,
+    overlays: Sequence[Overlay],
+) -> None:
+    from mbmf.show.video import save_episode_video
+
     output.parent.mkdir(parents=True, exist_ok=True)
-    with _Bar() as bar:
+    with Bar("pictures") as bar:
         save_episode_video(
             task,
             episodes,
@@ -123,19 +168,21 @@ def run(options: Options) -> None:
             height=options.height,
             overlays=overlays,
             progress=bar.update,
+            note=note,
         )
-    print(f"{output}: {int(episodes.lengths[index])} steps, reward {episodes.returns[index]:.2f}")
+    steps = counted(int(episodes.lengths[index]), "step")
+    print(f"{output}: {steps}, reward {episodes.returns[index]:.2f}")
 
 
 def _check(options: Options) -> None:
-    for name in ("run_num", "seed", "nthread"):
-        if getattr(options, name) < 0:
-            raise ConfigError(f"--{name} must be at least 0, got {getattr(options, name)}")
-    check_limits(options, run_num=MAX_COUNT, seed=MAX_SEED, nthread=MAX_THREADS)
-    if options.steps is not None and options.steps < 1:
-        raise ConfigError(f"--steps must be at least 1, got {options.steps}")
-    if options.plans is not None and options.plans < 0:
-        raise ConfigError(f"--plans must be at least 0, got {options.plans}")
+    if options.run_num is None and options.policy is None:
+        raise ConfigError("--run_num or --policy must be given, got neither")
+    if options.policy is not None:
+        for name in ("rollouts", "live", "desired_traj_type", "plans", "search", "horizon", "candidates"):
+            if getattr(options, name):
+                raise ConfigError(f"--{name} must not be given with --policy, which drives as it learned to")
+    if options.output is not None and options.output.suffix not in VIDEO_ENDINGS:
+        raise ConfigError(f"--output must end in {' or '.join(VIDEO_ENDINGS)}, got {options.output}")
     if options.desired_traj_type is not None and not options.live:
         raise ConfigError(
             "--desired_traj_type must be given with --live only: a recorded episode has its path"
@@ -165,7 +212,7 @@ def _drive(task: Task, planner: Planner, options: Options) -> Episodes:
 
     settings = task.model_based
     steps = options.steps or (settings.steps_per_rollout if settings else task.episode_steps)
-    with _Bar() as bar:
+    with Bar("driving") as bar:
         return collect_mpc(
             task, planner, 1, steps, seed=options.seed, progress=lambda done: bar.update(done, steps)
         )
@@ -191,26 +238,3 @@ def _recorded(run: Run, task: Task, options: Options) -> tuple[str, int, Episode
         raise ConfigError(f"--episode must be one of the {len(episodes)} in {path}, got {options.episode}")
     index = options.episode % len(episodes)
     return f"{name.replace('/', '_')}_episode_{index}", index, episodes
-
-
-class _Bar:
-    """Progress on a terminal."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._progress = Progress(
-            transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty()
-        )
-        self._task = self._progress.add_task("")
-
-    def update(self, done: int, total: int) -> None:
-        self._progress.update(self._task, completed=done, total=total)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()

@@ -157,6 +157,9 @@ class Controller:
             options,
         )
 
+    def __repr__(self) -> str:
+        return f"<mbmf.Controller: every {1e3 * self.period:g} ms, task {self.task.name}>"
+
     @property
     def period(self) -> float:
         """Seconds."""

@@ -113,6 +113,12 @@ class DynamicsModel:
         """For copies: the compiled model is made anew of the weights, to the same bits."""
         return {**self.__dict__, "_core_model": None}
 
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.sizes))
+        members = f", {self.members} members" if self.members > 1 else ""
+        state = "not trained" if self._trained is None else "trained"
+        return f"<mbmf.DynamicsModel {self.task.name}: {sizes}{members}, {state}>"
+
     @property
     def hidden(self) -> tuple[int, ...]:
         return self.settings.hidden

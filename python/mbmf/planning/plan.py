@@ -59,7 +59,7 @@ class SimulatorModel:
     task: Task
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Plan:
     """What one search found.
 
@@ -84,6 +84,13 @@ class Plan:
     moved: bool = False
     segment: int = 0
     rounds_done: int = 1
+
+    def __repr__(self) -> str:
+        action = ", ".join(f"{value:.3g}" for value in self.action)
+        return (
+            f"<mbmf.Plan: action [{action}], cost {self.cost:.4g}, {len(self.actions)} steps, "
+            f"{self.candidates_done} candidates>"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

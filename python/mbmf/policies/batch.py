@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmf.words import counted
+
 if TYPE_CHECKING:
     from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.identity import Identity
@@ -126,4 +128,6 @@ class PolicyBatch:
         return len(self.lengths)
 
     def __repr__(self) -> str:
-        return f"<mbmf.PolicyBatch {self.task}: {len(self)} episodes, {self.nsteps} steps>"
+        return (
+            f"<mbmf.PolicyBatch {self.task}: {counted(len(self), 'episode')}, {counted(self.nsteps, 'step')}>"
+        )

@@ -19,7 +19,7 @@ from mbmf.npz_file import open_npz
 from mbmf.rollouts.path_record import KEYS as PATH_KEYS
 from mbmf.rollouts.path_record import PathRecord, joined
 from mbmf.tasks.identity import OVERRIDE, Identity, check_identity
-from mbmf.words import printed, show
+from mbmf.words import counted, printed, show
 
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task
@@ -88,7 +88,7 @@ class Episodes:
         return len(self.lengths)
 
     def __repr__(self) -> str:
-        return f"<mbmf.Episodes {self.task}: {len(self)} episodes, {self.nsteps} steps>"
+        return f"<mbmf.Episodes {self.task}: {counted(len(self), 'episode')}, {counted(self.nsteps, 'step')}>"
 
     def transitions(self) -> tuple[FloatArray, npt.NDArray[np.float32], FloatArray]:
         """All steps in order: states (N, nstate), actions (N, naction), next states (N, nstate)."""

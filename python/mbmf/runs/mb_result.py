@@ -93,7 +93,8 @@ def _check_saved(run: Run, summary: Record) -> None:
     where = f"{run.path}: saved rollouts must be at least one to imitate, got none"
     if summary["rollouts_wanted"] == 0:
         raise DataError(
-            f"{where}: none was asked for (--num_rollouts_save_for_mf, or model_based.rollouts_to_save)"
+            f"{where}: none was asked for (mbmf mb --num_rollouts_save_for_mf, or "
+            "model_based.rollouts_to_save)"
         )
     low = summary["attempts"] - summary["diverged"]
     raise DataError(

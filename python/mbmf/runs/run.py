@@ -37,10 +37,25 @@ from mbmf.runs.records import Entry, finite, line_of, read_lines, read_record
 from mbmf.runs.records import Record as Record
 from mbmf.runs.whole import check_files
 from mbmf.tasks.identity import Identity
+from mbmf.words import show
 from mbmf.yaml_text import read_text, write_yaml
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+class OtherConfigError(DataError):
+    """A run is to be continued with another configuration than its own.
+
+    Attributes:
+        key, old, new: the first that differs, what the run has there, and what was asked for.
+    """
+
+    def __init__(self, file: Path, key: str, old: Any, new: Any) -> None:
+        super().__init__(
+            f"{file}: {key} must be {show(new)} to resume the run with this command, got {show(old)}"
+        )
+        self.key, self.old, self.new = key, old, new
 
 
 class Run(Layout):
@@ -102,11 +117,7 @@ class Run(Layout):
             found = run.config()
             difference = first_difference(comparable(found, sections), comparable(config, sections))
             if difference is not None:
-                key, old, new = difference
-                raise DataError(
-                    f"{run.path / CONFIG}: {key} must be {new!r} to resume the run with this command, "
-                    f"got {old!r}"
-                )
+                raise OtherConfigError(run.path / CONFIG, *difference)
             if "identity" in config and not allow_other_task:
                 wanted = Identity.from_data(config["identity"], "config")
                 check_recorded_identity(found, run.path, wanted, config["task"]["name"])

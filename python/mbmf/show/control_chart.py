@@ -10,7 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-_MARKS = ((1, "held", "#E69F00"), (2, "safe", "#D55E00"))
+_MARKS = ((1, "held", "#E69F00", "s"), (2, "safe", "#D55E00", "X"))
+# of the values a panel shows; what is above is an arrow at its top
+_SHOWN = 0.999
 _BLUE = "#0072B2"
 
 
@@ -35,24 +37,41 @@ def plot_control(
         ("candidates per plan", records["candidates"], planned),
     )
     for (label, values, shown), (left, right) in zip(rows, axes, strict=True):
-        left.plot(seconds[shown], values[shown], ".", markersize=2, color=_BLUE, rasterized=True)
         left.set_ylabel(label)
-        left.set_ylim(bottom=0)
         left.grid(alpha=0.3)
-        if shown.any():
-            right.hist(values[shown], bins=60, orientation="horizontal", color=_BLUE)
+        if not shown.any():
+            left.set_ylim(bottom=0)
+            right.set_visible(False)
+            continue
+        # a few late ones, of a loaded machine, would flatten all others
+        top = 1.15 * max(
+            float(np.quantile(values[shown], _SHOWN)), float(np.median(values[shown])) * 1.5, 1e-9
+        )
+        if label.startswith("compute") and deadline is not None:
+            top = max(top, 1.1 * 1e3 * deadline)
+        within = shown & (values <= top)
+        left.plot(seconds[within], values[within], ".", markersize=2, color=_BLUE, rasterized=True)
+        out = shown & (values > top)
+        if out.any():
+            at_top = np.full(int(out.sum()), top)
+            left.plot(seconds[out], at_top, "^", markersize=5, color=_BLUE, clip_on=False)
+            most = f"{out.sum()} above, the most {values[out].max():,.4g}"
+            left.annotate(most, (1, 1), xycoords="axes fraction", ha="right", va="bottom", fontsize="small")
+        left.set_ylim(0, top)
+        right.hist(values[within], bins=60, orientation="horizontal", color=_BLUE)
         right.set_xscale("log")
         right.grid(alpha=0.3)
     if deadline is not None:
         axes[1, 0].axhline(1e3 * deadline, color="black", linewidth=1, linestyle="--", label="deadline")
-    for kind, name, color in _MARKS:
+    for kind, name, color, marker in _MARKS:
         which = records["kind"] == kind
         if which.any():
             axes[1, 0].plot(
                 seconds[which],
-                1e3 * records["compute"][which],
-                "x",
+                np.minimum(1e3 * records["compute"][which], axes[1, 0].get_ylim()[1]),
+                marker,
                 color=color,
+                clip_on=False,
                 label=f"{name}: {which.sum()}",
             )
     if axes[1, 0].get_legend_handles_labels()[0]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -31,6 +32,7 @@ PAPER_AGENTS = ("swimmer", "half_cheetah", "hopper", "ant")
 _TITLES = {"MB": "model-based (MB)", "MBMF": "model-based, then model-free (MBMF)", "MF": "model-free (MF)"}
 # told apart by readers who do not see all colours (Okabe and Ito)
 _COLORS = {"MB": "#009E73", "MBMF": "#0072B2", "MF": "#D55E00"}
+_MARKERS = {"MB": "o", "MBMF": "s", "MF": "^"}
 _PAPER_FOLDER = Path(__file__).parent / "paper_curves"
 
 
@@ -237,7 +239,7 @@ def plot_learning_curves(
                 curve.mean,
                 color=color,
                 linewidth=2,
-                marker="o" if method == "MB" or len(curve.steps) == 1 else None,
+                marker=_MARKERS[method] if method == "MB" or len(curve.steps) == 1 else None,
                 markersize=4,
                 zorder=order,
                 label=label,
@@ -249,7 +251,11 @@ def plot_learning_curves(
         if paper and method in paper:
             label = f"{method}, published"
             steps, mean = paper[method].steps, paper[method].mean
-            axes.plot(steps, mean, ":", color=color, linewidth=1.8, zorder=order, label=label)
+            # above ours, with an edge: they may lie on each other
+            edge = [patheffects.Stroke(linewidth=3.4, foreground="white"), patheffects.Normal()]
+            axes.plot(
+                steps, mean, ":", color=color, linewidth=2, zorder=order + 2, path_effects=edge, label=label
+            )
     if "MF" in curves:
         best = curves["MF"].best
         label = f"best of MF ({best:,.4g})"

@@ -35,17 +35,30 @@ _STARTS = 100
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> list[Path]:
-    """Writes ``figure`` as PNG and as SVG: ``path``'s suffix is replaced by each. Returns both paths.
+    """Writes ``figure`` as PNG and as SVG, or where ``path`` ends in .pdf as PDF; returns what it wrote.
 
-    Raises OSError if they cannot be written; a file that was there is then as it was.
+    An ending .png or .svg is replaced by each; any other is a part of the name.
+
+    Raises OSError if a file cannot be written; one that was there is then as it was.
     """
     written = []
+    path = Path(path)
+    engine = figure.get_layout_engine()
+    if engine is not None and figure.axes:
+        # once for both: it takes longer than to draw
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     formats: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
+    stem = path.with_suffix("") if path.suffix in (".png", ".svg", ".pdf") else path
+    if path.suffix == ".pdf":
+        formats = {"pdf": {"metadata": {"CreationDate": None}}}
     for suffix, options in formats.items():
-        target = Path(path).with_suffix(f".{suffix}")
+        target = stem.with_name(f"{stem.name}.{suffix}")
         with atomic_write(target) as file:
             figure.savefig(file, format=suffix, **options)
         written.append(target)
+    if engine is not None:
+        figure.set_layout_engine(engine)
     return written
 
 
@@ -155,6 +168,7 @@ def plot_forward_simulation(
         name, unit = task.state_names[dimension], task.state_units[dimension]
         axes.set_title(f"{dimension}: {name} [{unit}]" if unit else f"{dimension}: {name}", fontsize=9)
         axes.tick_params(labelsize=8)
+        axes.locator_params(nbins=4)
         axes.grid(alpha=0.3)
         if dimension >= task.nstate - _COLUMNS:  # nothing is below
             axes.set_xlabel("time [s]", fontsize=9)

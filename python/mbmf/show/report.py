@@ -29,6 +29,7 @@ from mbmf.show.run_figures import (
     reward_figure,
 )
 from mbmf.tasks.task import Task
+from mbmf.words import counted
 from mbmf.yaml_text import read_text
 
 _LARGEST_VIDEO = 20 << 20
@@ -86,7 +87,9 @@ def report(path: Path, folder: Path) -> tuple[str, list[str]]:
     html = environment.get_template("report.html.jinja").render(
         name=path.resolve().name,
         task=task,
-        status="finished" if run.summary() is not None else f"not finished, {len(records)} iterations so far",
+        status="finished"
+        if run.summary() is not None
+        else f"not finished, {counted(len(records), 'iteration')} so far",
         config=config,
         config_text=read_text(path / "config.yaml", DataError),
         versions=", ".join(f"{name} {version}" for name, version in (config.get("versions") or {}).items()),

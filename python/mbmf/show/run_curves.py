@@ -10,6 +10,7 @@ from typing import Any
 from mbmf.errors import DataError
 from mbmf.runs.run import Run
 from mbmf.show.learning_curves import Curve, Series, mean_curve
+from mbmf.words import counted
 
 Note = Callable[[str], None]
 
@@ -95,6 +96,12 @@ def find_runs(folder: Path, pattern: str, task: str, seeds: Sequence[int] | None
     return [best[seed][1] for seed in sorted(best)]
 
 
+def not_finished(path: Path, iterations: int) -> str:
+    """What is said of a run that goes on."""
+    shown = counted(iterations, "iteration is", "iterations are")
+    return f"{path}: the run is not finished, {shown} shown"
+
+
 def seed_of(path: Path) -> int:
     """The seed of the run at ``path``. Raises DataError if there is none."""
     seed = Run(path).config().get("seed")
@@ -119,7 +126,7 @@ def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
     if series is None:
         note(f"{path}: no iteration is finished")
     elif run.summary() is None:
-        note(f"{path}: the run is not finished, {len(records)} iterations are shown")
+        note(not_finished(path, len(records)))
     return series
 
 
@@ -145,11 +152,14 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
         return None
     folder, run, series = max(found, key=lambda each: _length(each[2]))
     if len(found) > 1:
-        note(f"{folder}: the longest of {len(found)} is shown; --save_trpo_run_num takes another")
+        note(
+            f"{folder}: the longest of {len(found)} is shown; "
+            "mbmf plot mbmf --save_trpo_run_num takes another"
+        )
     if series is None:
         note(f"{folder}: no iteration is finished")
     elif run.summary() is None:
-        note(f"{folder}: the run is not finished, {len(series.steps)} iterations are shown")
+        note(not_finished(folder, len(series.steps)))
     return series
 
 

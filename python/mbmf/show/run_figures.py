@@ -8,8 +8,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from mbmf.arguments import MAX_SEED
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
+from mbmf.rollouts.baseline import collect_baseline
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.configuration import recorded_task
 from mbmf.runs.layout import METRICS, iterations
@@ -18,6 +20,7 @@ from mbmf.show.losses import RunLosses, plot_losses, validation_loss
 from mbmf.show.overlays import is_upright
 from mbmf.show.paths import Followed, plot_paths
 from mbmf.show.plots import plot_forward_simulation, plot_learning_curve
+from mbmf.show.run_curves import not_finished
 from mbmf.tasks.task import Task
 from mbmf.words import printed
 
@@ -64,7 +67,7 @@ def loss_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
     for path in paths:
         run, task, records = open_model_based(path)
         if run.summary() is None:
-            note(f"{path}: the run is not finished, {len(records)} iterations are shown")
+            note(not_finished(path, len(records)))
         values: list[float | None] = []
         if run.data("validation").is_file():
             validation = _episodes(run, run.data("validation"), task)
@@ -151,7 +154,7 @@ def _panels(folder: Path, name: str, note: Note) -> list[Followed]:
         note(f"{folder}: the task {task.name} follows no path")
         return []
     if run.summary() is None:
-        note(f"{folder}: the run is not finished, {len(records)} iterations are shown")
+        note(not_finished(folder, len(records)))
     panels = []
     for record in records:
         path = run.rollouts(record["iteration"])
@@ -189,13 +192,23 @@ def _tracking(figures: Record) -> str:
     return f"{done} past segment {figures['last_segment']}; {apart}"
 
 
+def baseline(run: Run, task: Task) -> Episodes:
+    """Random actions in episodes as long as the run's, which end as they do."""
+    seed, settings = run.config().get("seed"), task.model_based
+    assert settings is not None
+    seed = seed if type(seed) is int and 0 <= seed <= MAX_SEED else 0
+    return collect_baseline(task, settings.rollouts_per_iteration, settings.steps_per_rollout, seed=seed)
+
+
 def reward_figure(path: Path) -> Figure:
-    """`mbmf.show.plots.plot_learning_curve` of a run, beside its random actions. Raises DataError."""
+    """`mbmf.show.plots.plot_learning_curve` of a run, beside random actions from the same starts.
+
+    Raises DataError.
+    """
     run, task, records = open_model_based(path)
-    random = run.data("train")
     return plot_learning_curve(
         [record["returns"] for record in records],
-        _episodes(run, random, task).returns.tolist() if random.is_file() else (),
+        baseline(run, task).returns.tolist(),
         task_name=f"{path.name} ({task.name})",
         points=[record["steps_total"] for record in records],
     )

@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 
-from mbmf.show.video import Overlay, recover_positions, save_episode_video
+from mbmf.show.poses import Note, likely_positions
+from mbmf.show.video import Overlay, save_episode_video
 from mbmf.simulation import mujoco_log
-from mbmf.simulation.renderer import Renderer, RenderError, draw_lines
+from mbmf.simulation.renderer import Renderer, RenderError, draw_lines, no_window
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 
-Note = Callable[[str], None]
-
-
-def has_display() -> bool:
-    """Whether a window can be expected to open here."""
-    if sys.platform == "linux":
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True
-
 
 def announce(task: Task, folder: Path, note: Note) -> None:
     """Says, before hours of work, where what is to be seen will be seen; videos would go to ``folder``."""
-    if has_display():
+    reason = no_window()
+    if reason is None:
         note("what is visualised is shown in the viewer, which closes by itself")
         return
     try:
         with Renderer(task.model):
-            note(f"there is no display: what is visualised will be videos in {folder}")
+            note(f"{reason}: what is visualised will be videos in {folder}")
     except RenderError as error:
         note(str(error))
+
+
+@contextlib.contextmanager
+def never_stopping(what: str, note: Note) -> Iterator[None]:
+    """Within the block a picture is made; if that fails ``note`` is told, and whatever it is of goes on.
+
+    With the environment variable MBMF_TRACEBACK the failure comes out.
+    """
+    try:
+        yield
+    # no failure of a picture is worth hours of learning
+    except Exception as error:
+        if os.environ.get("MBMF_TRACEBACK"):
+            raise
+        note(f"no {what}: {str(error) or type(error).__name__}")
 
 
 def show_episode(
@@ -56,10 +64,10 @@ def show_episode(
 
     ``note`` is told which, in one line, or why neither was possible.
     """
-    reason = "there is no display"
-    if has_display():
+    reason = no_window()
+    if reason is None:
         try:
-            play_episode(task, episodes, index, overlays)
+            play_episode(task, episodes, index, overlays, note)
         except RenderError as error:
             reason = str(error)
         else:
@@ -67,19 +75,24 @@ def show_episode(
             return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_episode_video(task, episodes, index, path, overlays=overlays)
+        save_episode_video(task, episodes, index, path, overlays=overlays, note=note)
     except RenderError as error:
         note(f"no video of {path.stem}: {error}")
     else:
         note(f"{reason}: {path.stem} is a video, {path}")
 
 
-def play_episode(task: Task, episodes: Episodes, index: int, overlays: Sequence[Overlay] = ()) -> None:
+def play_episode(
+    task: Task, episodes: Episodes, index: int, overlays: Sequence[Overlay] = (), note: Note | None = None
+) -> None:
     """Plays an episode in MuJoCo's viewer, in real time, until its end or until the window is closed.
 
-    Raises RenderError where no window opens, or the task's state does not hold the pose.
+    ``note`` is told of joints that the state does not place, and that are guessed.
+
+    Raises RenderError where no window opens, or the task's state holds nothing of the pose.
     """
-    positions = recover_positions(task, episodes.states[index, : int(episodes.lengths[index]) + 1])
+    states = episodes.states[index, : int(episodes.lengths[index]) + 1]
+    positions = likely_positions(task, states, task.dt, note)
     data = mujoco.MjData(task.model)
     try:
         from mujoco.viewer import launch_passive

@@ -1,15 +1,17 @@
 """Pictures of a MuJoCo model, with or without a display.
 
 `mujoco.Renderer` takes its OpenGL from the environment variable MUJOCO_GL as it was when mujoco was first
-imported. This one chooses when it is made, so that a machine without a display renders off-screen (EGL)
-whatever was imported before.
+imported. This one chooses when it is made, so that a machine without a display, or with one that is not
+there, renders off-screen (EGL) whatever was imported before.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -19,6 +21,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmf import opengl
 from mbmf.errors import MbmfError
 
 _MAX_GEOMS = 10_000
@@ -62,7 +65,7 @@ class Renderer:
         self._model.vis.global_.offwidth, self._model.vis.global_.offheight = width, height
         self._context = self._draw = None
         try:
-            self._context = _context_class()(width, height)
+            self._context = _make_context(width, height)
             self._context.make_current()
             self._draw = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100)
         # what a missing or broken OpenGL raises differs by library and driver
@@ -137,14 +140,92 @@ def draw_lines(scene: Any, lines: Sequence[Line]) -> None:
             scene.ngeom += 1
 
 
-def _context_class() -> Any:
-    """MUJOCO_GL's OpenGL if that is set, EGL on a Linux machine without a display, else MuJoCo's default."""
-    wanted = os.environ.get("MUJOCO_GL", "").lower().strip()
-    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if sys.platform == "linux" and (wanted == "egl" or (not wanted and not display)):
-        from mujoco.egl import GLContext
+def _make_context(width: int, height: int) -> Any:
+    """An OpenGL context: what MUJOCO_GL asks for, or else the first that there is. Raises Exception."""
+    if opengl.wanted() in opengl.OFF:
+        raise RuntimeError(f"MUJOCO_GL={os.environ['MUJOCO_GL']} switches pictures off")
+    makers = {"egl": _egl, "osmesa": _osmesa, "glfw": _window}
+    if sys.platform != "linux":
+        makers = {"": _default}
+    first = {"glx": "glfw"}.get(opengl.wanted(), opengl.wanted())
+    failure: Exception | None = None
+    for name in sorted(makers, key=lambda name: name != first):
+        if name == "osmesa" and first != name:
+            continue  # it and EGL exclude each other in a process
+        try:
+            return makers[name](width, height)
+        # what a missing or broken OpenGL raises differs by library and driver
+        except Exception as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
 
-        return GLContext
+
+def _egl(width: int, height: int) -> Any:
+    if not opengl.is_there("egl"):
+        raise RuntimeError("there is no EGL")
+    from mujoco.egl import GLContext
+
+    return GLContext(width, height)
+
+
+def _osmesa(width: int, height: int) -> Any:
+    if not opengl.is_there("osmesa"):
+        raise RuntimeError("MUJOCO_GL=osmesa, but there is no OSMesa")
+    from mujoco.osmesa import GLContext
+
+    return GLContext(width, height)
+
+
+def _window(width: int, height: int) -> Any:
+    reason = no_window()
+    if reason is not None:
+        raise RuntimeError(reason)
+    from mujoco.glfw import GLContext
+
+    return GLContext(width, height)
+
+
+def _default(width: int, height: int) -> Any:
     from mujoco.gl_context import GLContext
 
-    return GLContext
+    return GLContext(width, height)
+
+
+_OPEN_A_WINDOW = """
+import glfw
+if not glfw.init():
+    raise SystemExit(1)
+glfw.window_hint(glfw.VISIBLE, 0)
+raise SystemExit(0 if glfw.create_window(64, 64, "", None, None) else 1)
+"""
+
+
+def no_window() -> str | None:
+    """Why no window can be opened here, or None.
+
+    A display that is named but not there (ssh, tmux) would end the process, so another one tries.
+    """
+    if sys.platform != "linux":
+        return None
+    display = (os.environ.get("DISPLAY", ""), os.environ.get("WAYLAND_DISPLAY", ""))
+    if not any(display):
+        return "there is no display"
+    if not _opens(display):
+        return f"the display {next(filter(None, display))} cannot be used"
+    return None
+
+
+@functools.cache
+def _opens(display: tuple[str, str]) -> bool:
+    """Whether a window opens on the displays of X and Wayland."""
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _OPEN_A_WINDOW],
+            capture_output=True,
+            check=False,
+            timeout=20,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return tried.returncode == 0

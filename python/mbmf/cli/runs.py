@@ -1,0 +1,109 @@
+"""Which run a command is about: its number or its name, the newest, or a free number."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mbmf.arguments import MAX_COUNT
+from mbmf.errors import ConfigError, DataError
+from mbmf.names import PLAIN_NAME, is_plain_name
+from mbmf.words import show
+
+#: for a field ``run_num``: what its help calls the value
+RUN: dict[str, Any] = {"metavar": "NUMBER|NAME"}
+
+
+def run_path(runs_dir: Path, run: str | int) -> Path:
+    """The folder of a run: <runs_dir>/run_<number>, or <runs_dir>/<name>. Raises ConfigError."""
+    text = str(run)
+    if re.fullmatch(r"-?[0-9]+", text):
+        if text.startswith("-"):
+            raise ConfigError(f"--run_num must be at least 0, got {text}")
+        if len(text) > 20 or int(text) > MAX_COUNT:
+            raise ConfigError(f"--run_num must be at most {MAX_COUNT}, got {text}")
+        return runs_dir / f"run_{int(text)}"
+    if not is_plain_name(text):
+        raise ConfigError(f"--run_num must be a number or {PLAIN_NAME}, got {show(text)}")
+    return runs_dir / text
+
+
+def name_of(path: Path) -> str:
+    """What --run_num takes for the run at ``path``: its number where it has one, or its name."""
+    number = path.name.removeprefix("run_")
+    return number if number.isdecimal() and number.isascii() else path.name
+
+
+def free_number(runs_dir: Path) -> int:
+    """One more than the highest number of a run there, from 0."""
+    names = [name_of(path) for path in runs_dir.glob("run_*")]
+    return max((int(name) for name in names if not name.startswith("run_")), default=-1) + 1
+
+
+def newest_run(runs_dir: Path) -> Path:
+    """The run of mbmf mb that was begun last. Raises DataError if there is none."""
+    from mbmf.runs.layout import CONFIG
+    from mbmf.runs.run import Run
+
+    found = sorted(runs_dir.glob(f"*/{CONFIG}"), key=lambda path: (path.stat().st_mtime_ns, path))
+    for path in reversed(found):
+        try:
+            if Run(path.parent).config().get("algorithm") == "model_based":
+                return path.parent
+        except DataError:
+            continue
+    raise DataError(f"{runs_dir}: a run of mbmf mb must exist, got none: mbmf mb makes one")
+
+
+def recorded_mapping(path: Path) -> dict[str, Any]:
+    """The task that the run at ``path`` was made with, as its configuration has it. Raises DataError."""
+    from mbmf.runs.run import Run
+
+    task = Run(path).config()["task"]
+    if not isinstance(task, dict):
+        raise DataError(f"{path / 'config.yaml'}: task must be a mapping, got {show(task)}")
+    return task
+
+
+@contextlib.contextmanager
+def saying_what_to_type(flags: Mapping[str, str], task: str) -> Iterator[None]:
+    """Adds to the refusal to continue a run with other settings what would continue it.
+
+    Args:
+        flags: by the key of a run's configuration, the flag that sets it.
+        task: what to type for the run's own task.
+    """
+    from mbmf.runs.run import OtherConfigError
+
+    try:
+        yield
+    except OtherConfigError as error:
+        flag = flags.get(error.key)
+        if error.key.startswith("task"):
+            remedy = task
+        elif flag is None:
+            remedy = "the command that the run was made with"
+        elif isinstance(error.old, bool):
+            remedy = f"{flag}" if error.old else f"the command without {flag}"
+        else:
+            remedy = f"the command without {flag}" if error.old is None else f"{flag}={error.old}"
+        raise DataError(f"{error}; to go on with the run, give {remedy}") from None
+
+
+def print_next(path: Path, imitates: bool) -> None:
+    """Says what may be typed after a run of mbmf mb or mbmf demo."""
+    where = f"--run_num={name_of(path)}"
+    if path.parent != Path("runs"):
+        where += f" --runs_dir={shlex.quote(str(path.parent))}"
+    lines = [("report", "the run as one page"), ("video", "a video of its last iteration")]
+    if imitates:
+        lines.insert(0, ("mbmf", "a policy that imitates it, then improves"))
+    commands = [f"mbmf {name} {where}" for name, _ in lines]
+    width = max(map(len, commands))
+    print("Next:")
+    for command, (_, meaning) in zip(commands, lines, strict=True):
+        print(f"  {command:{width}}  # {meaning}")

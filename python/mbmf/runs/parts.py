@@ -1,0 +1,90 @@
+"""Episodes of a stage that is not over: an interruption loses the one that is being collected, no more.
+
+They are kept in ``unfinished/<stage>/``, a file for some seconds of work, until the stage is over. A file is
+known by the digest in its name: one that was changed or cut off is collected again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mbmf.rollouts.episodes import Episodes
+from mbmf.runs.layout import UNFINISHED
+
+if TYPE_CHECKING:
+    from mbmf.runs.run import Run
+    from mbmf.tasks.task import Task
+
+# seconds: of work that an interruption by force may lose beside an episode, and of one part of it
+_KEPT_AFTER, _PART = 2.0, 5.0
+
+# (first episode, how many, control steps done before) -> these episodes
+Collect = Callable[[int, int, int], Episodes]
+
+
+def collect_in_parts(run: Run, stage: str, task: Task, count: int, collect: Collect) -> Episodes:
+    """Episodes 0 to ``count`` - 1 of a stage, those that an interrupted process kept among them.
+
+    They are collected a few at a time, which changes no number: each is a function of its own. Call `forget`
+    once they are on the disk as a whole. Raises what ``collect`` raises; what was collected before is kept.
+    """
+    parts = _load(run, stage, task, count)
+    done, steps = sum(map(len, parts)), sum(part.nsteps for part in parts)
+    kept, size, last = len(parts), 1, time.perf_counter()
+    try:
+        while done < count:
+            begin = time.perf_counter()
+            parts.append(collect(done, min(size, count - done), steps))
+            done, steps = done + len(parts[-1]), steps + parts[-1].nsteps
+            now = time.perf_counter()
+            size = 2 * size if now - begin < _PART else max(1, size // 2)
+            if done < count and now - last > _KEPT_AFTER:
+                kept, last = _keep(run, stage, parts, kept), now
+    except BaseException:
+        _keep(run, stage, parts, kept)
+        raise
+    return Episodes.concatenate(parts)
+
+
+def forget(run: Run, stage: str) -> None:
+    """Removes what was kept of a stage that is over."""
+    shutil.rmtree(run.path / UNFINISHED / stage, ignore_errors=True)
+
+
+def _keep(run: Run, stage: str, parts: list[Episodes], kept: int) -> int:
+    """Writes the parts after the first ``kept``, as one file; returns how many are kept now."""
+    if len(parts) == kept:
+        return kept
+    first = sum(map(len, parts[:kept]))
+    folder = run.path / UNFINISHED / stage
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / "new.npz"
+    Episodes.concatenate(parts[kept:]).save(new)
+    new.rename(folder / f"{first}_{_digest(new.read_bytes())}.npz")
+    return len(parts)
+
+
+def _load(run: Run, stage: str, task: Task, count: int) -> list[Episodes]:
+    """The parts that are there, from episode 0 without a gap."""
+    parts: list[Episodes] = []
+    found = {}
+    for file in (run.path / UNFINISHED / stage).glob("*_*.npz"):
+        first, _, digest = file.stem.partition("_")
+        if first.isdecimal() and first.isascii() and _digest(file.read_bytes()) == digest:
+            found[int(first)] = file
+    done = 0
+    while done in found:
+        part = Episodes.load(found[done], task=task)
+        if not len(part) or done + len(part) > count:
+            break
+        parts.append(part)
+        done += len(part)
+    return parts
+
+
+def _digest(contents: bytes) -> str:
+    return hashlib.sha256(contents).hexdigest()

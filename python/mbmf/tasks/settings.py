@@ -1,0 +1,66 @@
+"""Changes of a task by words of a command line: model_based.epochs=5."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mbmf.errors import ConfigError
+from mbmf.tasks.task import Task, load_task
+from mbmf.words import show
+from mbmf.yaml_text import parse_yaml
+
+_WORD = re.compile(r"(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
+_KEY = re.compile(r"(?:[^.\[\]]+(?:\[\d{1,9}\])*)(?:\.[^.\[\]]+(?:\[\d{1,9}\])*)*")
+_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+def changed_task(task: Task, settings: Sequence[str]) -> Task:
+    """The task with settings in place of its own, checked as a file is.
+
+    Args:
+        settings: each a key of the task file and its value as YAML: ``model_based.epochs=5``,
+            ``reward[0].weight=2``, ``model_based.hidden=[200, 200]``.
+
+    Raises ConfigError, which names the setting.
+    """
+    if not settings:
+        return task
+    data = task.to_data()
+    for setting in settings:
+        match = _WORD.fullmatch(setting)
+        parts = _parts(match["key"]) if match else []
+        if match is None or not parts:
+            raise ConfigError(f"--set must be of the form section.key=value, got {show(setting)}")
+        value = parse_yaml(match["value"], f"--set {match['key']}")
+        _put(data, parts, value, match["key"])
+    try:
+        return load_task(data)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"--set: {line}" for line in str(error).splitlines())) from None
+
+
+def _parts(key: str) -> list[str | int]:
+    """The keys and numbers of a.b[1].c; none where it is not of that form."""
+    if not _KEY.fullmatch(key):
+        return []
+    return [int(number) if number else name for name, number in _PART.findall(key)]
+
+
+def _put(data: Any, parts: Sequence[str | int], value: Any, key: str) -> None:
+    """Sets a value within mappings and lists; mappings that are not there are made."""
+    for place, part in enumerate(parts):
+        last = place == len(parts) - 1
+        if isinstance(part, int):
+            if not isinstance(data, list) or part >= len(data):
+                count = f"a list of {len(data)}" if isinstance(data, list) else show(data)
+                raise ConfigError(f"--set {key} must be in a list that has {part}, got {count}")
+        elif not isinstance(data, Mapping):
+            raise ConfigError(f"--set {key} must be in a section of the task, got {show(data)}")
+        if last:
+            data[part] = value
+        else:
+            if isinstance(data, dict) and data.get(part) is None:
+                data[part] = {}
+            data = data[part]
