@@ -38,7 +38,7 @@ std::string task() {
   return R"({"name":"t","physics_steps":1,"state":[)" + channel + R"(],"observation":[)" + channel +
          R"(],"reward_state":[],"healthy_reward":0,"reward":[{"kind":"linear","weight":1,"index":[0],"target":[],"target_index":[],"bounds":{"low":0,"high":0,"low_open":false,"high_open":false},"terminal":false}],)"
          R"("cost":[],"path":null,"alive":[{"index":0,"bounds":{"low":null,"high":1,"low_open":false,"high_open":true}}],"dying_cost":0,"healthy":[],)"
-         R"("start_qpos":[0],"start_qvel":[0.5],"reset":[)" +
+         R"("keyframe":-1,"start_qpos":[0],"start_qvel":[0.5],"reset":[)" +
          [] {
            const std::string r =
                R"({"qpos":{"kind":"none","scale":0},"qvel":{"kind":"normal","scale":0.1},"set_qpos":[]})";
