@@ -25,7 +25,7 @@ class StandsStill:
     """A model by which nothing ever moves, and which records what it was asked."""
 
     def __init__(self) -> None:
-        self.core = types.SimpleNamespace(open_loop=self.open_loop)
+        self.core = types.SimpleNamespace(open_loop=self.open_loop, particles=1, is_probabilistic=False)
         self.asked: list[Any] = []
 
     def open_loop(self, states: Any, actions: Any) -> Any:

@@ -32,6 +32,7 @@ _COLUMNS = 4
 _COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # predictions that the growth of errors is told from
 _STARTS = 100
+_PARTICLES = 20
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> list[Path]:
@@ -124,7 +125,8 @@ def plot_forward_simulation(
     From the state at ``start`` of episode ``index`` the model predicts with the recorded actions for
     ``steps`` control steps, or as many as the episode has left. The last panel shows how the error grows:
     the root mean square over the dimensions, each in standard deviations of the episodes' states, for this
-    start and, as median and middle 80 %, for starts spread over all episodes.
+    start and, as median and middle 80 %, for starts spread over all episodes. Of a model with members or
+    variances a band holds the middle 90 % of its particles, which go on as the planner's do.
 
     Args:
         model: or several by name, to compare with each other on the same episode.
@@ -148,6 +150,8 @@ def plot_forward_simulation(
         for name, each in models.items()
     }
 
+    bands = {name: _band(each, episodes, (index, start), steps) for name, each in models.items()}
+
     rows = math.ceil(task.nstate / _COLUMNS)
     figure = new_figure(4 * _COLUMNS, 2.2 * rows + 4)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.2 * rows, 4))[:, 0]
@@ -161,10 +165,13 @@ def plot_forward_simulation(
         axes.plot(seconds, recorded[:, dimension], color="black", linewidth=2, label="simulated (the truth)")
         for (name, predicted), color in zip(predictions.items(), itertools.cycle(_COLORS), strict=False):
             axes.plot(seconds, predicted[:, dimension], color=color, linestyle="--", label=name)
+            if (band := bands[name]) is not None:
+                low, high = band[..., dimension]
+                axes.fill_between(seconds, low, high, color=color, alpha=0.2, linewidth=0)
         # an open-loop prediction may leave for infinity: what was simulated sets the scale
-        low, high = float(recorded[:, dimension].min()), float(recorded[:, dimension].max())
-        margin = max(0.5 * (high - low), 1e-3)
-        axes.set_ylim(low - margin, high + margin)
+        least, most = float(recorded[:, dimension].min()), float(recorded[:, dimension].max())
+        margin = max(0.5 * (most - least), 1e-3)
+        axes.set_ylim(least - margin, most + margin)
         name, unit = task.state_names[dimension], task.state_units[dimension]
         axes.set_title(f"{dimension}: {name} [{unit}]" if unit else f"{dimension}: {name}", fontsize=9)
         axes.tick_params(labelsize=8)
@@ -201,6 +208,22 @@ def _recorded(
     states = np.stack([episodes.states[i, t : t + steps + 1] for i, t in starts])
     actions = np.stack([episodes.actions[i, t : t + steps] for i, t in starts])
     return states[:, 0].astype(np.float32), np.ascontiguousarray(actions, np.float32), states
+
+
+def _band(
+    model: DynamicsModel, episodes: Episodes, start: tuple[int, int], steps: int
+) -> NDArray[np.float64] | None:
+    """(2, steps + 1, nstate): what the middle 90 % of the model's particles are within, 20 of them or more
+    where they are drawn; None where there is one rollout."""
+    core = model.core
+    if core.particles == 1 and not core.is_probabilistic:
+        return None
+    first, actions, _ = _recorded(episodes, [start], steps)
+    with np.errstate(over="ignore", invalid="ignore"):
+        times = range(math.ceil(_PARTICLES / core.particles))
+        particles = np.concatenate([core.sample(first, actions, seed)[0] for seed in times])
+        particles = np.clip(np.nan_to_num(particles, nan=1e9, posinf=1e9, neginf=-1e9), -1e9, 1e9)
+        return np.asarray(np.quantile(particles, (0.05, 0.95), axis=0), np.float64)
 
 
 def _draw_error_growth(

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from mbmf.errors import DataError, MbmfError
 from mbmf.files import atomic_write
 from mbmf.runs.run import Record, Run
+from mbmf.show.calibration import plot_calibration
 from mbmf.show.learning_curves import METHODS, plot_learning_curves
 from mbmf.show.run_curves import read_curves
 from mbmf.show.run_figures import (
@@ -74,7 +75,7 @@ def report(path: Path, folder: Path) -> tuple[str, list[str]]:
     notes: list[str] = []
     sections = [
         section
-        for make in (_rewards, _losses, _forward_simulation, _paths, _policies, _videos)
+        for make in (_rewards, _losses, _calibration, _forward_simulation, _paths, _policies, _videos)
         if (section := make(run, task, records, folder, notes)) is not None
     ]
     config = run.config()
@@ -160,6 +161,22 @@ def _losses(run: Run, task: Task, records: list[Record], folder: Path, notes: li
     return section
 
 
+def _calibration(
+    run: Run, task: Task, records: list[Record], folder: Path, notes: list[str]
+) -> Section | None:
+    """Of a model with members or variances."""
+    if not any(record.get("calibration") for record in records):
+        return None
+    section = Section(
+        "calibration",
+        "Calibration",
+        "How often the truth lay within the intervals that the model predicted, one and several steps ahead: "
+        "below the line the model is too sure of itself.",
+    )
+    _draw(section, "calibration", lambda: plot_calibration(records), notes)
+    return section
+
+
 def _forward_simulation(
     run: Run, task: Task, records: list[Record], folder: Path, notes: list[str]
 ) -> Section | None:
@@ -167,7 +184,8 @@ def _forward_simulation(
         "forward-simulation",
         "Forward simulation",
         "The last model's open-loop prediction of a rollout that it has not learned from, with the recorded "
-        "actions, beside what happened.",
+        "actions, beside what happened. The band of a model with members or variances holds 90 % of its "
+        "particles.",
     )
     if _draw(section, "open-loop prediction", lambda: forward_simulation_figure([run.path]), notes):
         return section
