@@ -287,7 +287,7 @@ def test_one_trained_model_serves_every_path(tmp_path: Path, capsys: pytest.Capt
     assert record["tracking"]["distance_mean"] == np.mean([each["distance_mean"] for each in figures])
 
     # another path wants to be told to take the model
-    assert main([*command, "--desired_traj_type=backward"]) == 2
+    assert main([*command, "--run_num=0", "--desired_traj_type=backward"]) == 2
     assert "to follow another path with its model, got a run on the path straight" in capsys.readouterr().err
     (tmp_path / "mine.csv").write_text("x,y\n0,0\n1,0\n0,0\n")
     labels = {

@@ -39,7 +39,7 @@ CASES = [
     ("nmae", 1, "nmae must be a known key (", "nearest: name)"),
     ("model_based.hiden", [5], "model_based.hiden must be a known key (", "nearest: hidden"),
     ("reset.defalt", {}, "reset.defalt must be a known key (control, default, random; nearest: default)"),
-    ("start", {"qpso": []}, "start.qpso must be a known key (qpos, qvel; nearest: qpos"),
+    ("start", {"qpso": []}, "start.qpso must be a known key (keyframe, qpos, qvel; nearest: qpos"),
     ("name", DELETE, "name must be given, got nothing"),
     ("reward", DELETE, "reward must be given (terms, or load_task's reward), got nothing"),
     ("model_based.epochs", DELETE, "model_based.epochs must be given, got nothing"),

@@ -156,7 +156,7 @@ def test_the_flags_of_mb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     flags = ["--might_render", "--visualize_MPC_rollout", "--perform_forwardsim_for_vis"]
     args = ["mb", f"--yaml_file={tmp_path / 'task.yaml'}", f"--runs_dir={tmp_path}", "--print_minimal"]
     assert cli.main([*args, *flags]) == 0
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: there is no")]
     videos = tmp_path / "run_0/videos"
     assert said == [
         f"note: there is no display: what is visualised will be videos in {videos}",

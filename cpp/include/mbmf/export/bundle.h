@@ -4,8 +4,8 @@
 //   bundle.json            format, versions, sizes, task, network, planner and control settings
 //   dynamics.safetensors   weights and normalisation
 //   model.mjb              the robot as MuJoCo compiled it: what is loaded
-//   model.xml, assets/     the robot as MJCF, task.yaml the task, identity.json digests and names of both: for
-//                          people and other programs
+//   model.xml, assets/     the robot as MJCF, and task.yaml the task, for people and other programs
+//   identity.json          digests and names of both
 //
 // Reading checks the checksum of every file, every size and every number, and needs no Python.
 
