@@ -326,7 +326,7 @@ double Dynamics::reduce(const double* costs) const {
   for (int group = 0; group < members(); ++group) {
     double cost = 0;
     for (int i = group; i < particles_; i += members()) cost += costs[i];
-    cost /= particles_ / members();
+    cost /= static_cast<double>(particles_) / members();
     const double gap = cost - mean;
     mean += gap / (group + 1);
     square += gap * (cost - mean);
