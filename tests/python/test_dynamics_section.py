@@ -202,3 +202,17 @@ def test_a_run_goes_on_with_the_dynamics_that_it_had(tmp_path: Path) -> None:
     other = mbmf.load_task(config_of({**ENSEMBLE, "members": 4}, iterations=1, rollouts_to_save=0))
     with pytest.raises(DataError, match=r"task.dynamics.members must be 4 to resume the run .*, got 3"):
         learn(tmp_path / "run", other, resume=True)
+
+
+def test_a_run_with_a_planner_section_goes_on_with_it(tmp_path: Path) -> None:
+    config = config_of(ENSEMBLE, iterations=1, rollouts_to_save=0)
+    config["planner"] = {"search": "icem", "candidates": 8, "elites": 2, "horizon": 4}
+    task = mbmf.load_task(config)
+    learn(tmp_path / "whole", task)
+    with pytest.raises(KeyboardInterrupt):
+        learn(tmp_path / "run", task, Recorder(interrupt_at=5))
+    config["planner"] |= {"colour": 1.0}
+    with pytest.raises(DataError, match=r"task.planner.colour must be 1.0 to resume the run .*, got 0.25"):
+        learn(tmp_path / "run", mbmf.load_task(config), resume=True)
+    learn(tmp_path / "run", task, resume=True)
+    assert numbers_of(tmp_path / "run") == numbers_of(tmp_path / "whole")

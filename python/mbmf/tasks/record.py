@@ -6,7 +6,9 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from mbmf.errors import ConfigError
 from mbmf.tasks.file import check_task
@@ -30,9 +32,9 @@ def comparable_task(recorded: Mapping[str, Any], sections: tuple[str, ...] = ())
 
 
 def _section(name: str, recorded: Any) -> Any:
-    model = get_args(TaskConfig.model_fields[name].annotation)[0]
+    adapter: TypeAdapter[Any] = TypeAdapter(TaskConfig.model_fields[name].rebuild_annotation())
     try:
-        return model.model_validate(recorded).model_dump(exclude_none=True)
+        return adapter.dump_python(adapter.validate_python(recorded), exclude_none=True)
     except ValueError:
         return recorded
 
