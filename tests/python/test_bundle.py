@@ -223,7 +223,8 @@ WRONG = [
     (edit("dynamics.hidden", [2**40]), "must be a whole number from 1 to 1048576"),
     (edit("dynamics.activation", "gelu"), 'activation must be one of relu, tanh, silu, got "gelu"'),
     (edit("dynamics.members", 2), r"weight.0 must be F32 of shape \(2, 20, 20\), got F32 \(1, 20, 20\)"),
-    (edit("dynamics.inputs", ["value"]), "inputs must have 17 entries, got 1|must be F32 of shape"),
+    (edit("dynamics.inputs", ["value"]), "dynamics.inputs must be a list of 17, one for each state"),
+    (edit("dynamics.outputs", []), "dynamics.outputs must be a list of 17, one for each state"),
     (
         edit("dynamics.propagate", "ts1"),
         "propagate must be expectation where one member has no variance head",

@@ -107,6 +107,10 @@ std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const Tens
   for (const JsonField& output : field["outputs"].items()) {
     spec.output.push_back(static_cast<StateOutput>(output.one_of({"difference", "value"})));
   }
+  const auto states = static_cast<std::size_t>(nstate);
+  for (const auto& [name, size] : {std::pair{"inputs", spec.input.size()}, {"outputs", spec.output.size()}}) {
+    if (size != states) field[name].fail("a list of " + std::to_string(nstate) + ", one for each state");
+  }
   spec.particles = static_cast<int>(field["particles"].integer(0, 1'000'000));
   spec.propagation = static_cast<Propagation>(field["propagate"].one_of({"expectation", "ts1", "tsinf"}));
   spec.risk = field["risk"].number();
