@@ -12,6 +12,8 @@ import yaml
 
 import mbmf
 from mbmf.cli import main as cli
+from mbmf.cli import mb
+from mbmf.cli.parse import parse
 from mbmf.errors import ConfigError
 from mbmf.tasks.file import PRESETS, preset_names
 from mbmf.tasks.settings import changed_task
@@ -58,6 +60,20 @@ def test_a_draft_learns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["list", f"--runs_dir={runs}"]) == 0
     listed = capsys.readouterr().out.splitlines()[-1].split()
     assert listed[:5] == ["run_0", "mb", "hopper", "0", "finished"]
+
+
+def test_set_may_be_given_again() -> None:
+    """Each one counts, wherever it stands, with or without an equals sign."""
+    wanted = ("name=b", "episode_steps=7", "planner.horizon=4")
+    for words in (
+        ["--set", "name=b", "--seed=3", "--set", "episode_steps=7", "planner.horizon=4", "--print_minimal"],
+        ["--set=name=b", "--set=episode_steps=7", "--seed=3", "--print_minimal", "--set=planner.horizon=4"],
+    ):
+        options = parse(mb.Options, "mbmf mb", words)
+        assert options.set == wanted
+        assert options.seed == 3
+        assert options.print_minimal
+    assert parse(mb.Options, "mbmf mb", ["--seed=3"]).set == ()
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,29 @@ def parse(options: Any, prog: str, args: Sequence[str]) -> Any:
     return tyro.cli(
         _described(options),
         prog=prog,
-        args=list(args),
+        args=_gathered(args),
         description=description,
         registry=_numbers(),
         use_underscores=True,
     )
+
+
+def _gathered(args: Sequence[str]) -> list[str]:
+    """The words with what several --set have in one, at the end: of a repeated flag tyro takes the last."""
+    words: list[str] = []
+    changes: list[str] = []
+    given = within = False
+    for word in args:
+        flag, equals, value = word.partition("=")
+        if flag == "--set":
+            given, within = True, not equals
+            changes += [value] if equals else []
+        elif within and not word.startswith("--"):
+            changes.append(word)
+        else:
+            within = False
+            words.append(word)
+    return [*words, "--set", *changes] if given else words
 
 
 def flags(options: Any) -> list[str]:
