@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 import mbmf
 from dynamics_oracle import NumpyDynamics
 from mbmf.dynamics import memory
+from mbmf.dynamics.normalization import Normalization
 from mbmf.errors import DataError
 
 ANGLE, PLACE = "qpos.rooty", "subtree_com.torso.x"
@@ -75,12 +76,25 @@ def test_what_is_seen_and_what_is_predicted(task: mbmf.Task, data: mbmf.Episodes
     seen = [np.sin(states[:, angle]), np.cos(states[:, angle])]
     at = angle - (place < angle)
     np.testing.assert_allclose(normal.seen.mean[at : at + 2], np.mean(seen, axis=1))
+    np.testing.assert_allclose(normal.seen.std[at : at + 2], np.maximum(np.std(seen, axis=1), 0.25))
     assert len(normal.state.mean) == task.nstate
     assert normal.state.std[place] > 0
     predicted = next_states - states
     predicted[:, speed] = next_states[:, speed]
     np.testing.assert_allclose(normal.delta.mean, predicted.mean(axis=0))
     np.testing.assert_allclose(normal.delta.std, predicted.std(axis=0), atol=1e-12)
+
+
+def test_the_cosine_of_an_angle_that_hardly_changes_is_divided_by_a_quarter() -> None:
+    rng = np.random.default_rng(0)
+    angles, others = 0.05 * rng.normal(size=(500, 1)), 0.001 * rng.normal(size=(500, 1))
+    actions = rng.normal(size=(500, 1)).astype(np.float32)
+    states = np.concatenate([angles, others], axis=1)
+    normal = Normalization.of(states, actions, states, ["sine_cosine", "value"])
+    np.testing.assert_allclose(normal.seen.std[:2], 0.25)
+    np.testing.assert_allclose(normal.seen.std[2], others.std())
+    still = Normalization.of(np.zeros((500, 1)), actions, states[:, :1], ["sine_cosine"])
+    assert not still.seen.std.any()
 
 
 def test_the_losses_are_those_of_numpy(task: mbmf.Task, data: mbmf.Episodes, new_data: mbmf.Episodes) -> None:

@@ -105,6 +105,23 @@ def data(task: mbmf.Task) -> tuple[Any, Any]:
     return rng.normal(size=(N, task.nstate)), rng.uniform(-1, 1, (N, H, task.naction)).astype(np.float32)
 
 
+@pytest.mark.parametrize("raw", [-1e4, -100.0, 0.0, 100.0, 1e4])
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_a_constant_state_has_no_noise(
+    task: mbmf.Task, isa: str, raw: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing trains its raw log variance, which may be anything: exp(-r) is then infinite, or 0."""
+    monkeypatch.setenv("MBMF_FORCE_ISA", isa)
+    ensemble = make(task, (3, True, 6, "tsinf", False, "silu"))
+    assert ensemble.delta_std[-1] == 0
+    ensemble.biases[-1][:, -1] = raw
+    states, actions = data(task)
+    particles = core_of(ensemble, task.naction).sample(states, actions, 0, 1)
+    assert np.isfinite(particles).all()
+    each_step = np.diff(particles[..., -1].astype(np.float64), axis=2)
+    assert np.allclose(each_step, ensemble.delta_mean[-1], atol=1e-5)
+
+
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 @pytest.mark.parametrize("isa", _core.available_isas())
 def test_equals_numpy(

@@ -275,10 +275,12 @@ Dynamics::Dynamics(DynamicsSpec spec)
   for (std::size_t i = 0; i < n; ++i) {
     const double variance = spec.delta.std[i] * spec.delta.std[i];
     low_.push_back(static_cast<float>(variance * std::exp(spec.log_variance_min[i])));
-    // a dimension without deviation has no noise
+    // a dimension without deviation has no noise: 1 / infinity, whatever the exponential is. The scale stays
+    // finite and above 0, so that its product with an exponential of 0 or infinity is a number.
+    constexpr double kLargest = std::numeric_limits<float>::max();
     const double scale = variance > 0 ? 1 / variance : std::numeric_limits<double>::infinity();
     high_.push_back(static_cast<float>(std::exp(-spec.log_variance_max[i]) * scale));
-    scale_.push_back(variance > 0 ? static_cast<float>(scale) : 0.0f);
+    scale_.push_back(static_cast<float>(std::min(scale, kLargest)));
   }
 }
 

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 # A deviation below one of these parts of the mean is rounding, not motion: its inverse would turn rounding
-# into # signal. The core takes states in float64 and keeps them less a centre where they are large beside
-# their # deviation, so for them it is float64's rounding that counts (1e-16 of numbers of size 1); in random
-# data of the # paper's four agents deviations are exactly 0 or above 0.002. Actions, sines and cosines are
-# float32, which # rounds by up to 6e-8: below 2^-20 of the mean the rounding would be a tenth of the
+# into signal. The core takes states in float64 and keeps them less a centre where they are large beside
+# their deviation, so for them it is float64's rounding that counts (1e-16 of numbers of size 1); in random
+# data of the paper's four agents deviations are exactly 0 or above 0.002. Actions, sines and cosines are
+# float32, which rounds by up to 6e-8: below 2^-20 of the mean the rounding would be a tenth of the
 # deviation or more.
 NEGLIGIBLE_DEVIATION = 1e-10
 NEGLIGIBLE_IN_FLOAT32 = 2.0**-20
+# What sines and cosines are divided by at least. Of a robot that has hardly leaned yet the cosine's deviation
+# is a thousandth, and once it lies on its back the network would see -600: what it says there is absurd.
+LEAST_ANGLE_DEVIATION = 0.25
 # columns that a state becomes, by what is seen of it
 _COLUMNS = {"value": 1, "sine_cosine": 2, "nothing": 0}
 
@@ -87,7 +90,10 @@ class Normalization:
         seen = None
         if inputs is not None:
             words = [word for word in inputs for _ in range(_COLUMNS[word])]
-            seen = Statistics.of(what_is_seen(states, inputs), np.array(words) == "sine_cosine")
+            of_angle = np.array(words) == "sine_cosine"
+            seen = Statistics.of(what_is_seen(states, inputs), of_angle)
+            small = of_angle & (seen.std > 0)
+            seen.std[small] = np.maximum(seen.std[small], LEAST_ANGLE_DEVIATION)
         return cls(
             Statistics.of(states),
             Statistics.of(actions, float32=True),
