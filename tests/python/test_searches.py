@@ -334,18 +334,14 @@ def test_what_does_not_fit_is_said_when_the_task_is_read(tmp_path: Any, capsys: 
     assert not list(tmp_path.iterdir())
 
 
-def test_what_the_page_shows_works() -> None:
-    """The Python of docs/planning.md, one block after the other, and its table of defaults."""
+def test_the_table_of_defaults_is_true() -> None:
+    """That of docs/planning.md."""
     import re
     from pathlib import Path
 
     from mbmf.tasks.searches import search_kinds
 
     page = (Path(__file__).parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")
-    scope: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(block, scope)
-    assert scope["plan"].rounds_done > 0
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()]
     table = {row[0].strip("`"): row for row in rows if len(row) == 4 and row[0].startswith("`")}
     for name, kind in search_kinds().items():
