@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbmf.cli.planner_options import SET
-from mbmf.cli.runs import RUN, name_of, newest_run, recorded_mapping, run_path, saying_what_to_type
+from mbmf.cli.runs import (
+    RUN,
+    name_of,
+    newest_run,
+    print_commands,
+    recorded_mapping,
+    run_path,
+    saying_what_to_type,
+)
 from mbmf.cli.terminal import note
 from mbmf.errors import ConfigError, DataError
 
@@ -152,6 +160,14 @@ def run(options: Options) -> None:
             _warn_of_steps(options.max_steps, source.steps + source.rollouts.nsteps)
             policy, steps = _imitate(options, task, source, imitated, path / "imitation", seed)
             _fine_tune(options, task, policy, settings, steps, path, seed)
+        print_commands(
+            path,
+            {
+                "evaluate --policy=newest": "its rewards, beside random actions",
+                "video --policy=newest": "a video of it",
+                "report": "the run as one page",
+            },
+        )
     except KeyboardInterrupt:
         named = dataclasses.replace(options, run_num=name_of(path))
         command = resume_command("mbmf", named, Options())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mbmf.cli.planner_options import SET
-from mbmf.cli.runs import saying_what_to_type
+from mbmf.cli.runs import print_commands, saying_what_to_type
 
 # of a run's configuration
 FLAGS = {
@@ -129,3 +129,4 @@ def run(options: Options) -> None:
                 print(f"\nInterrupted. To continue:\n  {command}", file=sys.stderr)
                 raise
         console.conclude(summary, path)
+    print_commands(path, {"evaluate": "its rewards, beside random actions", "video": "a video of it"})

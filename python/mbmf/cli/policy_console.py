@@ -18,6 +18,10 @@ from mbmf.runs.run import Record
 if TYPE_CHECKING:
     from mbmf.algorithms.model_free import Limits
 
+# of the lines: at most 80 letters with the spaces between them; the header is repeated after so many
+_COLUMNS = ("iteration", "steps", "reward", "±", "length", "KL", "std", "expl.", "s", "left")
+_WIDTHS = (9, 10, 8, 7, 6, 6, 5, 5, 6, 8)
+_HEADER_EVERY = 20
 # iterations whose mean duration the estimate of the time left is made of
 _RECENT = 20
 
@@ -48,6 +52,7 @@ class PolicyConsole:
             (each["seconds_sampling"] + each["seconds_update"] for each in done[-_RECENT:]), _RECENT
         )
         self._begin = time.perf_counter()
+        self._lines = 0
         self._progress: Progress | None = None
         if self.console.is_terminal and not minimal:
             columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -62,6 +67,9 @@ class PolicyConsole:
         now = time.perf_counter()
         self._recent.append(now - self._begin)
         self._begin, self._last = now, record
+        if self._lines % _HEADER_EVERY == 0:
+            self.console.print(header_line(), soft_wrap=True, markup=False, style="bold")
+        self._lines += 1
         line = iteration_line(record, self._limits.iterations, self.time_left())
         self.console.print(line, soft_wrap=True, markup=False)
         self._show(0)
@@ -77,7 +85,8 @@ class PolicyConsole:
             text += f" (iteration {summary['best_iteration']})."
         if summary["skipped"]:
             text += f" {summary['skipped']} updates were skipped."
-        self.console.print(f"{text} Everything is in {path}", soft_wrap=True, markup=False)
+        self.console.print(text, markup=False)
+        self.console.print(f"Everything is in {path}", soft_wrap=True, markup=False)
 
     def time_left(self) -> float | None:
         """Seconds until a limit of iterations or steps is reached, as the last iterations went."""
@@ -121,26 +130,31 @@ class PolicyConsole:
         self._progress.update(self._bar, description="  ".join(words), completed=done + share, total=total)
 
 
+def header_line() -> str:
+    """The names of the columns of `iteration_line`."""
+    return " ".join(f"{name:>{width}}" for name, width in zip(_COLUMNS, _WIDTHS, strict=True))
+
+
 def iteration_line(record: Record, iterations: int, left: float | None) -> str:
     """The numbers of an iteration, in one line of fixed columns."""
 
-    def number(name: str, form: str) -> str:
+    def number(name: str, digits: int) -> str:
         value = record[name]
-        return "–".rjust(int(form.split(".")[0])) if value is None else f"{value:{form}f}"
+        return "–" if value is None else f"{value:.{digits}f}"
 
     words = [
-        f"{record['iteration']:5d} of {iterations}",
-        f"steps {record['steps_total']:11,d}",
-        f"reward {number('reward_mean', '8.2')} ± {number('reward_std', '6.2')}",
-        f"length {record['episode_length_mean']:4.0f}",
-        f"KL {number('kl', '6.4')}",
-        f"std {record['policy_std']:5.3f}",
-        f"explained {number('explained_variance', '5.2')}",
-        f"{record['seconds_sampling']:5.2f} + {record['seconds_update']:4.2f} s",
+        f"{record['iteration']}/{iterations}",
+        f"{record['steps_total']:,d}",
+        number("reward_mean", 2),
+        number("reward_std", 2),
+        f"{record['episode_length_mean']:.0f}",
+        number("kl", 4),
+        f"{record['policy_std']:.3f}",
+        number("explained_variance", 2),
+        f"{record['seconds_sampling'] + record['seconds_update']:.1f}",
+        "" if left is None else duration(left),
     ]
-    if left is not None:
-        words.append(f"{duration(left)} left")
-    return "  ".join(words)
+    return " ".join(f"{word:>{width}}" for word, width in zip(words, _WIDTHS, strict=True)).rstrip()
 
 
 def duration(seconds: float) -> str:

@@ -14,6 +14,8 @@ from mbmf.errors import ConfigError, DataError
 from mbmf.names import PLAIN_NAME, is_plain_name
 from mbmf.words import show
 
+_COLUMNS = 80  # of a terminal that is not wide
+
 #: for a field ``run_num``: what its help calls the value
 RUN: dict[str, Any] = {"metavar": "NUMBER|NAME"}
 
@@ -96,14 +98,25 @@ def saying_what_to_type(flags: Mapping[str, str], task: str) -> Iterator[None]:
 
 def print_next(path: Path, imitates: bool) -> None:
     """Says what may be typed after a run of mbmf mb or mbmf demo."""
+    commands = {"report": "the run as one page", "video": "a video of its last iteration"}
+    if imitates:
+        commands = {"mbmf": "a policy that imitates it, then improves", **commands}
+    print_commands(path, commands)
+
+
+def print_commands(path: Path, commands: Mapping[str, str]) -> None:
+    """Says what may be typed next about the run at ``path``: commands with their options, and what for."""
     where = f"--run_num={name_of(path)}"
     if path.parent != Path("runs"):
         where += f" --runs_dir={shlex.quote(str(path.parent))}"
-    lines = [("report", "the run as one page"), ("video", "a video of its last iteration")]
-    if imitates:
-        lines.insert(0, ("mbmf", "a policy that imitates it, then improves"))
-    commands = [f"mbmf {name} {where}" for name, _ in lines]
-    width = max(map(len, commands))
+    lines = {}
+    for command, meaning in commands.items():
+        name, *options = command.split()
+        lines[" ".join(["mbmf", name, where, *options])] = meaning
+    width = max(map(len, lines))
     print("Next:")
-    for command, (_, meaning) in zip(commands, lines, strict=True):
-        print(f"  {command:{width}}  # {meaning}")
+    for line, meaning in lines.items():
+        if width + max(map(len, commands.values())) + len("    # ") <= _COLUMNS:
+            print(f"  {line:{width}}  # {meaning}")
+        else:
+            print(f"  # {meaning}\n  {line}")
