@@ -344,6 +344,9 @@ def test_variances_that_collapse_are_named(task: mbmf.Task, data: mbmf.Episodes)
     assert task.state_names[1] in collapsed
     assert task.state_names[2] in crossed
     assert task.state_names[2] not in collapsed
+    # which is worth a word, and no end of a run
+    states, actions, _ = data.transitions()
+    assert np.isfinite(model.predict(states[:5], actions[:5])).all()
 
 
 def test_a_training_that_does_not_fit_is_refused_before_it_begins(

@@ -122,6 +122,19 @@ def test_a_constant_state_has_no_noise(
     assert np.allclose(each_step, ensemble.delta_mean[-1], atol=1e-5)
 
 
+def test_bounds_that_crossed_mean_what_they_mean_in_training(task: mbmf.Task) -> None:
+    ensemble = make(task, (3, True, 6, "tsinf", False, "silu"))
+    ensemble.log_variance_min, ensemble.log_variance_max = (
+        ensemble.log_variance_max,
+        ensemble.log_variance_min,
+    )
+    states, actions = data(task)
+    first = np.ascontiguousarray(actions[:, 0])
+    _, deviations = core_of(ensemble, task.naction).predict_members(states, first)
+    for m in range(ensemble.members):
+        np.testing.assert_allclose(deviations[m], ensemble.predict(m, states, first)[1], rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 @pytest.mark.parametrize("isa", _core.available_isas())
 def test_equals_numpy(
@@ -214,8 +227,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"inputs": ["value"]}, "inputs must have 16 entries, got 1"),
     ({"outputs": ["speed"] * 16}, 'outputs must be "difference" or "value" each, got "speed"'),
     ({"log_variance_min": None}, "log_variance_min and log_variance_max must have 16 entries each"),
-    ({"log_variance_min": np.full(16, 3.0)}, "log_variance_min must be at most log_variance_max"),
-    ({"log_variance_max": np.full(16, np.nan)}, "log_variance_min must be at most log_variance_max"),
+    ({"log_variance_min": np.full(16, 81.0)}, r"log_variance_min and log_variance_max must be in \[-80, 80\]"),
+    ({"log_variance_max": np.full(16, np.nan)}, r"must be in \[-80, 80\], got .* and nan at entry 0"),
 ]
 
 

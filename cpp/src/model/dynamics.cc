@@ -85,8 +85,9 @@ void check_head(const DynamicsSpec& spec) {
                   " and ", high.size());
   }
   for (std::size_t i = 0; i < n; ++i) {
-    if (!(low[i] <= high[i] && low[i] >= -kMaxLogVariance && high[i] <= kMaxLogVariance)) {
-      throw_invalid("log_variance_min must be at most log_variance_max, both in [", -kMaxLogVariance, ", ",
+    // learned bounds may cross, and mean what they mean: softplus is no limit with a corner
+    if (!(std::abs(low[i]) <= kMaxLogVariance && std::abs(high[i]) <= kMaxLogVariance)) {
+      throw_invalid("log_variance_min and log_variance_max must be in [", -kMaxLogVariance, ", ",
                     kMaxLogVariance, "], got ", low[i], " and ", high[i], " at entry ", i);
     }
   }

@@ -15,6 +15,9 @@ from mbmf.nn.mlp_state import Matrix
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task
 
+# of log variances in the core: e^80 is still a float32
+_BOUND = 80.0
+
 
 def compiled(task: Task, settings: Settings, trained: Trained, particles: int | None) -> _core.Dynamics:
     """The members that plan as the C++ core's immutable model, with so many particles of a candidate."""
@@ -46,8 +49,9 @@ def core_arguments(task: Task, settings: Settings, trained: Trained, particles: 
         arguments |= {f"{name}_mean": statistics.mean, f"{name}_std": statistics.std}
     if trained.mlp.bounds is not None:
         upper, lower = trained.mlp.bounds
-        arguments["log_variance_max"] = upper.astype(np.float64)
-        arguments["log_variance_min"] = lower.astype(np.float64)
+        # of a state that never changes nothing holds them
+        arguments["log_variance_max"] = upper.astype(np.float64).clip(-_BOUND, _BOUND)
+        arguments["log_variance_min"] = lower.astype(np.float64).clip(-_BOUND, _BOUND)
     planning = len(trained.elites)
     if settings.members > 1 or settings.probabilistic:
         # where members failed, as many particles as go evenly on the others
