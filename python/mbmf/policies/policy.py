@@ -19,6 +19,8 @@ from mbmf.words import show
 
 if TYPE_CHECKING:
     import torch
+    from gymnasium import Env
+    from stable_baselines3.common.base_class import BaseAlgorithm
 
     from mbmf.policies.network import PolicyNetwork
     from mbmf.tasks.task import Task
@@ -278,6 +280,25 @@ class GaussianPolicy:
             return load_task(with_model(config, self._model_file))
         except ConfigError as error:
             raise ConfigError(f"policy of {self.task_name}: its {error}") from error
+
+    def to_sb3(self, env: Env[Any, Any], algorithm: str = "PPO", **settings: Any) -> BaseAlgorithm:
+        """A learner of Stable-Baselines3 whose actor is this policy, and which goes on learning from there.
+
+        With PPO and TRPO the actor is the same: mean, deviations, and actions that are clipped. SAC's
+        squashes its actions: it acts by tanh(mean), which is this policy's action as long as that is small,
+        and is less bold where it is near the limits. The learner's value networks are new.
+
+        Args:
+            env: a Gymnasium environment of the policy's task: `gymnasium.make("mbmf/HalfCheetah-v0")`.
+            algorithm: "PPO", "TRPO" (of sb3-contrib) or "SAC".
+            settings: of the learner: ``seed``, ``learning_rate``, ...
+
+        Raises ConfigError if the environment has other sizes, the algorithm is another or a parameter is not
+        finite, MbmfError without the extra ``mbmf[bench]``.
+        """
+        from mbmf.policies import sb3
+
+        return sb3.to_sb3(self, env, algorithm, **settings)
 
     def save_onnx(self, path: str | os.PathLike[str]) -> None:
         """Writes the policy as an ONNX graph, whole or not at all: see `mbmf.policies.onnx`.

@@ -1,0 +1,84 @@
+"""Hands a policy over to Stable-Baselines3, where PPO, TRPO or SAC goes on learning with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mbmf.errors import ConfigError, MbmfError
+from mbmf.words import one_of
+
+if TYPE_CHECKING:
+    from gymnasium import Env
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from mbmf.policies.policy import GaussianPolicy
+
+ALGORITHMS = ("PPO", "TRPO", "SAC")
+
+
+def to_sb3(
+    policy: GaussianPolicy, env: Env[Any, Any], algorithm: str = "PPO", **settings: Any
+) -> BaseAlgorithm:
+    """A learner of Stable-Baselines3 whose actor is the policy: see `GaussianPolicy.to_sb3`."""
+    learner = _class(algorithm)
+    for what, have, want in (
+        ("observation", env.observation_space.shape, (policy.nobservation,)),
+        ("action", env.action_space.shape, (policy.naction,)),
+    ):
+        if have != want:
+            raise ConfigError(f"env must have {what}s of shape {want}, as the policy has, got {have}")
+    taken = {"net_arch", "activation_fn"} & set(settings.get("policy_kwargs") or {})
+    if taken:
+        raise ConfigError(f"policy_kwargs must be without {' and '.join(sorted(taken))}: the policy has them")
+    arrays = policy.arrays()
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ConfigError("policy must have finite parameters only, got others")
+
+    import torch
+
+    of_value = "qf" if algorithm == "SAC" else "vf"
+    shape = {
+        "net_arch": {"pi": list(policy.hidden), of_value: list(policy.hidden)},
+        "activation_fn": torch.nn.Tanh,
+    }
+    settings["policy_kwargs"] = {**(settings.get("policy_kwargs") or {}), **shape}
+    model: BaseAlgorithm = learner("MlpPolicy", env, **settings)
+    actor: Any = model.policy.actor if algorithm == "SAC" else model.policy
+    if algorithm == "SAC":
+        layers = [*actor.latent_pi, actor.mu]
+    else:
+        layers = [*actor.mlp_extractor.policy_net, actor.action_net]
+    linear = [layer for layer in layers if isinstance(layer, torch.nn.Linear)]
+    with torch.no_grad():
+        for layer, weight, bias in zip(linear, arrays[:-1:2], arrays[1:-1:2], strict=True):
+            layer.weight.copy_(torch.from_numpy(np.array(weight)))
+            layer.bias.copy_(torch.from_numpy(np.array(bias)))
+        log_std = torch.from_numpy(np.array(arrays[-1]))
+        if algorithm == "SAC":
+            # a deviation that depends on the observation, to begin with on none
+            actor.log_std.weight.zero_()
+            actor.log_std.bias.copy_(log_std)
+        else:
+            actor.log_std.copy_(log_std)
+    return model
+
+
+def _class(algorithm: str) -> Any:
+    if algorithm not in ALGORITHMS:
+        raise ConfigError(
+            f"algorithm must be {one_of(algorithm, ALGORITHMS, 'an algorithm')}, got {algorithm!r}"
+        )
+    try:
+        if algorithm == "TRPO":
+            import sb3_contrib
+
+            return sb3_contrib.TRPO
+        import stable_baselines3
+
+        return getattr(stable_baselines3, algorithm)
+    except ImportError as error:
+        raise MbmfError(
+            f'{algorithm} needs the package {error.name}, which is not installed: pip install "mbmf[bench]"'
+        ) from error
