@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.cli.planner_options import PlannerOptions
+from mbmf.cli.planner_options import RECIPE, PlannerOptions
 from mbmf.cli.runs import (
     RUN,
     free_number,
@@ -52,6 +52,10 @@ class Options(PlannerOptions):
     yaml_file: str | None = None
     """The task: a preset's name (mbmf tasks lists them) or the path of a YAML file (docs/tasks.md). Not
     needed to go on with a run: then it is the run's own."""
+
+    recipe: str | None = field(default=None, metadata=RECIPE)
+    """Settings of the task's file in place of its own (docs/recipes.md): best, where there is one (default:
+    paper, the file's own)."""
 
     seed: int = 0
     """Seed of everything random: data, weights, batches, plans, noise."""
@@ -113,6 +117,7 @@ def run(options: Options) -> None:
     path = _run_path(options)
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver, resume_command
+    from mbmf.tasks.recipes import with_recipe
     from mbmf.tasks.task import load_task
 
     with warnings.catch_warnings(record=True) as caught:
@@ -122,7 +127,7 @@ def run(options: Options) -> None:
             path=options.desired_traj_type,
             segment_rule="reached" if options.strict_segments else None,
         )
-        task = options.applied_to(task)
+        task = options.applied_to(with_recipe(task, options.recipe))
     settings = model_based.settings_of(task)
     run_options = model_based.Options(
         seed=options.seed,

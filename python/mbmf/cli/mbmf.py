@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbmf.cli.planner_options import SET
+from mbmf.cli.planner_options import RECIPE, SET
 from mbmf.cli.runs import (
     RUN,
     name_of,
@@ -57,6 +57,9 @@ class Options:
 
     save_trpo_run_num: int = 1
     """Number of the fine-tuning, where there are several of one run and deviation."""
+
+    recipe: str | None = field(default=None, metadata=RECIPE)
+    """The recipe that the run was made with, which is used in any case; another is an error."""
 
     std_on_mlp_policy: float | None = None
     """Standard deviation of the actions that fine-tuning starts with (default: the task's, 1 for swimmer and
@@ -135,13 +138,16 @@ def run(options: Options) -> None:
     from mbmf.runs.mb_result import ModelBasedResult
     from mbmf.runs.run import Run
     from mbmf.tasks.agents import agent_of_run
+    from mbmf.tasks.recipes import with_recipe_of
     from mbmf.tasks.settings import changed_task
 
     if options.run_num is None:
         path = newest_run(options.runs_dir)
     else:
         path = run_path(options.runs_dir, options.run_num)
-    task = agent_of_run(options.which_agent, recorded_mapping(path), note)
+    recorded = recorded_mapping(path)
+    task = agent_of_run(options.which_agent, recorded, note)
+    task = with_recipe_of(recorded, task, options.recipe, path)
     task = changed_task(task, options.set)
     imitated = imitation.settings_of(task, epochs=options.imitation_epochs)
     settings = fine_tune.settings_of(

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mbmf.cli.planner_options import SET
+from mbmf.cli.planner_options import RECIPE, SET
 from mbmf.cli.runs import print_commands, saying_what_to_type
 
 # of a run's configuration
@@ -27,11 +27,16 @@ class Options:
     """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name; or a preset's name
     or the path of a YAML file with a section model_free (docs/tasks.md)."""
 
+    recipe: str | None = field(default=None, metadata=RECIPE)
+    """Settings of the task's file in place of its own (docs/recipes.md): best, where there is one (default:
+    paper, the file's own)."""
+
     seed: int = 0
     """Seed of everything random: the policy's first weights, starts, actions."""
 
     save_trpo_run_num: int = 1
-    """Number of the run: files are in <runs_dir>/mf_<agent>_<save_trpo_run_num>."""
+    """Number of the run: files are in <runs_dir>/mf_<agent>_<save_trpo_run_num>, with a recipe in
+    <runs_dir>/mf_<agent>_<recipe>_<save_trpo_run_num>."""
 
     num_workers_trpo: int = 0
     """Threads, 0: one per CPU. The numbers do not depend on it."""
@@ -85,9 +90,12 @@ def run(options: Options) -> None:
     from mbmf.cli.console import resume_command
     from mbmf.cli.policy_console import PolicyConsole
     from mbmf.tasks.agents import load_agent
+    from mbmf.tasks.recipes import named_with_recipe, with_recipe
     from mbmf.tasks.settings import changed_task
 
     name, task = load_agent(options.which_agent)
+    task = with_recipe(task, options.recipe)
+    name = named_with_recipe(name, task)
     task = changed_task(task, options.set)
     settings = model_free.settings_of(
         task,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: for a field ``set``
 SET: dict[str, Any] = {"metavar": "KEY=VALUE..."}
+#: for a field ``recipe``
+RECIPE: dict[str, Any] = {"metavar": "NAME"}
 
 
 @dataclass(frozen=True, kw_only=True)

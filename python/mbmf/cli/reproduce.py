@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.markup import escape
 
-from mbmf.cli.planner_options import SET
+from mbmf.cli.planner_options import RECIPE, SET
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class Options:
     """The robot: swimmer, half_cheetah, hopper, ant (or its number); or a preset's name or the path of a YAML
     file with all learning sections (docs/presets.md)."""
 
+    recipe: str | None = field(default=None, metadata=RECIPE)
+    """Settings of the task's file in place of its own (docs/recipes.md): best, where there is one (default:
+    paper, the file's own)."""
+
     seeds: tuple[int, ...] = (0, 70, 100)
     """Seeds; each is the number of its runs."""
 
@@ -61,7 +65,8 @@ class Options:
     """Lay the published curves over the figure (swimmer, half_cheetah, hopper, ant)."""
 
     output: Path | None = None
-    """Folder of the runs, the figure and the table (default: runs/reproduce_<agent>)."""
+    """Folder of the runs, the figure and the table (default: runs/reproduce_<agent>, with a recipe
+    runs/reproduce_<agent>_<recipe>)."""
 
     set: tuple[str, ...] = field(default=(), metadata=SET)
     """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
@@ -81,9 +86,12 @@ def run(options: Options) -> None:
     from mbmf.algorithms import reproduce
     from mbmf.show.learning_curves import PAPER_AGENTS
     from mbmf.tasks.agents import agent_name, load_agent
+    from mbmf.tasks.recipes import named_with_recipe, with_recipe
     from mbmf.tasks.settings import changed_task
 
     name, task = load_agent(options.agent, "agent")
+    task = with_recipe(task, options.recipe)
+    name = named_with_recipe(name, task)
     task = changed_task(task, options.set)
     if options.paper and agent_name(task) not in PAPER_AGENTS:
         raise ConfigError(f"--paper must be given for one of {', '.join(PAPER_AGENTS)} only, got {name}")
@@ -202,7 +210,8 @@ def _words(options: Options) -> list[str]:
     words = [options.agent]
     if options.seeds != defaults.seeds:
         words += ["--seeds", *map(str, options.seeds)]
-    for name in ("max_steps", "stop_at_reward", "std_on_mlp_policy", "num_rollouts_save_for_mf", "output"):
+    numbers = ("max_steps", "stop_at_reward", "std_on_mlp_policy", "num_rollouts_save_for_mf")
+    for name in ("recipe", *numbers, "output"):
         if getattr(options, name) is not None:
             words.append(f"--{name}={getattr(options, name)}")
     if options.set:

@@ -150,6 +150,7 @@ def _keys_at(location: list[Any]) -> set[str]:
         inner = [model.model_fields[key] for model in models if key in model.model_fields]
         if inner:
             models = [model for field in inner for model in _models(field.annotation)]
-        else:  # a union's tag
-            models = [m for m in models for tag in _TAGS if tag in m.model_fields and key == _tag(m, tag)]
+        else:  # a union's tag, or a name of the user's, such as a recipe's
+            tagged = [m for m in models for tag in _TAGS if tag in m.model_fields and key == _tag(m, tag)]
+            models = tagged or models
     return {name for model in models for name in model.model_fields}

@@ -12,7 +12,7 @@ import math
 import operator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from mbmf import _core
 from mbmf.tasks.dynamics_section import DynamicsConfig
@@ -66,7 +66,12 @@ Source = Literal[
     "site_velocity",
 ]
 # sections that do not say what the robot has to do, but how it may learn that
-LEARNING_SECTIONS = ("agent", "planner", "dynamics", "model_based", "model_free", "imitation", "fine_tune")
+LEARNING_SECTIONS = (
+    *("agent", "recipe", "recipes", "planner", "dynamics"),
+    *("model_based", "model_free", "imitation", "fine_tune"),
+)
+# the recipe that every task has: its own sections, as they stand
+PAPER = "paper"
 OBJECT_KEYS = ("joint", "joints", "actuator", "sensor", "body", "site", "tendon")
 
 
@@ -348,6 +353,23 @@ Channels = Annotated[tuple[ChannelConfig, ...], list_of(1)]
 Terms = Annotated[tuple[TermConfig, ...], list_of(1)]
 
 
+class RecipeConfig(Part):
+    """Sections that take the place of the task's own where the recipe is asked for."""
+
+    planner: PlannerConfig | None = None
+    dynamics: DynamicsConfig | None = None
+    model_based: ModelBasedConfig | None = None
+    model_free: ModelFreeConfig | None = None
+    imitation: ImitationConfig | None = None
+    fine_tune: FineTuneConfig | None = None
+
+
+def _no_paper(recipes: dict[str, RecipeConfig]) -> dict[str, RecipeConfig]:
+    if PAPER in recipes:
+        raise ValueError(f"a mapping without {PAPER}, which is the file's own sections")
+    return recipes
+
+
 class TaskConfig(Part):
     """A whole task file."""
 
@@ -377,6 +399,8 @@ class TaskConfig(Part):
     model_free: ModelFreeConfig | None = None
     imitation: ImitationConfig | None = None
     fine_tune: FineTuneConfig | None = None
+    recipe: FileName | None = None
+    recipes: Annotated[dict[FileName, RecipeConfig] | None, AfterValidator(_no_paper)] = None
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,54 @@
+"""Recipes of a task: learning sections that take the place of its own (docs/recipes.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mbmf.errors import ConfigError
+from mbmf.tasks.schema import PAPER
+from mbmf.tasks.task import Task, load_task
+from mbmf.words import one_of, show
+
+
+def with_recipe(task: Task, name: str | None) -> Task:
+    """The task with the sections of one of its recipes; as it is for None.
+
+    ``paper`` is every task's own sections. What a recipe does not mention stays, and the task remembers its
+    recipe, so that a run of it goes on with it.
+
+    Raises ConfigError if the task has no such recipe, or another one already.
+    """
+    config = task.config
+    if name is None or name == (config.recipe or PAPER):
+        return task
+    if config.recipe is not None:
+        raise ConfigError(
+            f"--recipe must be {config.recipe}, with which {task.name} was taken up, or left out, "
+            f"got {show(name)}"
+        )
+    recipes = config.recipes or {}
+    if name not in recipes:
+        choices = one_of(name, [PAPER, *sorted(recipes)], "a recipe")
+        raise ConfigError(f"--recipe must be {choices} of {task.name}, got {show(name)}")
+    data = task.to_data()
+    sections = data.pop("recipes")[name]
+    return load_task({**data, **sections, "recipe": name})
+
+
+def with_recipe_of(recorded: Mapping[str, Any], task: Task, name: str | None, run: Path) -> Task:
+    """The task, of a preset or a file, with the recipe of the run that was made with the task ``recorded``.
+
+    Raises ConfigError if ``name``, what the user asked for, is another one.
+    """
+    theirs = recorded.get("recipe") or PAPER
+    if name not in (None, theirs):
+        made = f"{theirs}, with which {run} was made, or left out"
+        raise ConfigError(f"--recipe must be {made}, got {show(name)}")
+    return with_recipe(task, theirs)
+
+
+def named_with_recipe(name: str, task: Task) -> str:
+    """A name for files of a task's runs, with the recipe if it is not the paper's."""
+    return name if task.config.recipe is None else f"{name}_{task.config.recipe}"
