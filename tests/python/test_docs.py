@@ -67,6 +67,7 @@ PREPARED: dict[str, Callable[[dict[str, Any]], None]] = {
 PARTS = {
     "docs/ensembles.md": "gym_half_cheetah",
     "docs/planning.md": "cheetah_forward",
+    "docs/recipes.md": "cheetah_forward",
     "docs/presets.md": "swimmer_forward",
     "docs/tasks.md": "swimmer_trajfollow",
 }

@@ -227,7 +227,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"inputs": ["value"]}, "inputs must have 16 entries, got 1"),
     ({"outputs": ["speed"] * 16}, 'outputs must be "difference" or "value" each, got "speed"'),
     ({"log_variance_min": None}, "log_variance_min and log_variance_max must have 16 entries each"),
-    ({"log_variance_min": np.full(16, 81.0)}, r"log_variance_min and log_variance_max must be in \[-80, 80\]"),
+    (
+        {"log_variance_min": np.full(16, 81.0)},
+        r"log_variance_max must be in \[-80, 80\]",
+    ),
     ({"log_variance_max": np.full(16, np.nan)}, r"must be in \[-80, 80\], got .* and nan at entry 0"),
 ]
 

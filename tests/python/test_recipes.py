@@ -53,14 +53,15 @@ def test_its_sections_take_the_place_of_the_tasks_own(robot: Path) -> None:
     again = mbmf.load_task(best.to_data())
     assert again == best
     assert with_recipe(again, "best") is again
+    assert mbmf.load_task(robot, recipe="best").config == best.config
     assert with_recipe(task, None) is with_recipe(task, "paper") is task
 
 
 def test_bad_input(robot: Path) -> None:
     task = mbmf.load_task(robot)
-    with pytest.raises(ConfigError, match=r"--recipe must be a recipe \(paper, best.*got 'bset'"):
+    with pytest.raises(ConfigError, match=r"recipe must be a recipe \(paper, best.*got 'bset'"):
         with_recipe(task, "bset")
-    with pytest.raises(ConfigError, match=r"--recipe must be best, with which .* got 'paper'"):
+    with pytest.raises(ConfigError, match=r"recipe must be best, with which .* got 'paper'"):
         with_recipe(with_recipe(task, "best"), "paper")
     data = task.to_data()
     data["recipes"]["best"]["model_free"]["discount"] = 2

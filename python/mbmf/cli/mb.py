@@ -117,7 +117,6 @@ def run(options: Options) -> None:
     path = _run_path(options)
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver, resume_command
-    from mbmf.tasks.recipes import with_recipe
     from mbmf.tasks.task import load_task
 
     with warnings.catch_warnings(record=True) as caught:
@@ -126,8 +125,9 @@ def run(options: Options) -> None:
             recorded_mapping(path) if options.yaml_file is None else options.yaml_file,
             path=options.desired_traj_type,
             segment_rule="reached" if options.strict_segments else None,
+            recipe=options.recipe,
         )
-        task = options.applied_to(with_recipe(task, options.recipe))
+        task = options.applied_to(task)
     settings = model_based.settings_of(task)
     run_options = model_based.Options(
         seed=options.seed,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mbmf.errors import ConfigError
-from mbmf.tasks.schema import PAPER
+from mbmf.tasks.file import check_task
+from mbmf.tasks.schema import PAPER, TaskConfig
 from mbmf.tasks.task import Task, load_task
 from mbmf.words import one_of, show
 
@@ -20,21 +21,24 @@ def with_recipe(task: Task, name: str | None) -> Task:
 
     Raises ConfigError if the task has no such recipe, or another one already.
     """
-    config = task.config
+    config = chosen(task.config, name)
+    return task if config is task.config else load_task(config.model_dump(exclude_none=True))
+
+
+def chosen(config: TaskConfig, name: str | None) -> TaskConfig:
+    """A task file's contents with one of its recipes: see `with_recipe`."""
     if name is None or name == (config.recipe or PAPER):
-        return task
+        return config
     if config.recipe is not None:
-        raise ConfigError(
-            f"--recipe must be {config.recipe}, with which {task.name} was taken up, or left out, "
-            f"got {show(name)}"
-        )
+        made = f"{config.recipe}, with which {config.name} was taken up, or left out"
+        raise ConfigError(f"recipe must be {made}, got {show(name)}")
     recipes = config.recipes or {}
     if name not in recipes:
         choices = one_of(name, [PAPER, *sorted(recipes)], "a recipe")
-        raise ConfigError(f"--recipe must be {choices} of {task.name}, got {show(name)}")
-    data = task.to_data()
+        raise ConfigError(f"recipe must be {choices} of {config.name}, got {show(name)}")
+    data = config.model_dump(exclude_none=True)
     sections = data.pop("recipes")[name]
-    return load_task({**data, **sections, "recipe": name})
+    return check_task({**data, **sections, "recipe": name}, config.name)
 
 
 def with_recipe_of(recorded: Mapping[str, Any], task: Task, name: str | None, run: Path) -> Task:

@@ -38,6 +38,7 @@ def load_task(
     cost: RewardFunction | None = None,
     path: str | Path | npt.ArrayLike | None = None,
     segment_rule: Literal["predicted", "reached"] | None = None,
+    recipe: str | None = None,
 ) -> Task:
     """A task from a preset's name, a YAML file, or a mapping with a file's keys.
 
@@ -54,6 +55,8 @@ def load_task(
             a rollout starts. None: the file's.
         segment_rule: when a rollout goes on to the next segment: "predicted", as soon as the best plan does
             (the paper's), or "reached", when the robot has passed its segment. None: the file's.
+        recipe: one of the file's recipes, whose learning sections take the place of the file's own
+            (docs/recipes.md). None: the file's own.
 
     Raises:
         ConfigError: what is wrong in the file, a line for each thing, as
@@ -74,7 +77,9 @@ def load_task(
     else:
         raise ConfigError(f"name_or_path must be a preset's name, a path or a mapping, got {name_or_path!r}")
     from mbmf.tasks.paths import follow
+    from mbmf.tasks.recipes import chosen
 
+    config = chosen(config, recipe)
     config = follow(config, path, segment_rule, config.name)
     task = Task(config, directory, file=file, reward=reward, cost=cost)
     if reward is not None or cost is not None:
