@@ -182,3 +182,15 @@ def test_warnings_are_notes_without_a_path(capsys: pytest.CaptureFixture[str]) -
         warnings.warn("the robot may fall", stacklevel=1)
         warnings.warn("old names", DeprecationWarning, stacklevel=1)
     assert capsys.readouterr().err == "note: the robot may fall\n"
+
+
+@pytest.mark.parametrize("command", ["bench control", "bench planner"])
+def test_outputs_of_bench_are_checked_before_it_measures(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert cli.main([*command.split(), f"--output={file / 'figures'}"]) == BAD
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "--output must be a place to write" in said.err

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mbmf.cli.outputs import check_output
 from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def run(options: Options) -> None:
     ):
         if not low <= getattr(options, name) <= high:
             raise ConfigError(f"--{name} must be from {low} to {high}, got {getattr(options, name)}")
+    if options.output is not None:
+        check_output(options.output)
     from rich.console import Console
 
     from mbmf import _core

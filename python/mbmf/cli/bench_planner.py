@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mbmf.cli.outputs import check_output
 from mbmf.cli.planner_options import PlannerOptions
 from mbmf.errors import ConfigError
 
@@ -216,7 +217,7 @@ def _output_folder(output: str) -> Path | None:
     if not output:
         return None
     folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_output(folder, folder=True)
     return folder
 
 
