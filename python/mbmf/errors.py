@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mbmf._core import Error as CoreError
 
-__all__ = ["ConfigError", "CoreError", "DataError", "MbmfError"]
+__all__ = ["ClusterError", "ConfigError", "CoreError", "DataError", "MbmfError"]
 
 
 class MbmfError(Exception):
@@ -27,6 +27,10 @@ class ConfigError(MbmfError, ValueError):
 
 class DataError(MbmfError, ValueError):
     """Data, a model file or a run directory that is wrong or does not fit the task."""
+
+
+class ClusterError(MbmfError, RuntimeError):
+    """A cluster cannot do the work: none is there, one is too small or another machine, or work was lost."""
 
 
 def __getattr__(name: str) -> object:

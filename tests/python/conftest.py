@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import mujoco
@@ -92,3 +94,25 @@ def mbmf_task(name: str) -> str:
     import mbmf
 
     return mbmf.load_task(name).to_yaml()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """A Ray cluster of two nodes with a processor each, which this process has joined; its address."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    import mbmf
+
+    node = {"num_cpus": 1, "object_store_memory": 80 << 20}
+    # workers import mbmf and the tests' modules from where this process has them
+    places = os.pathsep.join([str(Path(mbmf.__file__).parents[1]), str(Path(__file__).parent), *sys.path])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", places)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        cluster.add_node(**node)
+        ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
+        yield cluster.address
+        ray.shutdown()
+        cluster.shutdown()

@@ -11,6 +11,7 @@ import pytest
 
 import mbmf
 from mbmf.algorithms import imitation
+from mbmf.cluster.sampler import Here
 from mbmf.errors import ConfigError, DataError
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Run
@@ -111,7 +112,7 @@ def test_rollouts_are_of_the_policy_with_noise_from_its_iteration_on(
     observer = Recorder()
     settings = imitation.settings_of(task)
     with imitation.open_run(tmp_path / "run", task, source, settings, seed=0) as run:
-        learner = imitation._Learner(task, run, source, settings, 0, 1, observer)
+        learner = imitation._Learner(task, run, source, settings, 0, Here(1), observer)
         for iteration in (1, 2):
             learner.iterate(iteration)
             rollouts = observer.iterations[-1][2]

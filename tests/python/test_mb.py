@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from mbmf.algorithms import model_based as mb
 from mbmf.cli.main import main
 from run_numbers import numbers_of
 from small_mb_run import cheetah_task
@@ -55,7 +54,7 @@ def test_the_command_says_how_to_go_on_after_an_interruption(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mb, "collect_mpc", interrupt)
+        patch.setattr("mbmf.cluster.sampler.collect_mpc", interrupt)
         assert mb_command(tmp_path, "--seed=4", "--nthread=1") == 130
     error = capsys.readouterr().err
     assert (

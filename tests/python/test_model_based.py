@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import yaml
 
 import mbmf
 from mbmf.algorithms import model_based as mb
+from mbmf.cluster import sampler
 from mbmf.errors import ConfigError, DataError
 from recorder import Recorder
 from run_numbers import numbers_of
@@ -247,8 +248,8 @@ def test_diverged_episodes_are_counted_and_not_learned_from(
         return spoiled
 
     # of the data, of each iteration, and of each chunk of rollouts to save
-    monkeypatch.setattr(mb, "collect_random", spoil(mb.collect_random, {0}))
-    monkeypatch.setattr(mb, "collect_mpc", spoil(mb.collect_mpc, {0, 3, 6, 9, 19}))
+    monkeypatch.setattr(sampler, "collect_random", spoil(mbmf.collect_random, {0}))
+    monkeypatch.setattr(sampler, "collect_mpc", spoil(mbmf.collect_mpc, {0, 3, 6, 9, 19}))
     recorder = Recorder()
     summary = learn(tmp_path / "run", task, recorder)
     metrics = numbers_of(tmp_path / "run")["metrics"]
@@ -263,7 +264,7 @@ def test_an_interruption_loses_one_episode(
     tmp_path: Path, task: mbmf.Task, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in any call that collects: the next process goes on with the episode that was lost."""
-    real = {"collect_random": mb.collect_random, "collect_mpc": mb.collect_mpc}
+    real = {"collect_random": mbmf.collect_random, "collect_mpc": mbmf.collect_mpc}
     path = tmp_path / "run"
     done: list[tuple[str, int]] = []
 
@@ -278,7 +279,7 @@ def test_an_interruption_loses_one_episode(
         return collect
 
     for name in real:
-        monkeypatch.setattr(mb, name, interrupted_once(name))
+        monkeypatch.setattr(sampler, name, interrupted_once(name))
     for attempt in range(100):
         try:
             learn(path, task, resume=attempt > 0)
@@ -301,13 +302,13 @@ def test_a_damaged_part_is_collected_again(tmp_path: Path, task: mbmf.Task) -> N
     asked: list[tuple[int, int]] = []
     lost = [3]
 
-    def collect(first: int, count: int, steps: int) -> mbmf.Episodes:
+    def collect(first: int, count: int, steps: int) -> Generator[mbmf.Episodes]:
         asked.append((first, count))
         if lost and first >= lost[0]:
             lost.clear()
             raise KeyboardInterrupt
         assert steps == 5 * first
-        return mbmf.collect_random(task, count, 5, seed=3, first_episode=first)
+        yield mbmf.collect_random(task, count, 5, seed=3, first_episode=first)
 
     with mb.open_run(tmp_path / "run", task, mb.Options()) as run:
         with pytest.raises(KeyboardInterrupt):
@@ -332,7 +333,7 @@ def test_data_that_all_diverged_are_refused(
         episodes = mbmf.collect_random(*args, **kwargs)
         return dataclasses.replace(episodes, diverged=np.ones(len(episodes), bool))
 
-    monkeypatch.setattr(mb, "collect_random", diverged)
+    monkeypatch.setattr(sampler, "collect_random", diverged)
     with pytest.raises(DataError, match=r"train\.npz: episodes must not diverge, got all 4 diverged"):
         learn(tmp_path / "run", task)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mbmf.algorithms import model_free
 from mbmf.algorithms.model_free import Limits, Observer
+from mbmf.cluster.sampler import Sampler
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.runs.run import Record, Run
 from mbmf.tasks.learning import FineTuneConfig, ModelFreeConfig
@@ -89,6 +90,7 @@ def fine_tune(
     seed: int = 0,
     nthread: int = 0,
     observer: Observer | None = None,
+    sampler: Sampler | None = None,
 ) -> Record:
     """Runs, or goes on with, fine-tuning of ``policy`` in place, after setting its deviations.
 
@@ -106,6 +108,7 @@ def fine_tune(
         nthread=nthread,
         steps_before=steps_before,
         observer=observer,
+        sampler=sampler,
     )
 
 

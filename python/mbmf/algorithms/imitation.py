@@ -19,13 +19,12 @@ import numpy as np
 
 from mbmf.algorithms import imitation_checkpoint as checkpoint
 from mbmf.algorithms.cloning import Cloning, Examples
+from mbmf.cluster.sampler import Here, Sampler
 from mbmf.errors import ConfigError, DataError
 from mbmf.nn.training import torch_threads
 from mbmf.planning.make import make_planner
 from mbmf.policies.policy import GaussianPolicy
-from mbmf.rollouts.collect import collect_policy
 from mbmf.rollouts.episodes import Episodes
-from mbmf.rollouts.label import label_episodes
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Record, Run, versions
@@ -146,8 +145,11 @@ def imitate(
     seed: int,
     nthread: int = 0,
     observer: Observer | None = None,
+    sampler: Sampler | None = None,
 ) -> Record:
     """Runs, or goes on with, imitation in ``run``; returns its summary. The policy is in policy/policy.
+
+    ``sampler`` makes the rollouts and labels; None: this process, with ``nthread`` threads.
 
     Iteration 1 learns from the saved rollouts of ``source``; each of the others also from the rollouts that
     were labelled after the one before.
@@ -158,7 +160,7 @@ def imitate(
     finished = run.summary()
     if finished is not None:
         return finished
-    learner = _Learner(task, run, source, settings, seed, nthread, observer or Silent())
+    learner = _Learner(task, run, source, settings, seed, sampler or Here(nthread), observer or Silent())
     with torch_threads(1):
         for iteration in range(learner.done + 1, learner.settings.iterations + 2):
             learner.iterate(iteration)
@@ -175,12 +177,12 @@ class _Learner:
         source: ModelBasedResult,
         settings: ImitationConfig,
         seed: int,
-        nthread: int,
+        sampler: Sampler,
         observer: Observer,
     ) -> None:
         self.settings = settings
         self._task, self._run, self._source, self._observer = task, run, source, observer
-        self._seed, self._nthread = seed, nthread
+        self._seed, self._sampler = seed, sampler
         assert task.model_free is not None
         self._policy = GaussianPolicy(task, task.model_free.hidden, seed=derive_seed(seed, _POLICY))
 
@@ -290,12 +292,11 @@ class _Learner:
         """Episodes of the policy's mean actions, with noise, from the starts that MPC had."""
         longest = self._source.settings.steps_per_rollout
         with self._observer.stage(title, count * longest) as progress:
-            batch = collect_policy(
+            batch = self._sampler.policy(
                 self._task,
                 self._policy,
                 episodes=count,
                 seed=derive_seed(self._seed, stage),
-                nthread=self._nthread,
                 first_episode=(iteration - 1) * count,
                 max_episode_steps=longest,
                 std=noise,
@@ -319,7 +320,7 @@ class _Learner:
             planned.horizon,
             planned.candidates,
             seed=derive_seed(self._seed, _PLAN),
-            nthread=self._nthread,
+            nthread=self._sampler.threads,
             settings=planned.settings,
         )
         # what MuJoCo failed in is absurd long before: nothing to learn from
@@ -329,7 +330,7 @@ class _Learner:
             self._observer.note(f"{title}: {lost} of {len(rollouts)} rollouts diverged and are left out")
         number = (iteration - 1) * settings.rollouts_to_label
         with self._observer.stage(f"{title}: ask MPC", healthy.nsteps) as progress:
-            labels = label_episodes(planner, healthy, first_episode=number, progress=progress)
+            labels = self._sampler.labels(planner, healthy, first_episode=number, progress=progress)
         return dataclasses.replace(healthy, actions=labels)
 
     def _aggregate(self, labelled: Episodes) -> None:

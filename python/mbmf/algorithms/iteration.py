@@ -18,8 +18,9 @@ def part(batch: Episodes, first: int, last: int) -> Episodes:
     return batch.select((first <= index) & (index < last) & ~batch.diverged)
 
 
-def validate(model: DynamicsModel, episodes: Episodes, horizons: Sequence[int], nthread: int) -> Record:
-    """Open-loop errors, and of an ensemble how sure it is, and whether rightly."""
+def validate(model: DynamicsModel, on: tuple[Episodes, Sequence[int]], nthread: int) -> Record:
+    """Open-loop errors on episodes, at horizons, and of an ensemble how sure it is, and whether rightly."""
+    episodes, horizons = on
     errors = model.validation_error(episodes, horizons, nthread=nthread)
     record: Record = {"validation_error": {str(horizon): error for horizon, error in errors.items()}}
     if model.members > 1 or model.probabilistic:
@@ -42,7 +43,7 @@ def validate_on_control(model: DynamicsModel, rollouts: Episodes, nthread: int) 
     horizons = [h for h in HORIZONS if max(episodes.lengths, default=0) > h]
     if not horizons:
         return record | {"validation_error": {}}
-    return record | validate(model, episodes, horizons, nthread)
+    return record | validate(model, (episodes, horizons), nthread)
 
 
 def make_record(

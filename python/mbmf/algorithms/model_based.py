@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from mbmf.algorithms.iteration import make_record, part, validate, validate_on_control
+from mbmf.cluster.sampler import Here, Sampler
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
 from mbmf.planning.make import make_planner
 from mbmf.rollouts import tracking
-from mbmf.rollouts.collect import collect_mpc, collect_random
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs import parts
 from mbmf.runs.configuration import task_entries
@@ -164,22 +164,31 @@ def open_run(
     return run
 
 
-def model_based(task: Task, run: Run, options: Options, observer: Observer | None = None) -> Record:
+def model_based(
+    task: Task,
+    run: Run,
+    options: Options,
+    observer: Observer | None = None,
+    sampler: Sampler | None = None,
+) -> Record:
     """Runs, or goes on with, model-based learning of ``task`` in ``run``; returns the run's summary.
+
+    sampler: makes the episodes and validates; None: this process, with ``options.nthread`` threads.
 
     Raises DataError if the run's files are damaged or cannot be written, CoreError if no plan or simulation
     is possible any more. KeyboardInterrupt passes; what was finished is on the disk.
     """
     settings, observer = settings_of(task), observer or Silent()
+    sampler = sampler or Here(options.nthread)
     finished = run.summary()
     if finished is not None:
         return finished
 
     # random data, for training and for validation
-    train = _random_data(task, run, options, observer, "train", _TRAIN)
+    train = _random_data(task, run, options, observer, sampler, "train", _TRAIN)
     validation = None
     if settings.random_validation is not None:
-        validation = _random_data(task, run, options, observer, "validation", _VALIDATION)
+        validation = _random_data(task, run, options, observer, sampler, "validation", _VALIDATION)
 
     # aggregation: train, validate, control, and learn from the control
     done = len(run.metrics())
@@ -207,13 +216,15 @@ def model_based(task: Task, run: Run, options: Options, observer: Observer | Non
             with observer.stage(f"iteration {iteration}: validate", 1) as progress:
                 episodes = Episodes.concatenate([validation, *(batch for batch in held_out if len(batch))])
                 validated = {"validated_on": "random and held-out episodes"}
-                validated |= validate(model, episodes, HORIZONS, options.nthread)
+                validated |= sampler.call(validate, model, (episodes, HORIZONS))
                 progress(1)
 
         start = time.perf_counter()
         first = (iteration - 1) * settings.rollouts_per_iteration
         title = f"iteration {iteration}: control"
-        batch = _control(task, run, model, options, settings.rollouts_per_iteration, first, observer, title)
+        batch = _control(
+            task, run, model, options, settings.rollouts_per_iteration, first, observer, sampler, title
+        )
         seconds_control = time.perf_counter() - start
         with run.writing(run.rollouts(iteration)) as path:
             batch.save(path)
@@ -221,7 +232,7 @@ def model_based(task: Task, run: Run, options: Options, observer: Observer | Non
         rollouts.append(batch)
         if validation is None:
             with observer.stage(f"iteration {iteration}: validate", 1) as progress:
-                validated = validate_on_control(model, batch, options.nthread)
+                validated = sampler.call(validate_on_control, model, batch)
                 progress(1)
 
         record = make_record(iteration, train, new, fit, validated, batch, seconds_control)
@@ -231,14 +242,14 @@ def model_based(task: Task, run: Run, options: Options, observer: Observer | Non
         observer.iteration(record, model, batch)
 
     # rollouts for imitation
-    return _save_rollouts(task, run, model, options, observer)
+    return _save_rollouts(task, run, model, options, observer, sampler)
 
 
 # --- data
 
 
 def _random_data(
-    task: Task, run: Run, options: Options, observer: Observer, name: str, stage: int
+    task: Task, run: Run, options: Options, observer: Observer, sampler: Sampler, name: str, stage: int
 ) -> Episodes:
     """The random episodes of a stage: those on the disk, or new ones. Diverged ones are left out."""
     settings = settings_of(task)
@@ -254,15 +265,15 @@ def _random_data(
                 name,
                 task,
                 wanted.episodes,
-                lambda first, count, before: collect_random(
+                lambda first, count, before: sampler.random(
                     task,
                     count,
                     wanted.steps,
                     seed=_seed(options, stage),
-                    nthread=options.nthread,
                     first_episode=first,
                     progress=lambda steps: progress(before + steps),
                 ),
+                at_once=sampler.in_pieces,
             )
         with run.writing(path) as new:
             episodes.save(new)
@@ -342,19 +353,20 @@ def _control(
     episodes: int,
     first_episode: int,
     observer: Observer,
+    sampler: Sampler,
     title: str,
 ) -> Episodes:
     """Episodes of MPC with the task's search. Each has a number of its own in the run, which all its noise
     derives from."""
     settings = settings_of(task)
-    planner = make_planner(task, model, seed=_seed(options, _PLAN), nthread=options.nthread)
+    planner = make_planner(task, model, seed=_seed(options, _PLAN), nthread=sampler.threads)
     with observer.stage(title, episodes * settings.steps_per_rollout) as progress:
         return parts.collect_in_parts(
             run,
             _control_stage(first_episode),
             task,
             episodes,
-            lambda first, count, before: collect_mpc(
+            lambda first, count, before: sampler.mpc(
                 task,
                 planner,
                 count,
@@ -364,11 +376,12 @@ def _control(
                 action_noise=settings.action_noise,
                 progress=lambda steps: progress(before + steps),
             ),
+            at_once=sampler.in_pieces,
         )
 
 
 def _save_rollouts(
-    task: Task, run: Run, model: DynamicsModel, options: Options, observer: Observer
+    task: Task, run: Run, model: DynamicsModel, options: Options, observer: Observer, sampler: Sampler
 ) -> Record:
     """Rollouts for imitation: those whose return exceeds the task's minimum, until there are enough.
 
@@ -391,7 +404,7 @@ def _save_rollouts(
             batch = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
         else:
             title = f"rollouts to save ({saved} of {wanted})"
-            batch = _control(task, run, model, options, count, first + attempts, observer, title)
+            batch = _control(task, run, model, options, count, first + attempts, observer, sampler, title)
             with run.writing(path) as new:
                 batch.save(new)
             parts.forget(run, _control_stage(first + attempts))

@@ -29,12 +29,12 @@ from mbmf.algorithms.advantages import (
 from mbmf.algorithms.baseline import Baseline, BaselineData
 from mbmf.algorithms.checkpoint import Counters
 from mbmf.algorithms.trpo import Batch, Step, trpo_step
+from mbmf.cluster.sampler import Here, Sampler
 from mbmf.errors import ConfigError, MbmfError
 from mbmf.nn.network_passes import MeanNetwork, Workers
 from mbmf.nn.training import torch_threads
 from mbmf.policies.batch import PolicyBatch
 from mbmf.policies.policy import GaussianPolicy
-from mbmf.rollouts.collect import collect_policy
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
@@ -159,10 +159,14 @@ def model_free(
     seed: int = 0,
     nthread: int = 0,
     observer: Observer | None = None,
+    sampler: Sampler | None = None,
 ) -> Record:
-    """Runs, or goes on with, TRPO from scratch in ``run``; returns its summary. Raises as `optimize`."""
+    """Runs, or goes on with, TRPO from scratch in ``run``; returns its summary. Arguments and errors are
+    those of `optimize`."""
     policy = GaussianPolicy(task, settings.hidden, seed=derive_seed(seed, _POLICY), std=settings.initial_std)
-    return optimize(task, policy, run, settings, limits, seed=seed, nthread=nthread, observer=observer)
+    return optimize(
+        task, policy, run, settings, limits, seed=seed, nthread=nthread, observer=observer, sampler=sampler
+    )
 
 
 def optimize(
@@ -176,17 +180,19 @@ def optimize(
     nthread: int = 0,
     steps_before: int = 0,
     observer: Observer | None = None,
+    sampler: Sampler | None = None,
 ) -> Record:
     """Improves ``policy`` in place until a limit is reached; returns the run's summary.
 
     Goes on from the run's checkpoint if there is one. When it ends, by an interruption too, the policy is in
     policy/policy.safetensors. ``steps_before``: control steps that the policy cost before.
+    ``sampler`` collects the batches; None: this process, with ``nthread`` threads, as its updates always are.
 
     Raises MbmfError after `MAX_SKIPPED_IN_A_ROW` updates in a row that were not finite, DataError if the
     run's files are damaged or cannot be written, CoreError if no simulation is possible any more.
     KeyboardInterrupt passes; the iterations that were finished are on the disk.
     """
-    observer = observer or Silent()
+    observer, sampler = observer or Silent(), sampler or Here(nthread)
     baseline, counters = Baseline.zero(task.nobservation), Counters(steps=steps_before)
     record: Record | None = None
     if run.policy("checkpoint").exists():
@@ -198,7 +204,7 @@ def optimize(
         with torch_threads(1), Workers(workers) as threads:
             while limits.reached(counters, record) is None:
                 iteration = _Iteration(task, policy, baseline, counters, settings, seed)
-                iteration.sample(nthread, observer)
+                iteration.sample(sampler, observer)
                 iteration.improve(threads)
                 baseline, counters, record = iteration.baseline, iteration.counters, iteration.record
                 with run.writing(run.policy("checkpoint")) as path:
@@ -229,15 +235,14 @@ class _Iteration:
         self.baseline, self.counters = baseline, counters
         self.record: Record = {"iteration": counters.iterations + 1}
 
-    def sample(self, nthread: int, observer: Observer) -> None:
+    def sample(self, sampler: Sampler, observer: Observer) -> None:
         """Collects the batch."""
         start = time.perf_counter()
-        batch = collect_policy(
+        batch = sampler.policy(
             self._task,
             self._policy,
-            self._settings.batch_size,
+            steps=self._settings.batch_size,
             seed=derive_seed(self._seed, _EPISODES),
-            nthread=nthread,
             first_episode=self.counters.next_episode,
             max_episode_steps=self._settings.steps_per_rollout,
             keep_hidden=True,

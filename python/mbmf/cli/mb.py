@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import RECIPE, PlannerOptions
 from mbmf.cli.runs import (
     RUN,
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver
+    from mbmf.cluster.sampler import Sampler
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.rollouts.episodes import Episodes
     from mbmf.runs.run import Record, Run
@@ -46,7 +49,7 @@ _FLAGS = {
 
 
 @dataclass(frozen=True)
-class Options(PlannerOptions):
+class Options(PlannerOptions, ClusterOptions):
     """Learn the dynamics from random data, then drive the robot with them."""
 
     yaml_file: str | None = None
@@ -116,7 +119,6 @@ def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     path = _run_path(options)
     from mbmf.algorithms import model_based
-    from mbmf.cli.console import ConsoleObserver, resume_command
     from mbmf.tasks.task import load_task
 
     with warnings.catch_warnings(record=True) as caught:
@@ -128,7 +130,7 @@ def run(options: Options) -> None:
             recipe=options.recipe,
         )
         task = options.applied_to(task)
-    settings = model_based.settings_of(task)
+    model_based.settings_of(task)
     run_options = model_based.Options(
         seed=options.seed,
         nthread=options.nthread,
@@ -136,6 +138,23 @@ def run(options: Options) -> None:
         use_existing_training_data=options.use_existing_training_data,
         use_existing_dynamics_model=options.use_existing_dynamics_model,
     )
+    with options.sampler(options.nthread) as sampler:
+        _learn(options, path, task, run_options, sampler, [str(each.message) for each in caught])
+
+
+def _learn(
+    options: Options,
+    path: Path,
+    task: Task,
+    run_options: model_based.Options,
+    sampler: Sampler,
+    notes: list[str],
+) -> None:
+    """Opens the run, and does what is to be done."""
+    from mbmf.algorithms import model_based
+    from mbmf.cli.console import ConsoleObserver, resume_command
+
+    settings = model_based.settings_of(task)
     with saying_what_to_type(_FLAGS, "no --yaml_file and no --set: the run's own task is used then"):
         opened = model_based.open_run(
             path,
@@ -153,8 +172,8 @@ def run(options: Options) -> None:
             previous=done[-1] if done else None,
             after_iteration=lambda *iteration: _show(options, task, directory, observer, *iteration),
         )
-        for each in caught:
-            observer.note(str(each.message))
+        for each in notes:
+            observer.note(each)
         if options.might_render or options.visualize_MPC_rollout:
             from mbmf.show.viewer import announce
 
@@ -163,7 +182,7 @@ def run(options: Options) -> None:
         if finished:
             observer.note("the run is finished already; --overwrite starts it anew")
         try:
-            summary = model_based.model_based(task, directory, run_options, observer)
+            summary = model_based.model_based(task, directory, run_options, observer, sampler)
         except KeyboardInterrupt:
             named = dataclasses.replace(options, run_num=name_of(path))
             print(f"\nInterrupted. To continue:\n  {resume_command('mb', named, Options())}", file=sys.stderr)

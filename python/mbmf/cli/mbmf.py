@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import RECIPE, SET
 from mbmf.cli.runs import (
     RUN,
@@ -24,6 +25,7 @@ from mbmf.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mbmf.cluster.sampler import Sampler
     from mbmf.policies.policy import GaussianPolicy
     from mbmf.rollouts.episodes import Episodes
     from mbmf.runs.mb_result import ModelBasedResult
@@ -43,7 +45,7 @@ _OWN_TASK = "the --which_agent that it was made with, or none: the run's own tas
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ClusterOptions):
     """Teach a policy to act as MPC does (DAgger), then improve it (TRPO)."""
 
     which_agent: str | None = None
@@ -135,6 +137,7 @@ def run(options: Options) -> None:
     _check(options)
     from mbmf.algorithms import fine_tune, imitation
     from mbmf.cli.console import resume_command
+    from mbmf.cluster.sampler import Here
     from mbmf.runs.mb_result import ModelBasedResult
     from mbmf.runs.run import Run
     from mbmf.tasks.agents import agent_of_run
@@ -164,8 +167,10 @@ def run(options: Options) -> None:
             source = ModelBasedResult.load(parent, task)
             seed = source.seed if options.seed is None else options.seed
             _warn_of_steps(options.max_steps, source.steps + source.rollouts.nsteps)
-            policy, steps = _imitate(options, task, source, imitated, path / "imitation", seed)
-            _fine_tune(options, task, policy, settings, steps, path, seed)
+            with options.sampler(options.nthread) as sampler:
+                policy, steps = _imitate(options, task, source, imitated, path / "imitation", seed, sampler)
+                trpo = Here(options.num_workers_trpo) if options.address is None else sampler
+                _fine_tune(options, task, policy, settings, steps, path, seed, trpo)
         print_commands(
             path,
             {
@@ -197,6 +202,7 @@ def _imitate(
     settings: ImitationConfig,
     path: Path,
     seed: int,
+    sampler: Sampler,
 ) -> tuple[GaussianPolicy, int]:
     """The imitation policy, and the control steps that it cost."""
     from mbmf.algorithms import imitation
@@ -239,7 +245,14 @@ def _imitate(
             announce(task, directory.video("").parent, console.note)
         if not options.use_existing_pretrained_policy:
             summary = imitation.imitate(
-                task, directory, source, settings, seed=seed, nthread=options.nthread, observer=console
+                task,
+                directory,
+                source,
+                settings,
+                seed=seed,
+                nthread=options.nthread,
+                observer=console,
+                sampler=sampler,
             )
             console.conclude(summary, path)
         policy, steps = imitation.load_policy(directory, task)
@@ -256,6 +269,7 @@ def _fine_tune(
     steps_before: int,
     parent: Path,
     seed: int,
+    sampler: Sampler,
 ) -> None:
     from mbmf.algorithms import fine_tune
     from mbmf.algorithms.model_free import Limits
@@ -291,6 +305,7 @@ def _fine_tune(
                 seed=seed,
                 nthread=options.num_workers_trpo,
                 observer=console,
+                sampler=sampler,
             )
         console.conclude(summary, path)
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import RECIPE, SET
 from mbmf.cli.runs import print_commands, saying_what_to_type
+
+if TYPE_CHECKING:
+    from mbmf.algorithms.model_free import Limits
+    from mbmf.cluster.sampler import Sampler
+    from mbmf.tasks.learning import ModelFreeConfig
+    from mbmf.tasks.task import Task
 
 # of a run's configuration
 FLAGS = {
@@ -20,7 +28,7 @@ FLAGS = {
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ClusterOptions):
     """Learn to drive the robot by trial and error alone (TRPO)."""
 
     which_agent: str
@@ -87,8 +95,6 @@ class Options:
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     from mbmf.algorithms import model_free
-    from mbmf.cli.console import resume_command
-    from mbmf.cli.policy_console import PolicyConsole
     from mbmf.tasks.agents import load_agent
     from mbmf.tasks.recipes import named_with_recipe, with_recipe
     from mbmf.tasks.settings import changed_task
@@ -107,6 +113,23 @@ def run(options: Options) -> None:
     )
     limits = model_free.Limits(settings.iterations, options.max_steps, options.stop_at_reward)
     path = options.runs_dir / f"mf_{name}_{options.save_trpo_run_num}"
+    with options.sampler(options.num_workers_trpo) as sampler:
+        _learn(options, path, task, settings, limits, sampler)
+
+
+def _learn(
+    options: Options,
+    path: Path,
+    task: Task,
+    settings: ModelFreeConfig,
+    limits: Limits,
+    sampler: Sampler,
+) -> None:
+    """Opens the run, and does what is to be done."""
+    from mbmf.algorithms import model_free
+    from mbmf.cli.console import resume_command
+    from mbmf.cli.policy_console import PolicyConsole
+
     with saying_what_to_type(FLAGS, "the --which_agent that the run was made with"):
         opened = model_free.open_run(
             path,
@@ -131,6 +154,7 @@ def run(options: Options) -> None:
                     seed=options.seed,
                     nthread=options.num_workers_trpo,
                     observer=console,
+                    sampler=sampler,
                 )
             except KeyboardInterrupt:
                 command = resume_command("mf", options, Options(which_agent=""))

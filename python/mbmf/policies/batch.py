@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.identity import Identity
     from mbmf.tasks.task import Task
+
+# arrays with a row for each step, and for each episode
+_OF_STEPS = ("observations", "actions", "means", "log_probs", "rewards", "states")
+_OF_EPISODES = ("lengths", "terminated", "truncated", "diverged", "final_observations", "final_states")
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
@@ -88,6 +94,44 @@ class PolicyBatch:
         returns = np.zeros(len(self))
         np.add.at(returns, np.repeat(np.arange(len(self)), self.lengths), self.rewards)
         return returns
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[PolicyBatch]) -> PolicyBatch:
+        """The episodes of batches that follow each other, of one task, which kept the same.
+
+        Raises ValueError if there is none, or if the numbers of their episodes do not follow each other.
+        """
+        if not batches:
+            raise ValueError("batches must be one or more, got none")
+        for before, batch in itertools.pairwise(batches):
+            if batch.first_episode != before.next_episode:
+                raise ValueError(
+                    f"batches must follow each other, got one from episode {batch.first_episode} after one "
+                    f"that ends before {before.next_episode}"
+                )
+        first = batches[0]
+        joined: dict[str, Any] = {
+            name: None
+            if getattr(first, name) is None
+            else np.concatenate([getattr(batch, name) for batch in batches])
+            for name in (*_OF_STEPS, *_OF_EPISODES)
+        }
+        if first.hidden is not None:
+            joined["hidden"] = tuple(
+                np.concatenate(layers)
+                for layers in zip(*(batch.hidden or () for batch in batches), strict=True)
+            )
+        return dataclasses.replace(first, **joined)
+
+    def first(self, count: int) -> PolicyBatch:
+        """The first ``count`` episodes, or all, if there are fewer."""
+        steps = int(self.lengths[:count].sum())
+        cut: dict[str, Any] = {}
+        for names, size in ((_OF_STEPS, steps), (_OF_EPISODES, count)):
+            cut |= {name: array[:size] for name in names if (array := getattr(self, name)) is not None}
+        if self.hidden is not None:
+            cut["hidden"] = tuple(layer[:steps] for layer in self.hidden)
+        return dataclasses.replace(self, **cut)
 
     def to_episodes(self, task: Task) -> Episodes:
         """The same as `mbmf.Episodes`, padded to the longest, with the executed actions, those in [-1, 1].

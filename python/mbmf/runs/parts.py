@@ -6,10 +6,11 @@ known by the digest in its name: one that was changed or cut off is collected ag
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from mbmf.rollouts.episodes import Episodes
@@ -22,28 +23,36 @@ if TYPE_CHECKING:
 # seconds: of work that an interruption by force may lose beside an episode, and of one part of it
 _KEPT_AFTER, _PART = 2.0, 5.0
 
-# (first episode, how many, control steps done before) -> these episodes
-Collect = Callable[[int, int, int], Episodes]
+# (first episode, how many, control steps done before) -> these episodes, as one or more batches
+Collect = Callable[[int, int, int], Generator[Episodes]]
 
 
-def collect_in_parts(run: Run, stage: str, task: Task, count: int, collect: Collect) -> Episodes:
+def collect_in_parts(
+    run: Run, stage: str, task: Task, count: int, collect: Collect, *, at_once: bool = False
+) -> Episodes:
     """Episodes 0 to ``count`` - 1 of a stage, those that an interrupted process kept among them.
 
     They are collected a few at a time, which changes no number: each is a function of its own. Call `forget`
     once they are on the disk as a whole. Raises what ``collect`` raises; what was collected before is kept.
+
+    at_once: ask for all that lack in one call, whose batches come as they are ready.
     """
     parts = _load(run, stage, task, count)
     done, steps = sum(map(len, parts)), sum(part.nsteps for part in parts)
     kept, size, last = len(parts), 1, time.perf_counter()
     try:
         while done < count:
-            begin = time.perf_counter()
-            parts.append(collect(done, min(size, count - done), steps))
-            done, steps = done + len(parts[-1]), steps + parts[-1].nsteps
-            now = time.perf_counter()
+            begin = now = time.perf_counter()
+            with contextlib.closing(
+                collect(done, count - done if at_once else min(size, count - done), steps)
+            ) as batches:
+                for batch in batches:
+                    parts.append(batch)
+                    done, steps = done + len(batch), steps + batch.nsteps
+                    now = time.perf_counter()
+                    if done < count and now - last > _KEPT_AFTER:
+                        kept, last = _keep(run, stage, parts, kept), now
             size = 2 * size if now - begin < _PART else max(1, size // 2)
-            if done < count and now - last > _KEPT_AFTER:
-                kept, last = _keep(run, stage, parts, kept), now
     except BaseException:
         _keep(run, stage, parts, kept)
         raise
