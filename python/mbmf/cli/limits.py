@@ -7,7 +7,12 @@ import math
 from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS
 from mbmf.errors import ConfigError
 
-_COUNTS = {"seed": (0, MAX_SEED), "nthread": (0, MAX_THREADS), "num_workers_trpo": (0, MAX_THREADS)}
+_COUNTS = {
+    "seed": (0, MAX_SEED),
+    "nthread": (0, MAX_THREADS),
+    "jobs": (0, MAX_THREADS),
+    "num_workers_trpo": (0, MAX_THREADS),
+}
 _COUNTS |= {"save_trpo_run_num": (0, MAX_COUNT), "num_rollouts_save_for_mf": (0, MAX_COUNT)}
 _COUNTS |= {"max_steps": (1, MAX_COUNT), "steps": (1, MAX_COUNT), "episodes": (1, MAX_COUNT)}
 _COUNTS |= {"plans": (0, MAX_COUNT)}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.markup import escape
 
+from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import RECIPE, SET
 from mbmf.errors import ConfigError, DataError
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ClusterOptions):
     """Compare MB and MBMF, model-based and fine-tuned, to MF, model-free, over seeds.
 
     Every stage goes on where it was interrupted: give the same command again.
@@ -76,7 +77,11 @@ class Options:
     """Print a line per iteration, no progress."""
 
     nthread: int = 0
-    """Threads, 0: one per CPU. The numbers do not depend on it."""
+    """Threads, 0: one per CPU, or one for each of several --jobs. The numbers do not depend on it."""
+
+    jobs: int = 1
+    """Runs at the same time, in processes of their own; 0: as many as there are CPUs for. The numbers do not
+    depend on it. With --address the cluster has as many as it has CPUs for."""
 
 
 def run(options: Options) -> None:
@@ -84,6 +89,7 @@ def run(options: Options) -> None:
     if options.num_rollouts_save_for_mf == 0:
         raise ConfigError("--num_rollouts_save_for_mf must be at least 1, got 0")
     from mbmf.algorithms import reproduce
+    from mbmf.cli.runs_console import print_progress
     from mbmf.show.learning_curves import PAPER_AGENTS
     from mbmf.tasks.agents import agent_name, load_agent
     from mbmf.tasks.recipes import named_with_recipe, with_recipe
@@ -105,7 +111,12 @@ def run(options: Options) -> None:
         nthread=options.nthread,
     )
     try:
-        paths = reproduce.reproduce(task, name, folder, plan, _Consoles(options.print_minimal))
+        if options.address is None and options.jobs == 1:
+            options.check()
+            paths = reproduce.reproduce(task, name, folder, plan, _Consoles(options.print_minimal))
+        else:
+            with options.engine_of_runs(options.jobs, options.nthread) as engine:
+                paths = reproduce.reproduce_on(engine, task, name, folder, plan, print_progress)
     except KeyboardInterrupt:
         again = shlex.join(["mbmf", "reproduce", *_words(options)])
         print(f"\nInterrupted. To continue:\n  {again}", file=sys.stderr)
@@ -217,4 +228,5 @@ def _words(options: Options) -> list[str]:
     if options.set:
         words += ["--set", *options.set]
     words += [f"--{name}" for name in ("paper", "print_minimal") if getattr(options, name)]
-    return words + ([f"--nthread={options.nthread}"] if options.nthread else [])
+    words += [f"--nthread={options.nthread}"] if options.nthread else []
+    return words + options.words() + ([f"--jobs={options.jobs}"] if options.jobs != 1 else [])
