@@ -1,13 +1,16 @@
-"""``mbmf demo``: the whole method on the swimmer, with settings that take about two minutes on two cores."""
+"""``mbmf demo``: a swimmer that has learned, then the whole method, in about two minutes on two cores."""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbmf.cli.runs import print_next
+from mbmf.cli.trained_swimmer import PRESET, show_trained
 
 if TYPE_CHECKING:
     from mbmf.cli.console import ConsoleObserver
@@ -16,14 +19,16 @@ if TYPE_CHECKING:
     from mbmf.runs.run import Record, Run
     from mbmf.tasks.task import Task
 
-PRESET = "swimmer_forward"
 # validation data for the 100-step error; costs little and needs no option
 VALIDATION_EPISODES, VALIDATION_STEPS = 3, 150
 
 
 @dataclass(frozen=True)
 class Options:
-    """See it work in three minutes: a swimmer learns to swim. Leaves a video."""
+    """See it work in three minutes: a swimmer that has learned already, then one that learns from nothing.
+
+    Both are videos in the end; the first is shown in a window where one opens.
+    """
 
     output: Path = Path("runs/demo")
     """Folder for everything that it writes; an earlier demo there is replaced."""
@@ -60,7 +65,14 @@ def run(options: Options) -> None:
     from mbmf.show.run_figures import baseline
 
     class Observer(ConsoleObserver):
-        """A line per iteration, after one for the random actions."""
+        """A line per iteration, after one for the random actions; below, live, what it does and earned."""
+
+        earned = ""
+
+        @contextlib.contextmanager
+        def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+            with super().stage(title + self.earned, total) as update:
+                yield update
 
         def iteration(self, record: Record, model: DynamicsModel, rollouts: Episodes) -> None:
             if record["iteration"] == 1:
@@ -68,12 +80,16 @@ def run(options: Options) -> None:
                 print(f"random actions: reward {random.returns.mean():.2f} ± {random.returns.std():.2f}")
             text = f"reward {record['reward_mean']:.2f} ± {record['reward_std']:.2f}"
             print(f"iteration {record['iteration']} of {options.iterations}: {text}")
+            self.earned = f" ({text} before)" if self.console.is_terminal else ""
 
     begin = time.perf_counter()
     task = small_task(options)
     run_options = model_based.Options(seed=options.seed, nthread=options.nthread)
     with model_based.open_run(options.output, task, run_options, overwrite=True) as directory:
         observer = Observer(options.iterations)
+        with directory.writing(directory.video("trained")) as path:
+            show_trained(path, options.nthread, observer.note)
+        print("Now one that learns from nothing:")
         model_based.model_based(task, directory, run_options, observer)
         pictures = _show(directory, task, options, observer)
     print(f"Done in {time.perf_counter() - begin:.0f} seconds. Learning curve and video:")
