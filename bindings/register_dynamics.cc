@@ -43,11 +43,13 @@ Propagation parse_propagation(const std::string& name) {
 std::vector<StateInput> parse_inputs(const std::vector<std::string>& names) {
   std::vector<StateInput> inputs;
   for (const std::string& name : names) {
-    if (name != "value" && name != "sine_cosine" && name != "nothing") {
-      throw_invalid("inputs must be \"value\", \"sine_cosine\" or \"nothing\" each, got \"", name, "\"");
+    if (name != "value" && name != "sine_cosine" && name != "nothing" && name != "rotation") {
+      throw_invalid("inputs must be \"value\", \"sine_cosine\", \"nothing\" or \"rotation\" each, got \"",
+                    name, "\"");
     }
     inputs.push_back(name == "value"         ? StateInput::kValue
                      : name == "sine_cosine" ? StateInput::kSineCosine
+                     : name == "rotation"    ? StateInput::kRotation
                                              : StateInput::kNothing);
   }
   return inputs;
@@ -56,10 +58,12 @@ std::vector<StateInput> parse_inputs(const std::vector<std::string>& names) {
 std::vector<StateOutput> parse_outputs(const std::vector<std::string>& names) {
   std::vector<StateOutput> outputs;
   for (const std::string& name : names) {
-    if (name != "difference" && name != "value") {
-      throw_invalid("outputs must be \"difference\" or \"value\" each, got \"", name, "\"");
+    if (name != "difference" && name != "value" && name != "rotation") {
+      throw_invalid("outputs must be \"difference\", \"value\" or \"rotation\" each, got \"", name, "\"");
     }
-    outputs.push_back(name == "value" ? StateOutput::kValue : StateOutput::kDifference);
+    outputs.push_back(name == "value"      ? StateOutput::kValue
+                      : name == "rotation" ? StateOutput::kRotation
+                                           : StateOutput::kDifference);
   }
   return outputs;
 }
@@ -100,7 +104,8 @@ so that float64 loses nothing.)")
                        const std::optional<std::vector<std::string>>& outputs,
                        const std::optional<py::array>& log_variance_min,
                        const std::optional<py::array>& log_variance_max, int particles,
-                       const std::string& propagate, double risk) {
+                       const std::string& propagate, double risk,
+                       const std::optional<std::shared_ptr<Task>>& task) {
              DynamicsSpec spec;
              spec.nstate = nstate;
              spec.naction = naction;
@@ -120,6 +125,7 @@ so that float64 loses nothing.)")
              spec.particles = particles;
              spec.propagation = parse_propagation(propagate);
              spec.risk = risk;
+             if (task) spec.known = std::shared_ptr<const KnownStates>(*task, &(*task)->known());
              return std::make_shared<Dynamics>(std::move(spec));
            }),
            py::arg("nstate"), py::arg("naction"), py::arg("weights"), py::arg("biases"),
@@ -128,7 +134,9 @@ so that float64 loses nothing.)")
            py::arg("inputs") = py::none(), py::arg("outputs") = py::none(),
            py::arg("log_variance_min") = py::none(), py::arg("log_variance_max") = py::none(),
            py::arg("particles") = 0, py::arg("propagate") = "expectation", py::arg("risk") = 0.0,
-           "weights[i] (rows, cols) or, of several members, (members, rows, cols); biases[i] likewise.")
+           py::arg("task") = py::none(),
+           "task: whose known states are not predicted. weights[i] (rows, cols) or, of several members, "
+           "(members, rows, cols); biases[i] likewise.")
       .def_property_readonly("nstate", &Dynamics::nstate)
       .def_property_readonly("naction", &Dynamics::naction)
       .def_property_readonly("members", &Dynamics::members)

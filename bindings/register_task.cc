@@ -13,6 +13,7 @@
 
 #include "array_args.h"
 #include "gil.h"
+#include "mbmf/task/known_states.h"
 #include "mbmf/task/task.h"
 
 namespace mbmf::bindings {
@@ -31,6 +32,7 @@ py::list term_dicts() {
     entry["targets"] = info.targets;
     entry["bounds"] = info.bounds;
     entry["default_weight"] = info.default_weight;
+    entry["quaternions"] = info.quaternions;
     table.append(entry);
   }
   return table;
@@ -56,6 +58,11 @@ void register_enums(py::module_& module) {
       .value("SITE_ROTATION", Source::kSiteRotation)
       .value("BODY_VELOCITY", Source::kBodyVelocity)
       .value("SITE_VELOCITY", Source::kSiteVelocity)
+      .value("QACC", Source::kQacc)
+      .value("GEOM_DISTANCE", Source::kGeomDistance)
+      .value("BODY_QUAT", Source::kBodyQuat)
+      .value("GOAL", Source::kGoal)
+      .value("REFERENCE", Source::kReference)
       .finalize();
   py::native_enum<Transform>(module, "Transform", "enum.IntEnum", "What is done to a number that was read.")
       .value("IDENTITY", Transform::kIdentity)
@@ -82,6 +89,51 @@ void register_enums(py::module_& module) {
       .value("RANDOM", ResetKind::kRandom)
       .value("CONTROL", ResetKind::kControl)
       .finalize();
+}
+
+void register_motion(py::module_& module) {
+  py::class_<Goal>(module, "Goal", "What an episode has to reach: a number, or a unit quaternion.")
+      .def(py::init<bool, double, double>(), py::arg("is_rotation"), py::arg("low"), py::arg("high"))
+      .def_readwrite("is_rotation", &Goal::is_rotation)
+      .def_readwrite("low", &Goal::low)
+      .def_readwrite("high", &Goal::high);
+  py::class_<Reference>(module, "Reference", "Numbers over time (mbmf/task/motion.h).")
+      .def(py::init<>())
+      .def_readwrite("time", &Reference::time)
+      .def_readwrite("value", &Reference::value, "Row by row.")
+      .def_readwrite("columns", &Reference::columns)
+      .def_readwrite("loop", &Reference::loop)
+      .def_readwrite("quaternion", &Reference::quaternion)
+      .def(
+          "at",
+          [](const Reference& reference, double t) {
+            check_reference(reference, "reference");
+            std::vector<double> row(static_cast<std::size_t>(reference.columns));
+            reference.at(t, row.data());
+            return row;
+          },
+          py::arg("t"), "The numbers at a time in seconds, (columns).");
+  py::class_<MocapFollow>(module, "MocapFollow", "A mocap body that follows a reference.")
+      .def(py::init<int, int, int, int>(), py::arg("body"), py::arg("reference"), py::arg("position"),
+           py::arg("quaternion"))
+      .def_readwrite("body", &MocapFollow::body)
+      .def_readwrite("reference", &MocapFollow::reference)
+      .def_readwrite("position", &MocapFollow::position)
+      .def_readwrite("quaternion", &MocapFollow::quaternion);
+  py::native_enum<MocapMove::Kind>(module, "MocapMoveKind", "enum.IntEnum", "How an action moves a body.")
+      .value("POSITION", MocapMove::Kind::kPosition)
+      .value("VELOCITY", MocapMove::Kind::kVelocity)
+      .value("TURN", MocapMove::Kind::kTurn)
+      .finalize();
+  py::class_<MocapMove>(module, "MocapMove", "A mocap body moved by an action.")
+      .def(py::init<MocapMove::Kind, int, int, double, double, double>(), py::arg("kind"), py::arg("body"),
+           py::arg("axis"), py::arg("low"), py::arg("high"), py::arg("speed"))
+      .def_readwrite("kind", &MocapMove::kind)
+      .def_readwrite("body", &MocapMove::body)
+      .def_readwrite("axis", &MocapMove::axis)
+      .def_readwrite("low", &MocapMove::low)
+      .def_readwrite("high", &MocapMove::high)
+      .def_readwrite("speed", &MocapMove::speed);
 }
 
 void register_structures(py::module_& module) {
@@ -133,12 +185,22 @@ void register_structures(py::module_& module) {
       .def_readwrite("index", &Reset::Set::index)
       .def_readwrite("low", &Reset::Set::low)
       .def_readwrite("high", &Reset::Set::high);
-  py::class_<Reset>(module, "Reset", "How an episode starts: noise on qpos and qvel, then some qpos set.")
+  py::class_<Reset::Own>(module, "ResetOwn", "Noise of one number of a start, or of one quaternion.")
+      .def(py::init<int, Noise>(), py::arg("index"), py::arg("noise"))
+      .def_readwrite("index", &Reset::Own::index)
+      .def_readwrite("noise", &Reset::Own::noise);
+  py::class_<Reset>(module, "Reset", "How an episode starts (mbmf/task/reset.h).")
       .def(py::init<Noise, Noise, std::vector<Reset::Set>>(), py::arg_v("qpos", Noise{}, "Noise()"),
            py::arg_v("qvel", Noise{}, "Noise()"), py::arg("set_qpos") = std::vector<Reset::Set>())
       .def_readwrite("qpos", &Reset::qpos)
       .def_readwrite("qvel", &Reset::qvel)
-      .def_readwrite("set_qpos", &Reset::set_qpos);
+      .def_readwrite("set_qpos", &Reset::set_qpos)
+      .def_readwrite("own_qpos", &Reset::own_qpos)
+      .def_readwrite("own_qvel", &Reset::own_qvel)
+      .def_readwrite("turns", &Reset::turns)
+      .def_readwrite("set_mocap", &Reset::set_mocap)
+      .def_readwrite("mocap_turns", &Reset::mocap_turns)
+      .def_readwrite("set_time", &Reset::set_time);
   py::class_<PathCost>(module, "PathCost", "A path of waypoints to follow, and its cost (mbmf/task/path.h).")
       .def(py::init<>())
       .def_property(
@@ -184,6 +246,11 @@ void register_structures(py::module_& module) {
       .def_readwrite("keyframe", &TaskSpec::keyframe, "Of the model; -1: none.")
       .def_readwrite("start_qpos", &TaskSpec::start_qpos)
       .def_readwrite("start_qvel", &TaskSpec::start_qvel)
+      .def_readwrite("start_mocap", &TaskSpec::start_mocap, "(nmocap * 7); empty: the model's.")
+      .def_readwrite("goals", &TaskSpec::goals)
+      .def_readwrite("references", &TaskSpec::references)
+      .def_readwrite("follows", &TaskSpec::follows)
+      .def_readwrite("moves", &TaskSpec::moves)
       .def_readwrite("safe_action", &TaskSpec::safe_action)
       .def_property(
           "reset",
@@ -215,6 +282,7 @@ py::array_t<double> cost(const Task& task, const py::array& states, const py::ar
 
 void register_task(py::module_& module) {
   register_enums(module);
+  register_motion(module);
   register_structures(module);
   py::class_<Task, std::shared_ptr<Task>>(module, "Task",
                                           "A compiled task. Immutable; may be used from several threads.")
@@ -240,6 +308,9 @@ void register_task(py::module_& module) {
             return py::bytes(mjb.data(), mjb.size());
           },
           "The compiled robot in MuJoCo's binary format, with room for that.")
+      .def_property_readonly(
+          "known_states", [](const Task& task) { return task.known().index(); },
+          "Which states a plan knows beforehand: the time and references, where there are references.")
       .def_property_readonly("observes_state", &Task::observes_state,
                              "Whether the observation is the state, channel by channel.")
       .def_property_readonly(

@@ -21,6 +21,10 @@ __all__: list[str] = [
     "Error",
     "Fault",
     "GaussianPolicy",
+    "Goal",
+    "MocapFollow",
+    "MocapMove",
+    "MocapMoveKind",
     "Noise",
     "NoiseKind",
     "PathCost",
@@ -29,8 +33,10 @@ __all__: list[str] = [
     "Planner",
     "Quantiles",
     "RealtimeSimulation",
+    "Reference",
     "Reset",
     "ResetKind",
+    "ResetOwn",
     "ResetSet",
     "Simulator",
     "Source",
@@ -85,6 +91,11 @@ class Source(enum.IntEnum):
     SITE_ROTATION = 15
     BODY_VELOCITY = 16
     SITE_VELOCITY = 17
+    QACC = 18
+    GEOM_DISTANCE = 19
+    BODY_QUAT = 20
+    GOAL = 21
+    REFERENCE = 22
 
 class Transform(enum.IntEnum):
     """What is done to a number that was read."""
@@ -108,6 +119,7 @@ class TermKind(enum.IntEnum):
     CLIPPED = 8
     EXCESS = 9
     ACTION_RATE = 10
+    ROTATION = 11
 
 class NoiseKind(enum.IntEnum):
     """The kinds of noise on a start state."""
@@ -122,6 +134,131 @@ class ResetKind(enum.IntEnum):
     DEFAULT = 0
     RANDOM = 1
     CONTROL = 2
+
+class Goal:
+    """
+    What an episode has to reach: a number, or a unit quaternion.
+    """
+
+    is_rotation: bool
+    def __init__(
+        self,
+        is_rotation: bool,
+        low: typing.SupportsFloat | typing.SupportsIndex,
+        high: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    @property
+    def high(self) -> float: ...
+    @high.setter
+    def high(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def low(self) -> float: ...
+    @low.setter
+    def low(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class Reference:
+    """
+    Numbers over time (mbmf/task/motion.h).
+    """
+
+    loop: bool
+    def __init__(self) -> None: ...
+    def at(self, t: typing.SupportsFloat | typing.SupportsIndex) -> list[float]:
+        """
+        The numbers at a time in seconds, (columns).
+        """
+    @property
+    def columns(self) -> int: ...
+    @columns.setter
+    def columns(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def quaternion(self) -> list[int]: ...
+    @quaternion.setter
+    def quaternion(
+        self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+    ) -> None: ...
+    @property
+    def time(self) -> list[float]: ...
+    @time.setter
+    def time(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None: ...
+    @property
+    def value(self) -> list[float]:
+        """
+        Row by row.
+        """
+    @value.setter
+    def value(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None: ...
+
+class MocapFollow:
+    """
+    A mocap body that follows a reference.
+    """
+    def __init__(
+        self,
+        body: typing.SupportsInt | typing.SupportsIndex,
+        reference: typing.SupportsInt | typing.SupportsIndex,
+        position: typing.SupportsInt | typing.SupportsIndex,
+        quaternion: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @property
+    def body(self) -> int: ...
+    @body.setter
+    def body(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def position(self) -> int: ...
+    @position.setter
+    def position(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def quaternion(self) -> int: ...
+    @quaternion.setter
+    def quaternion(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def reference(self) -> int: ...
+    @reference.setter
+    def reference(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+class MocapMoveKind(enum.IntEnum):
+    """How an action moves a body."""
+
+    POSITION = 0
+    VELOCITY = 1
+    TURN = 2
+
+class MocapMove:
+    """
+    A mocap body moved by an action.
+    """
+
+    kind: MocapMoveKind
+    def __init__(
+        self,
+        kind: MocapMoveKind,
+        body: typing.SupportsInt | typing.SupportsIndex,
+        axis: typing.SupportsInt | typing.SupportsIndex,
+        low: typing.SupportsFloat | typing.SupportsIndex,
+        high: typing.SupportsFloat | typing.SupportsIndex,
+        speed: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    @property
+    def axis(self) -> int: ...
+    @axis.setter
+    def axis(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def body(self) -> int: ...
+    @body.setter
+    def body(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def high(self) -> float: ...
+    @high.setter
+    def high(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def low(self) -> float: ...
+    @low.setter
+    def low(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def speed(self) -> float: ...
+    @speed.setter
+    def speed(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
 
 class Bounds:
     """
@@ -271,9 +408,21 @@ class ResetSet:
     @low.setter
     def low(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
 
+class ResetOwn:
+    """
+    Noise of one number of a start, or of one quaternion.
+    """
+
+    noise: Noise
+    def __init__(self, index: typing.SupportsInt | typing.SupportsIndex, noise: Noise) -> None: ...
+    @property
+    def index(self) -> int: ...
+    @index.setter
+    def index(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
 class Reset:
     """
-    How an episode starts: noise on qpos and qvel, then some qpos set.
+    How an episode starts (mbmf/task/reset.h).
     """
 
     qpos: Noise
@@ -282,9 +431,33 @@ class Reset:
         self, qpos: Noise = ..., qvel: Noise = ..., set_qpos: collections.abc.Sequence[ResetSet] = []
     ) -> None: ...
     @property
+    def mocap_turns(self) -> list[ResetOwn]: ...
+    @mocap_turns.setter
+    def mocap_turns(self, arg0: collections.abc.Sequence[ResetOwn]) -> None: ...
+    @property
+    def own_qpos(self) -> list[ResetOwn]: ...
+    @own_qpos.setter
+    def own_qpos(self, arg0: collections.abc.Sequence[ResetOwn]) -> None: ...
+    @property
+    def own_qvel(self) -> list[ResetOwn]: ...
+    @own_qvel.setter
+    def own_qvel(self, arg0: collections.abc.Sequence[ResetOwn]) -> None: ...
+    @property
+    def set_mocap(self) -> list[ResetSet]: ...
+    @set_mocap.setter
+    def set_mocap(self, arg0: collections.abc.Sequence[ResetSet]) -> None: ...
+    @property
     def set_qpos(self) -> list[ResetSet]: ...
     @set_qpos.setter
     def set_qpos(self, arg0: collections.abc.Sequence[ResetSet]) -> None: ...
+    @property
+    def set_time(self) -> list[ResetSet]: ...
+    @set_time.setter
+    def set_time(self, arg0: collections.abc.Sequence[ResetSet]) -> None: ...
+    @property
+    def turns(self) -> list[ResetOwn]: ...
+    @turns.setter
+    def turns(self, arg0: collections.abc.Sequence[ResetOwn]) -> None: ...
 
 class PathCost:
     """
@@ -367,6 +540,14 @@ class TaskSpec:
     @dying_cost.setter
     def dying_cost(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
     @property
+    def follows(self) -> list[MocapFollow]: ...
+    @follows.setter
+    def follows(self, arg0: collections.abc.Sequence[MocapFollow]) -> None: ...
+    @property
+    def goals(self) -> list[Goal]: ...
+    @goals.setter
+    def goals(self, arg0: collections.abc.Sequence[Goal]) -> None: ...
+    @property
     def healthy(self) -> list[ChannelBound]: ...
     @healthy.setter
     def healthy(self, arg0: collections.abc.Sequence[ChannelBound]) -> None: ...
@@ -382,6 +563,10 @@ class TaskSpec:
     @keyframe.setter
     def keyframe(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
+    def moves(self) -> list[MocapMove]: ...
+    @moves.setter
+    def moves(self, arg0: collections.abc.Sequence[MocapMove]) -> None: ...
+    @property
     def observation(self) -> list[Channel]: ...
     @observation.setter
     def observation(self, arg0: collections.abc.Sequence[Channel]) -> None: ...
@@ -389,6 +574,10 @@ class TaskSpec:
     def physics_steps(self) -> int: ...
     @physics_steps.setter
     def physics_steps(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def references(self) -> list[Reference]: ...
+    @references.setter
+    def references(self, arg0: collections.abc.Sequence[Reference]) -> None: ...
     @property
     def reset(self) -> typing.Annotated[list[Reset], "FixedSize(3)"]:
         """
@@ -408,6 +597,15 @@ class TaskSpec:
     def safe_action(self) -> list[float]: ...
     @safe_action.setter
     def safe_action(
+        self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
+    ) -> None: ...
+    @property
+    def start_mocap(self) -> list[float]:
+        """
+        (nmocap * 7); empty: the model's.
+        """
+    @start_mocap.setter
+    def start_mocap(
         self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
     @property
@@ -453,6 +651,11 @@ class Task:
     def is_sparse(self) -> bool:
         """
         Whether MuJoCo would use sparse constraint Jacobians.
+        """
+    @property
+    def known_states(self) -> list[int]:
+        """
+        Which states a plan knows beforehand: the time and references, where there are references.
         """
     @property
     def mjb(self) -> bytes:
@@ -568,9 +771,10 @@ class Dynamics:
         particles: typing.SupportsInt | typing.SupportsIndex = 0,
         propagate: str = "expectation",
         risk: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        task: Task | None = None,
     ) -> None:
         """
-        weights[i] (rows, cols) or, of several members, (members, rows, cols); biases[i] likewise.
+        task: whose known states are not predicted. weights[i] (rows, cols) or, of several members, (members, rows, cols); biases[i] likewise.
         """
     def open_loop(
         self,

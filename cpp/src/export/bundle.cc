@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 #include "export/folder_reader.h"
@@ -89,8 +90,9 @@ std::vector<float> part(const std::vector<float>& numbers, std::int64_t members,
   return {numbers.begin() + member * size, numbers.begin() + (member + 1) * size};
 }
 
-std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const TensorReader& tensors, int nstate,
-                                              int naction) {
+std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const TensorReader& tensors,
+                                              const std::shared_ptr<const Task>& task) {
+  const int nstate = task->nstate(), naction = task->naction();
   field.only({"hidden", "activation", "members", "probabilistic", "inputs", "outputs", "particles",
               "propagate", "risk"});
   DynamicsSpec spec;
@@ -99,13 +101,12 @@ std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const Tens
   spec.activation = static_cast<Activation>(field["activation"].one_of({"relu", "tanh", "silu"}));
   const std::int64_t members = field["members"].integer(1, kMaxMembers);
   const bool probabilistic = field["probabilistic"].boolean();
-  std::int64_t seen = 0;
   for (const JsonField& input : field["inputs"].items()) {
-    spec.input.push_back(static_cast<StateInput>(input.one_of({"value", "sine_cosine", "nothing"})));
-    seen += spec.input.back() == StateInput::kSineCosine ? 2 : spec.input.back() == StateInput::kValue;
+    spec.input.push_back(
+        static_cast<StateInput>(input.one_of({"value", "sine_cosine", "nothing", "rotation"})));
   }
   for (const JsonField& output : field["outputs"].items()) {
-    spec.output.push_back(static_cast<StateOutput>(output.one_of({"difference", "value"})));
+    spec.output.push_back(static_cast<StateOutput>(output.one_of({"difference", "value", "rotation"})));
   }
   const auto states = static_cast<std::size_t>(nstate);
   for (const auto& [name, size] : {std::pair{"inputs", spec.input.size()}, {"outputs", spec.output.size()}}) {
@@ -115,6 +116,9 @@ std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const Tens
   spec.propagation = static_cast<Propagation>(field["propagate"].one_of({"expectation", "ts1", "tsinf"}));
   spec.risk = field["risk"].number();
 
+  spec.known = std::shared_ptr<const KnownStates>(task, &task->known());
+  const std::vector<int> each = seen_of_each(spec.input);
+  const std::int64_t seen = std::accumulate(each.begin(), each.end(), 0);
   std::vector<std::int64_t> sizes = {seen + naction};
   for (const JsonField& width : field["hidden"].items(64)) sizes.push_back(width.integer(1, kMaxWidth));
   sizes.push_back(probabilistic ? 2 * nstate : nstate);
@@ -179,8 +183,8 @@ Bundle read_bundle(const Files& files) {
 
   const std::string& mjb = files.contents.at(kModel);
   bundle.task = Task::load(mjb.data(), mjb.size(), task_from_json(field["task"]));
-  bundle.dynamics = load_dynamics(field["dynamics"], TensorReader(files.contents.at(kDynamics), kDynamics),
-                                  bundle.task->nstate(), bundle.task->naction());
+  bundle.dynamics =
+      load_dynamics(field["dynamics"], TensorReader(files.contents.at(kDynamics), kDynamics), bundle.task);
   const JsonField planner = field["planner"], control = field["control"];
   planner.only({"search", "horizon", "candidates", "seed", "settings"});
   bundle.planner.search = planner["search"].text();

@@ -19,10 +19,18 @@ Bounds bounds(const JsonField& field) {
 Channel channel(const JsonField& field) {
   field.only({"source", "address", "transform", "low", "high", "lagged"});
   Channel c;
-  c.source = static_cast<Source>(field["source"].one_of(
-      {"time", "qpos", "qvel", "act", "sensor", "body_pos", "body_rotation", "site_pos", "subtree_com",
-       "subtree_linvel", "body_euler", "contact_force", "tendon_length", "tendon_velocity", "actuator_force",
-       "site_rotation", "body_velocity", "site_velocity"}));
+  c.source = static_cast<Source>(field["source"].one_of({"time",           "qpos",
+                                                         "qvel",           "act",
+                                                         "sensor",         "body_pos",
+                                                         "body_rotation",  "site_pos",
+                                                         "subtree_com",    "subtree_linvel",
+                                                         "body_euler",     "contact_force",
+                                                         "tendon_length",  "tendon_velocity",
+                                                         "actuator_force", "site_rotation",
+                                                         "body_velocity",  "site_velocity",
+                                                         "qacc",           "geom_distance",
+                                                         "body_quat",      "goal",
+                                                         "reference"}));
   c.address = static_cast<int>(field["address"].integer(0, kMaxInt));
   c.transform = static_cast<Transform>(field["transform"].one_of({"identity", "cos", "sin", "rate"}));
   c.low = field["low"].number_or(-kInfinity);
@@ -63,15 +71,79 @@ Noise noise(const JsonField& field) {
           field["scale"].number()};
 }
 
-Reset reset(const JsonField& field) {
-  field.only({"qpos", "qvel", "set_qpos"});
-  Reset r{noise(field["qpos"]), noise(field["qvel"]), {}};
-  for (const JsonField& item : field["set_qpos"].items()) {
+std::vector<Reset::Set> sets(const JsonField& field) {
+  std::vector<Reset::Set> all;
+  for (const JsonField& item : field.items()) {
     item.only({"index", "low", "high"});
-    r.set_qpos.push_back(
+    all.push_back(
         {static_cast<int>(item["index"].integer(0, kMaxInt)), item["low"].number(), item["high"].number()});
   }
+  return all;
+}
+
+std::vector<Reset::Own> owns(const JsonField& field) {
+  std::vector<Reset::Own> all;
+  for (const JsonField& item : field.items()) {
+    item.only({"index", "noise"});
+    all.push_back({static_cast<int>(item["index"].integer(0, kMaxInt)), noise(item["noise"])});
+  }
+  return all;
+}
+
+Reset reset(const JsonField& field) {
+  // `own` is there only where a task uses it: exports of before there was such a thing are read as they are
+  const bool has_own = field.has("own");
+  has_own ? field.only({"qpos", "qvel", "set_qpos", "own"}) : field.only({"qpos", "qvel", "set_qpos"});
+  Reset r;
+  r.qpos = noise(field["qpos"]);
+  r.qvel = noise(field["qvel"]);
+  r.set_qpos = sets(field["set_qpos"]);
+  if (!has_own) return r;
+  const JsonField own = field["own"];
+  own.only({"own_qpos", "own_qvel", "turns", "set_mocap", "mocap_turns", "set_time"});
+  r.own_qpos = owns(own["own_qpos"]);
+  r.own_qvel = owns(own["own_qvel"]);
+  r.turns = owns(own["turns"]);
+  r.set_mocap = sets(own["set_mocap"]);
+  r.mocap_turns = owns(own["mocap_turns"]);
+  r.set_time = sets(own["set_time"]);
   return r;
+}
+
+// What moves without the robot, into the specification.
+void motion(const JsonField& field, TaskSpec* spec) {
+  field.only({"start_mocap", "goals", "references", "follows", "moves"});
+  spec->start_mocap = field["start_mocap"].numbers();
+  for (const JsonField& item : field["goals"].items()) {
+    item.only({"is_rotation", "low", "high"});
+    spec->goals.push_back({item["is_rotation"].boolean(), item["low"].number(), item["high"].number()});
+  }
+  for (const JsonField& item : field["references"].items()) {
+    item.only({"time", "value", "columns", "loop", "quaternion"});
+    Reference r;
+    r.time = item["time"].numbers();
+    r.value = item["value"].numbers();
+    r.columns = static_cast<int>(item["columns"].integer(1, 10'000));
+    r.loop = item["loop"].boolean();
+    r.quaternion = item["quaternion"].indices();
+    spec->references.push_back(std::move(r));
+  }
+  for (const JsonField& item : field["follows"].items()) {
+    item.only({"body", "reference", "position", "quaternion"});
+    const auto index = [&item](const char* key) { return static_cast<int>(item[key].integer(-1, kMaxInt)); };
+    spec->follows.push_back({index("body"), index("reference"), index("position"), index("quaternion")});
+  }
+  for (const JsonField& item : field["moves"].items()) {
+    item.only({"kind", "body", "axis", "low", "high", "speed"});
+    MocapMove move;
+    move.kind = static_cast<MocapMove::Kind>(item["kind"].one_of({"position", "velocity", "turn"}));
+    move.body = static_cast<int>(item["body"].integer(0, kMaxInt));
+    move.axis = static_cast<int>(item["axis"].integer(0, 2));
+    move.low = item["low"].number_or(-kInfinity);
+    move.high = item["high"].number_or(kInfinity);
+    move.speed = item["speed"].number();
+    spec->moves.push_back(move);
+  }
 }
 
 PathCost path(const JsonField& field) {
@@ -102,10 +174,17 @@ PathCost path(const JsonField& field) {
 }  // namespace
 
 TaskSpec task_from_json(const JsonField& field) {
-  field.only({"name", "physics_steps", "state", "observation", "reward_state", "reward", "healthy_reward",
-              "cost", "path", "alive", "dying_cost", "healthy", "keyframe", "start_qpos", "start_qvel",
-              "reset", "safe_action"});
   TaskSpec spec;
+  if (field.has("motion")) {
+    field.only({"name", "physics_steps", "state", "observation", "reward_state", "reward", "healthy_reward",
+                "cost", "path", "alive", "dying_cost", "healthy", "keyframe", "start_qpos", "start_qvel",
+                "reset", "safe_action", "motion"});
+    motion(field["motion"], &spec);
+  } else {
+    field.only({"name", "physics_steps", "state", "observation", "reward_state", "reward", "healthy_reward",
+                "cost", "path", "alive", "dying_cost", "healthy", "keyframe", "start_qpos", "start_qvel",
+                "reset", "safe_action"});
+  }
   spec.name = field["name"].text();
   spec.physics_steps = static_cast<int>(field["physics_steps"].integer(1, 1'000'000));
   spec.state = channels(field["state"]);

@@ -52,10 +52,25 @@ struct Net {
 };
 
 // A number that a network takes of the state: the state itself, its sine or its cosine.
-enum class InputKind : int { kNumber, kSine, kCosine };
+enum class InputKind : int { kNumber, kSine, kCosine, kRotation };
+// A rotation is six rows together: the first two columns of the matrix of the quaternion that begins at
+// state.
+inline constexpr int kRotationRows = 6;
 struct Input {
   int state;
   InputKind kind;
+};
+
+// What a state's output is: its difference, its next value, or from kTurn on number 0 .. 3 of a quaternion's
+// four outputs, of which the last three are the rotation vector, in its own frame, that turns it.
+enum OutputKind : int { kDifference = 0, kValue = 1, kTurn = 2 };
+
+// States that are known beforehand, less their centres; candidates need no network for them.
+struct Known {
+  int n;
+  const int* state;     // (n)
+  const float* value;   // (horizon + 1, n) of the first start
+  std::int64_t stride;  // to those of the next start
 };
 
 // What networks make of a state row. States are kept less their centre, which keeps those that are large
@@ -66,7 +81,7 @@ struct Model {
   const Net* const* net;  // (nmember)
   const Input* input;  // (nseen) what they see of the state, before the actions; null: the states as they are
   int nseen;           // inputs that come from the state
-  const int* is_value;  // (nstate) 1: a state's output is its next value; null: all are differences
+  const int* output;   // (nstate) OutputKind; null: all are differences
   const float* centre;  // (nstate), or null: all 0
   // The variance head, or null: after the outputs come their raw log variances, and the variance of state i's
   // is low[i] + 1 / (high[i] + scale[i] exp(-raw)), each (nstate).
@@ -126,6 +141,7 @@ struct Rollout {
   int nalive;
   float dying;         // added when a candidate leaves these bounds
   const Path* path;    // or null
+  const Known* known;  // or null
   const float* state;  // (nstate) where all candidates start, less the centres
   // (nmember) of each network (rows of layer 0): its bias plus the state's part, the same for all at t = 0
   const float* const* first_base;
@@ -152,9 +168,10 @@ struct Table {
   // n <= tile start states (n, nstate), less the centres, and actions (n, horizon, naction) -> out
   // (n, horizon + 1, nstate), likewise, the rows of one start `stride` floats after the other's. Without
   // particles by the networks' mean; else as particle number `particle` of positions first, first + 1, ...
+  // known: or null
   void (*open_loop)(const Model* model, const Particles* particles, int particle, std::uint32_t first,
-                    const float* states, const float* actions, int n, int horizon, float* out,
-                    std::int64_t stride, float* scratch);
+                    const Known* known, const float* states, const float* actions, int n, int horizon,
+                    float* out, std::int64_t stride, float* scratch);
   // n <= tile states (n, nstate), less the centres, and actions (n, naction), through network `member`: the
   // predicted next states, less the centres, and their deviations (zeros without a variance head), both
   // (n, nstate)

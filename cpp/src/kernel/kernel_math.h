@@ -75,6 +75,25 @@ inline void sine_cosine(Vec x, Vec* sine, Vec* cosine) {
   *cosine = cosine_half ? -second : second;
 }
 
+// The angle in [0, pi / 2] whose sine and cosine are as y and x, neither below 0; within 2e-7. NaN where both
+// are 0.
+inline Vec arc(Vec y, Vec x) {
+  const Mask steep = y > x;
+  const Vec a = steep ? x / y : y / x;
+  const Vec z = a * a;
+  // a polynomial in a^2 (Chebyshev points on [0, 1])
+  Vec p = fma(broadcast(-0.0017011701129376888f), z, broadcast(0.010487649589776993f));
+  p = fma(p, z, broadcast(-0.03035186603665352f));
+  p = fma(p, z, broadcast(0.05708955600857735f));
+  p = fma(p, z, broadcast(-0.08349724858999252f));
+  p = fma(p, z, broadcast(0.1093234121799469f));
+  p = fma(p, z, broadcast(-0.1426001638174057f));
+  p = fma(p, z, broadcast(0.1999807506799698f));
+  p = fma(p, z, broadcast(-0.33333277702331543f));
+  p = fma(p, z, broadcast(1.0f));
+  return steep ? 1.5707963267948966f - a * p : a * p;
+}
+
 // tanh within 2e-7 of the exact value relative to it, over all of float32; odd, monotone to rounding, keeps
 // NaN. Below 0.625 a polynomial in x^2; above, 1 - 2 / (exp(2x) + 1), which is 1 from 9.02 on.
 inline Vec tanh_vec(Vec x) {

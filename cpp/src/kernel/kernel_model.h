@@ -21,6 +21,46 @@ inline Vec state_of(const Model& model, const float* x, int i) {
 // inputs that come from the state
 inline int seen_states(const Model& model) { return model.input == nullptr ? model.nstate : model.nseen; }
 
+// The first two columns of the rotation matrix of a quaternion (w first), six numbers, to rows of a tile.
+inline void rotation_rows(const Model& model, const float* from, int state, float* to) {
+  Vec q[4];
+  for (int i = 0; i < 4; ++i) q[i] = state_of(model, from, state + i);
+  store(to, 1.0f - 2.0f * (q[2] * q[2] + q[3] * q[3]));
+  store(to + kTile, 2.0f * (q[1] * q[2] + q[0] * q[3]));
+  store(to + 2 * kTile, 2.0f * (q[1] * q[3] - q[0] * q[2]));
+  store(to + 3 * kTile, 2.0f * (q[1] * q[2] - q[0] * q[3]));
+  store(to + 4 * kTile, 1.0f - 2.0f * (q[1] * q[1] + q[3] * q[3]));
+  store(to + 5 * kTile, 2.0f * (q[2] * q[3] + q[0] * q[1]));
+}
+
+// The quaternion q turned by a rotation vector in its own frame, of length 1.
+inline void turn(const Vec* q, const Vec* vector, Vec* out) {
+  const Vec square = fma(vector[0], vector[0], fma(vector[1], vector[1], vector[2] * vector[2]));
+  const Vec angle = square_root(square);
+  Vec sine, cosine;
+  sine_cosine(angle * 0.5f, &sine, &cosine);
+  // sin(angle / 2) / angle, also of small angles
+  const Vec share = square > 1e-6f ? sine / angle : 0.5f - square * (1.0f / 48.0f);
+  const Vec x = share * vector[0], y = share * vector[1], z = share * vector[2];
+  out[0] = q[0] * cosine - q[1] * x - q[2] * y - q[3] * z;
+  out[1] = q[0] * x + q[1] * cosine + q[2] * z - q[3] * y;
+  out[2] = q[0] * y - q[1] * z + q[2] * cosine + q[3] * x;
+  out[3] = q[0] * z + q[1] * y - q[2] * x + q[3] * cosine;
+  const Vec length = square_root(out[0] * out[0] + out[1] * out[1] + out[2] * out[2] + out[3] * out[3]);
+  for (int i = 0; i < 4; ++i) out[i] = out[i] / length;
+}
+
+// The same of the rows of a vector of candidates: the quaternion from state `state` on, less the centres.
+inline void turn_rows(const Model& model, int state, const Vec* vector, const float* x, float* out) {
+  Vec q[4], turned[4];
+  for (int i = 0; i < 4; ++i) q[i] = state_of(model, x, state + i);
+  turn(q, vector, turned);
+  for (int i = 0; i < 4; ++i) {
+    const float centre = model.centre == nullptr ? 0.0f : model.centre[state + i];
+    store(out + (state + i) * kTile, turned[i] - centre);
+  }
+}
+
 // the rows that the networks take, of the rows of `vectors` vectors of candidates
 const float* see(const Model& model, const float* x, int vectors, const Scratch& s) {
   if (model.input == nullptr) return x;
@@ -31,6 +71,11 @@ const float* see(const Model& model, const float* x, int vectors, const Scratch&
       const mbmf::kernel::Input& input = model.input[row];
       if (input.kind == InputKind::kNumber) {
         store(to + row * kTile, load(from + input.state * kTile));
+        continue;
+      }
+      if (input.kind == InputKind::kRotation) {
+        rotation_rows(model, from, input.state, to + row * kTile);
+        row += mbmf::kernel::kRotationRows - 1;
         continue;
       }
       Vec sine, cosine;
@@ -62,7 +107,7 @@ void advance(const Model& model, const PackedLayer& layer, const int* rows, cons
   const int half = noisy ? layer.rows / 2 : layer.rows;
   const int groups = (model.nstate + 3) / 4;
   for (int v = 0; v < vectors; ++v) {
-    Vec normal[4];
+    Vec normal[4], vector[3];
     int group = -1;
     for (int row = 0; row < half; ++row) {
       const int i = rows == nullptr ? row : rows[row];
@@ -81,9 +126,24 @@ void advance(const Model& model, const PackedLayer& layer, const int* rows, cons
         predicted = fma(deviation(model, i, raw), normal[i % 4], predicted);
       }
       float* state = x + i * kTile + v * kLanes;
-      const bool is_value = model.is_value != nullptr && model.is_value[i] != 0;
-      store(state, is_value ? predicted : load(state) + predicted);
+      const int kind = model.output == nullptr ? mbmf::kernel::kDifference : model.output[i];
+      if (kind >= mbmf::kernel::kTurn) {
+        // the four of a quaternion are predicted together
+        const int number = kind - mbmf::kernel::kTurn;
+        if (number > 0) vector[number - 1] = predicted;
+        if (number == 3) turn_rows(model, i - 3, vector, x + v * kLanes, x + v * kLanes);
+        continue;
+      }
+      store(state, kind == mbmf::kernel::kValue ? predicted : load(state) + predicted);
     }
+  }
+}
+
+// What is known of the states at `time`, to all candidates of a tile.
+inline void know(const mbmf::kernel::Known& known, int time, float* x, int vectors) {
+  const float* value = known.value + static_cast<std::int64_t>(time) * known.n;
+  for (int k = 0; k < known.n; ++k) {
+    for (int v = 0; v < vectors; ++v) store(x + known.state[k] * kTile + v * kLanes, broadcast(value[k]));
   }
 }
 
@@ -121,8 +181,8 @@ void advance_by_mean(const Model& model, float* x, int n, const Scratch& s) {
 }
 
 void open_loop(const Model* model, const Particles* particles, int particle, std::uint32_t first,
-               const float* states, const float* actions, int n, int horizon, float* out, std::int64_t stride,
-               float* scratch) {
+               const mbmf::kernel::Known* known, const float* states, const float* actions, int n,
+               int horizon, float* out, std::int64_t stride, float* scratch) {
   Scratch s;
   lay_out(*model, scratch, &s);
   float* x = s.input;
@@ -141,12 +201,16 @@ void open_loop(const Model* model, const Particles* particles, int particle, std
     }
     if (particles == nullptr) {
       advance_by_mean(*model, x, n, s);
-      continue;
+    } else {
+      const Net& net = *model->net[particles->member[time * particles->count + particle]];
+      const PackedLayer& output = net.layer[net.nlayer - 1];
+      evaluate(net, output, see(*model, x, vectors, s), n, nullptr, 0, s);
+      advance(*model, output, nullptr, particles, particle, time, s.id, x, vectors, s);
     }
-    const Net& net = *model->net[particles->member[time * particles->count + particle]];
-    const PackedLayer& output = net.layer[net.nlayer - 1];
-    evaluate(net, output, see(*model, x, vectors, s), n, nullptr, 0, s);
-    advance(*model, output, nullptr, particles, particle, time, s.id, x, vectors, s);
+    for (int k = 0; known != nullptr && k < known->n; ++k) {
+      const float* value = known->value + static_cast<std::int64_t>(time + 1) * known->n + k;
+      for (int lane = 0; lane < n; ++lane) x[known->state[k] * kTile + lane] = value[lane * known->stride];
+    }
   }
 }
 
@@ -163,16 +227,20 @@ void predict(const Model* model, int member, const float* states, const float* a
   const Net& net = *model->net[member];
   evaluate(net, net.layer[net.nlayer - 1], see(*model, x, vectors, s), n, nullptr, 0, s);
   for (int i = 0; i < nstate; ++i) {
-    const bool is_value = model->is_value != nullptr && model->is_value[i] != 0;
     alignas(64) float spread[kTile] = {};
     for (int v = 0; v < vectors && model->low != nullptr; ++v) {
       store(spread + v * kLanes, deviation(*model, i, load(s.output + (nstate + i) * kTile + v * kLanes)));
     }
-    for (int lane = 0; lane < n; ++lane) {
-      const float predicted = s.output[i * kTile + lane];
-      next[lane * nstate + i] = is_value ? predicted : x[i * kTile + lane] + predicted;
-      deviations[lane * nstate + i] = spread[lane];
-    }
+    for (int lane = 0; lane < n; ++lane) deviations[lane * nstate + i] = spread[lane];
+  }
+  // the means: as if there were no noise
+  Model mean = *model;
+  mean.low = nullptr;
+  PackedLayer outputs = net.layer[net.nlayer - 1];
+  outputs.rows = nstate;
+  advance(mean, outputs, nullptr, nullptr, 0, 0, nullptr, x, vectors, s);
+  for (int i = 0; i < nstate; ++i) {
+    for (int lane = 0; lane < n; ++lane) next[lane * nstate + i] = x[i * kTile + lane];
   }
 }
 

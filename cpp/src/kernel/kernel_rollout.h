@@ -28,6 +28,10 @@ struct TermOps {
   Vec number(float value) const { return broadcast(value); }
   int n() const { return term.n; }
   Vec state(int i) const { return state_of(*work.model, x, term.index[i]); }
+  Vec target(int i) const {
+    if (term.target_index != nullptr) return state_of(*work.model, x, term.target_index[i]);
+    return broadcast(term.target != nullptr ? term.target[i] : 0.0f);
+  }
   Vec difference(int i) const {
     if (term.target_index != nullptr) return state(i) - state_of(*work.model, x, term.target_index[i]);
     return term.target != nullptr ? state(i) - term.target[i] : state(i);
@@ -52,6 +56,7 @@ struct TermOps {
   Vec add_square(Vec value, Vec sum) const { return fma(value, value, sum); }
   Vec magnitude(Vec value) const { return value < 0.0f ? -value : value; }
   Vec square_root(Vec value) const { return ::square_root(value); }
+  Vec arc(Vec sine, Vec cosine) const { return ::arc(sine, cosine); }
 };
 
 // one vector of candidates; before: the first row of the actions before, or null where there are none
@@ -202,6 +207,7 @@ void roll(const Rollout& work, int first, int count, int particle, float* cost, 
       }
       advance(model, layer, is_last ? net.last_row : nullptr, work.particles, particle, time, positions, x,
               vectors, s);
+      if (work.known != nullptr) know(*work.known, time + 1, x, vectors);
     }
   }
   for (int lane = 0; lane < live; ++lane) finish(lane);

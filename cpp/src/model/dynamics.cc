@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <set>
 #include <utility>
 
 #include "base/cpu.h"
@@ -66,14 +68,26 @@ void fold_output(Layer& layer, const std::vector<double>& mean_of, const std::ve
 
 bool is_one_of(int value, int count) { return value >= 0 && value < count; }
 
+std::vector<int> seen_of_each(const DynamicsSpec& spec) {
+  if (spec.input.empty()) return std::vector<int>(static_cast<std::size_t>(spec.nstate), 1);
+  return seen_of_each(spec.input);
+}
+
 // inputs that come from the states
 int seen(const DynamicsSpec& spec) {
-  if (spec.input.empty()) return spec.nstate;
-  int count = 0;
-  for (const StateInput input : spec.input) {
-    count += input == StateInput::kSineCosine ? 2 : (input == StateInput::kValue ? 1 : 0);
+  const std::vector<int> each = seen_of_each(spec);
+  return std::accumulate(each.begin(), each.end(), 0);
+}
+
+// Whether every state of a kind is one of four together.
+template <class Kind>
+bool in_fours(const std::vector<Kind>& kinds, Kind rotation) {
+  std::size_t run = 0;
+  for (const Kind kind : kinds) {
+    if (kind != rotation && run % 4 != 0) return false;
+    run = kind == rotation ? run + 1 : 0;
   }
-  return count;
+  return run % 4 == 0;
 }
 
 void check_head(const DynamicsSpec& spec) {
@@ -128,13 +142,20 @@ void check(const DynamicsSpec& spec) {
   if (!spec.output.empty() && spec.output.size() != n)
     throw_invalid("outputs must have ", n, " entries, got ", spec.output.size());
   for (const StateInput input : spec.input) {
-    if (!is_one_of(static_cast<int>(input), 3))
-      throw_invalid("inputs must be values, sines and cosines or nothing, got number ",
+    if (!is_one_of(static_cast<int>(input), 4))
+      throw_invalid("inputs must be values, sines and cosines, rotations or nothing, got number ",
                     static_cast<int>(input));
   }
   for (const StateOutput output : spec.output) {
-    if (!is_one_of(static_cast<int>(output), 2))
-      throw_invalid("outputs must be differences or values, got number ", static_cast<int>(output));
+    if (!is_one_of(static_cast<int>(output), 3))
+      throw_invalid("outputs must be differences, values or rotations, got number ",
+                    static_cast<int>(output));
+  }
+  if (!in_fours(spec.input, StateInput::kRotation)) {
+    throw_invalid("inputs must be rotations for four states together, got other numbers of them");
+  }
+  if (!in_fours(spec.output, StateOutput::kRotation)) {
+    throw_invalid("outputs must be rotations for four states together, got other numbers of them");
   }
   check(spec.state, seen(spec), "state");
   check(spec.action, naction, "action");
@@ -169,6 +190,7 @@ void check(const DynamicsSpec& spec) {
 
 // (nstate), or empty where all are 0
 std::vector<float> centres(const DynamicsSpec& spec) {
+  const std::vector<int> seen = seen_of_each(spec);
   std::vector<float> out(static_cast<std::size_t>(spec.nstate), 0.0f);
   std::size_t at = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {
@@ -178,7 +200,7 @@ std::vector<float> centres(const DynamicsSpec& spec) {
       const bool many = spec.state.std[at] > 0 && size > kManyDeviations * spec.state.std[at];
       if (many || size > kLargeMean) out[i] = static_cast<float>(mean);
     }
-    at += input == StateInput::kSineCosine ? 2 : (input == StateInput::kValue ? 1 : 0);
+    at += static_cast<std::size_t>(seen[i]);
   }
   const bool none = std::all_of(out.begin(), out.end(), [](float x) { return x == 0; });
   return none ? std::vector<float>() : out;
@@ -186,12 +208,13 @@ std::vector<float> centres(const DynamicsSpec& spec) {
 
 // statistics (inputs) of what the networks see of states that are kept less their centres, and of the actions
 Normalization input_statistics(const DynamicsSpec& spec, const std::vector<float>& centre) {
+  const std::vector<int> seen = seen_of_each(spec);
   Normalization out = spec.state;
   std::size_t at = 0;
   for (std::size_t i = 0; i < centre.size(); ++i) {
     const StateInput input = spec.input.empty() ? StateInput::kValue : spec.input[i];
     if (input == StateInput::kValue) out.mean[at] -= static_cast<double>(centre[i]);
-    at += input == StateInput::kSineCosine ? 2 : (input == StateInput::kValue ? 1 : 0);
+    at += static_cast<std::size_t>(seen[i]);
   }
   out.mean.insert(out.mean.end(), spec.action.mean.begin(), spec.action.mean.end());
   out.std.insert(out.std.end(), spec.action.std.begin(), spec.action.std.end());
@@ -220,6 +243,37 @@ std::vector<float> to_rows(const PackedDynamics& packed, const double* states, s
   return rows;
 }
 
+// What is known of rollouts from n states, and the kernels' view of a piece of it.
+class KnownRows {
+ public:
+  KnownRows(const std::shared_ptr<const KnownStates>& known, const PackedDynamics& packed,
+            const double* states, std::int64_t n, int nstate, int horizon) {
+    if (!known) return;
+    const auto size = static_cast<std::size_t>(known->size());
+    view_ = {known->size(), known->index().data(), nullptr, static_cast<std::int64_t>(size) * (horizon + 1)};
+    std::vector<double> row(size * (static_cast<std::size_t>(horizon) + 1));
+    values_.reserve(row.size() * static_cast<std::size_t>(n));
+    for (std::int64_t i = 0; i < n; ++i) {
+      known->predict(states + i * nstate, horizon, row.data());
+      for (std::size_t k = 0; k < row.size(); ++k) {
+        values_.push_back(static_cast<float>(row[k] - packed.centre(known->index()[k % size])));
+      }
+    }
+  }
+
+  // From start `first` on, or null. `room` is what is pointed at.
+  const kernel::Known* from(std::int64_t first, kernel::Known* room) const {
+    if (view_.n == 0) return nullptr;
+    *room = view_;
+    room->value = values_.data() + first * view_.stride;
+    return room;
+  }
+
+ private:
+  kernel::Known view_{};
+  std::vector<float> values_;
+};
+
 DynamicsSpec one_network(int nstate, int naction, std::vector<Layer> layers, Activation activation,
                          const Normalization& state, const Normalization& action,
                          const Normalization& delta) {
@@ -236,6 +290,28 @@ DynamicsSpec one_network(int nstate, int naction, std::vector<Layer> layers, Act
 
 }  // namespace
 
+std::vector<int> seen_of_each(const std::vector<StateInput>& input) {
+  std::vector<int> each;
+  int number = 0;  // of a quaternion's four
+  for (const StateInput kind : input) {
+    const bool turns = kind == StateInput::kRotation;
+    each.push_back(turns ? (number == 0 ? kernel::kRotationRows : 0)
+                         : (kind == StateInput::kSineCosine ? 2 : (kind == StateInput::kValue ? 1 : 0)));
+    number = turns ? (number + 1) % 4 : 0;
+  }
+  return each;
+}
+
+std::vector<int> Dynamics::predicted_with(const std::vector<int>& states) const {
+  std::set<int> all;
+  for (const int state : states) {
+    const int kind = output_.empty() ? kernel::kDifference : output_[static_cast<std::size_t>(state)];
+    const int first = kind >= kernel::kTurn ? state - (kind - kernel::kTurn) : state;
+    for (int i = first; i < (kind >= kernel::kTurn ? first + 4 : first + 1); ++i) all.insert(i);
+  }
+  return {all.begin(), all.end()};
+}
+
 Dynamics::Dynamics(int nstate, int naction, std::vector<Layer> layers, Activation activation,
                    const Normalization& state, const Normalization& action, const Normalization& delta)
     : Dynamics(one_network(nstate, naction, std::move(layers), activation, state, action, delta)) {}
@@ -243,6 +319,7 @@ Dynamics::Dynamics(int nstate, int naction, std::vector<Layer> layers, Activatio
 Dynamics::Dynamics(DynamicsSpec spec)
     : nstate_(spec.nstate),
       naction_(spec.naction),
+      known_(spec.known != nullptr && spec.known->size() > 0 ? spec.known : nullptr),
       particles_(spec.particles),
       propagation_(spec.propagation),
       risk_(spec.risk) {
@@ -254,14 +331,20 @@ Dynamics::Dynamics(DynamicsSpec spec)
     input_ = spec.input;
   }
   if (std::any_of(spec.output.begin(), spec.output.end(),
-                  [](StateOutput output) { return output == StateOutput::kValue; })) {
-    for (const StateOutput output : spec.output) is_value_.push_back(output == StateOutput::kValue);
+                  [](StateOutput output) { return output != StateOutput::kDifference; })) {
+    int number = 0;  // of a quaternion's four
+    for (const StateOutput output : spec.output) {
+      const bool turns = output == StateOutput::kRotation;
+      output_.push_back(turns ? kernel::kTurn + number
+                              : (output == StateOutput::kValue ? kernel::kValue : kernel::kDifference));
+      number = turns ? (number + 1) % 4 : 0;
+    }
   }
   centre_ = centres(spec);
   const Normalization input = input_statistics(spec, centre_);
   std::vector<double> shift = spec.delta.mean;
-  for (std::size_t i = 0; i < centre_.size() && !is_value_.empty(); ++i) {
-    if (is_value_[i] != 0) shift[i] -= static_cast<double>(centre_[i]);
+  for (std::size_t i = 0; i < centre_.size() && !output_.empty(); ++i) {
+    if (output_[i] == kernel::kValue) shift[i] -= static_cast<double>(centre_[i]);
   }
   for (std::vector<Layer>& member : spec.members) {
     // sizes and numbers checked before they are used
@@ -307,6 +390,18 @@ void Dynamics::predict_members(const double* states, const float* actions, std::
     }
   });
   packed.from_rows(next, n * members());
+  if (!known_) return;
+  std::vector<double> both(2 * static_cast<std::size_t>(known_->size()));
+  for (std::int64_t i = 0; i < n; ++i) {
+    known_->predict(states + i * nstate_, 1, both.data());
+    for (int k = 0; k < known_->size(); ++k) {
+      const int state = known_->index()[static_cast<std::size_t>(k)];
+      for (int member = 0; member < members(); ++member) {
+        next[(member * n + i) * nstate_ + state] =
+            static_cast<float>(both[static_cast<std::size_t>(known_->size() + k)]);
+      }
+    }
+  }
 }
 
 void Dynamics::open_loop(const double* states, const float* actions, std::int64_t n, int horizon, float* out,
@@ -316,8 +411,10 @@ void Dynamics::open_loop(const double* states, const float* actions, std::int64_
   const PackedDynamics packed(*this, table, false);
   const std::vector<float> rows = to_rows(packed, states, n, nstate_);
   const std::int64_t stride = std::int64_t{horizon + 1} * nstate_;
+  const KnownRows known(known_, packed, states, n, nstate_, horizon);
   in_tiles(packed, table, n, nthread, [&](std::int64_t first, int count, float* scratch) {
-    table.open_loop(&packed.model(), nullptr, 0, 0, rows.data() + first * nstate_,
+    kernel::Known room{};
+    table.open_loop(&packed.model(), nullptr, 0, 0, known.from(first, &room), rows.data() + first * nstate_,
                     actions + first * horizon * naction_, count, horizon, out + first * stride, stride,
                     scratch);
   });
@@ -353,10 +450,13 @@ void Dynamics::sample(const double* states, const float* actions, std::int64_t n
   packed.draw_members(noise.key, horizon, members.data());
   const kernel::Particles particles{particles_, members.data(), {noise.key[0], noise.key[1]}, 0};
   const std::int64_t one = std::int64_t{horizon + 1} * nstate_, stride = one * particles_;
+  const KnownRows known(known_, packed, states, n, nstate_, horizon);
   in_tiles(packed, table, n, nthread, [&](std::int64_t first, int count, float* scratch) {
+    kernel::Known room{};
     for (int particle = 0; particle < particles_; ++particle) {
       table.open_loop(&packed.model(), &particles, particle, noise.first + static_cast<std::uint32_t>(first),
-                      rows.data() + first * nstate_, actions + first * horizon * naction_, count, horizon,
+                      known.from(first, &room), rows.data() + first * nstate_,
+                      actions + first * horizon * naction_, count, horizon,
                       out + first * stride + particle * one, stride, scratch);
     }
   });

@@ -35,12 +35,18 @@ PackedDynamics::PackedDynamics(const Dynamics& dynamics, const kernel::Table& ta
     packed_.back().use_rows(rows_.back());
     nets_.push_back(&packed_.back().net());
   }
+  const std::vector<int> seen = seen_of_each(dynamics.input_);
   for (int i = 0; i < static_cast<int>(dynamics.input_.size()); ++i) {
     const StateInput input = dynamics.input_[static_cast<std::size_t>(i)];
     if (input == StateInput::kValue) inputs_.push_back({i, kernel::InputKind::kNumber});
     if (input == StateInput::kSineCosine) {
       inputs_.push_back({i, kernel::InputKind::kSine});
       inputs_.push_back({i, kernel::InputKind::kCosine});
+    }
+    if (input == StateInput::kRotation) {
+      for (int k = 0; k < seen[static_cast<std::size_t>(i)]; ++k) {
+        inputs_.push_back({i, kernel::InputKind::kRotation});
+      }
     }
   }
   model_.nstate = dynamics.nstate();
@@ -51,7 +57,7 @@ PackedDynamics::PackedDynamics(const Dynamics& dynamics, const kernel::Table& ta
     model_.input = inputs_.data();
     model_.nseen = static_cast<int>(inputs_.size());
   }
-  if (!dynamics.is_value_.empty()) model_.is_value = dynamics.is_value_.data();
+  if (!dynamics.output_.empty()) model_.output = dynamics.output_.data();
   if (!dynamics.centre_.empty()) model_.centre = dynamics.centre_.data();
   if (head) {
     model_.low = dynamics.low_.data();

@@ -89,6 +89,7 @@ bool advance(const Task& task, mjData* d, const double* action, Failure* failure
   task.before_step(d, action);
   task.to_control(action, d->ctrl);
   for (int i = 0; i < task.spec().physics_steps; ++i) {
+    task.move(d, action);
     mj_step(m, d);
     if (warned(d, failure)) return false;
   }

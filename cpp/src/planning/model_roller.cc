@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "mbmf/base/error.h"
+#include "mbmf/task/known_states.h"
 #include "model/packed_dynamics.h"
 #include "planning/anytime.h"
 #include "planning/planner_cost.h"
@@ -81,6 +82,7 @@ class ModelRoller : public Roller {
     s.on = path_of(query, cost_->path());
     if (s.on) s.path = s.on->from(query.at);
     s.work.path = s.on ? &s.path : nullptr;
+    know(query.start, horizon_, s.known_values.data());
   }
 
   void roll(int slot, int job, const Proposal& proposal, std::int64_t first, int count, int thread,
@@ -118,8 +120,9 @@ class ModelRoller : public Roller {
   }
 
   void predict(int slot, int job, const float* actions, float* states) override {
-    table_.open_loop(&mean().model(), nullptr, 0, 0, start(slot, job).state.data(), actions, 1, horizon_,
-                     states, 0, threads_.front().scratch.data());
+    table_.open_loop(&mean().model(), nullptr, 0, 0, start(slot, job).work.known,
+                     start(slot, job).state.data(), actions, 1, horizon_, states, 0,
+                     threads_.front().scratch.data());
     mean().from_rows(states, horizon_ + 1);
   }
 
@@ -128,8 +131,10 @@ class ModelRoller : public Roller {
     const int most = std::max(horizon_, kMostForward);
     if (steps < 1 || steps > most) throw_invalid("steps must be in [1, ", most, "], got ", steps);
     mean().to_row(state, forward_start_.data());
-    table_.open_loop(&mean().model(), nullptr, 0, 0, forward_start_.data(), actions, 1, steps, rolled_.data(),
-                     0, threads_.front().scratch.data());
+    know(state, steps, forward_known_.data());
+    const kernel::Known known = known_in(forward_known_);
+    table_.open_loop(&mean().model(), nullptr, 0, 0, known.n > 0 ? &known : nullptr, forward_start_.data(),
+                     actions, 1, steps, rolled_.data(), 0, threads_.front().scratch.data());
     const float* last = rolled_.data() + static_cast<std::ptrdiff_t>(steps) * nstate;
     for (int k = 0; k < nstate; ++k) predicted[k] = static_cast<double>(last[k]) + mean().centre(k);
   }
@@ -156,16 +161,37 @@ class ModelRoller : public Roller {
     kernel::Particles particles;
     std::shared_ptr<const PlannerPath> on;  // keeps what `path` points at
     kernel::Path path;
+    std::vector<float> known_values;  // (horizon + 1, known states)
+    kernel::Known known;
     kernel::Rollout work;
   };
   struct Thread {
     AlignedFloats scratch, actions, colour, costs;
   };
 
+  // What is known of the states from `state` on, to out (steps + 1, known states).
+  void know(const double* state, int steps, float* out) {
+    const KnownStates& known = task_->known();
+    if (known.size() == 0) return;
+    known.predict(state, steps, known_.data());
+    const std::size_t size = known.index().size(), count = size * (static_cast<std::size_t>(steps) + 1);
+    for (std::size_t i = 0; i < count; ++i) {
+      out[i] = static_cast<float>(known_[i] - packed_->centre(known.index()[i % size]));
+    }
+  }
+
+  kernel::Known known_in(const std::vector<float>& values) const {
+    return {task_->known().size(), task_->known().index().data(), values.data(), 0};
+  }
+
   void use(std::shared_ptr<const Task> task) {
     task_ = std::move(task);
     cost_ = std::make_unique<PlannerCost>(task_->spec().cost, task_->spec().alive, task_->spec().path);
-    packed_ = std::make_unique<PackedDynamics>(*dynamics_, table_, dynamics_->is_noisy(), cost_->rows());
+    packed_ = std::make_unique<PackedDynamics>(*dynamics_, table_, dynamics_->is_noisy(),
+                                               dynamics_->predicted_with(cost_->rows()));
+    const auto known = static_cast<std::size_t>(task_->known().size());
+    known_.resize(known * (static_cast<std::size_t>(std::max(horizon_, kMostForward)) + 1));
+    forward_known_.resize(known_.size());
     // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
     chunk_ = cost_->alive().empty() ? table_.tile : table_.group;
   }
@@ -182,7 +208,10 @@ class ModelRoller : public Roller {
       for (const std::vector<float>& base : s.base) s.bases.push_back(base.data());
       if (has_particles) s.members.resize(static_cast<std::size_t>(horizon_) * dynamics_->particles());
       s.particles = {dynamics_->particles(), s.members.data(), {0, 0}, static_cast<float>(dynamics_->risk())};
+      s.known_values.resize(task_->known().index().size() * (static_cast<std::size_t>(horizon_) + 1));
+      s.known = known_in(s.known_values);
       s.work = {};
+      s.work.known = s.known.n > 0 ? &s.known : nullptr;
       s.work.model = &packed_->model();
       s.work.particles = has_particles ? &s.particles : nullptr;
       s.work.horizon = horizon_;
@@ -221,7 +250,8 @@ class ModelRoller : public Roller {
   int nslot_ = 0, njob_ = 0, nthread_ = 0;
   std::vector<Start> starts_;  // (nslot, njob)
   std::vector<Thread> threads_;
-  std::vector<float> rolled_, forward_start_;
+  std::vector<float> rolled_, forward_start_, forward_known_;
+  std::vector<double> known_;
   std::atomic<std::int64_t> proposing_ns_{0};
 };
 

@@ -11,13 +11,14 @@ namespace mbmf {
 namespace {
 
 // how many addresses a source has in a model; 0: the model has none of it
-mjtSize source_size(const mjModel* m, Source source) {
+mjtSize source_size(const mjModel* m, Source source, const TaskNumbers& numbers) {
   switch (source) {
     case Source::kTime:
       return 1;
     case Source::kQpos:
       return m->nq;
     case Source::kQvel:
+    case Source::kQacc:
       return m->nv;
     case Source::kAct:
       return m->na;
@@ -44,6 +45,14 @@ mjtSize source_size(const mjModel* m, Source source) {
       return 9 * m->nsite;
     case Source::kSiteVelocity:
       return 6 * m->nsite;
+    case Source::kGeomDistance:
+      return m->ngeom * m->ngeom;
+    case Source::kBodyQuat:
+      return 4 * m->nbody;
+    case Source::kGoal:
+      return numbers.goals;
+    case Source::kReference:
+      return numbers.references;
   }
   return -1;
 }
@@ -109,13 +118,23 @@ double read_source(Source source, int address, const mjModel* m, const mjData* d
       return velocity(m, d, mjOBJ_XBODY, address);
     case Source::kSiteVelocity:
       return velocity(m, d, mjOBJ_SITE, address);
+    case Source::kQacc:
+      return d->qacc[address];
+    case Source::kGeomDistance: {
+      const int geoms = static_cast<int>(m->ngeom);
+      // which takes room on d's stack and gives it back
+      return mj_geomDistance(m, const_cast<mjData*>(d), address / geoms, address % geoms, mjMAXVAL, nullptr);
+    }
+    case Source::kBodyQuat:
+      return d->xquat[address];
+    case Source::kGoal:
+    case Source::kReference:
+      break;  // always in the memory
   }
   return 0;
 }
 
-double read_channel(const Channel& channel, const mjModel* m, const mjData* d) {
-  double x =
-      channel.memory < 0 ? read_source(channel.source, channel.address, m, d) : d->userdata[channel.memory];
+double transformed(const Channel& channel, double x) {
   if (channel.transform == Transform::kCos) x = std::cos(x);
   if (channel.transform == Transform::kSin) x = std::sin(x);
   // not std::clamp: NaN passes through, and is seen
@@ -124,12 +143,24 @@ double read_channel(const Channel& channel, const mjModel* m, const mjData* d) {
   return x;
 }
 
+double read_channel(const Channel& channel, const mjModel* m, const mjData* d) {
+  return transformed(channel, channel.memory < 0 ? read_source(channel.source, channel.address, m, d)
+                                                 : d->userdata[channel.memory]);
+}
+
 void read_channels(const std::vector<Channel>& channels, const mjModel* m, const mjData* d, double* out) {
   for (const Channel& channel : channels) *out++ = read_channel(channel, m, d);
 }
 
-void check_channel(const mjModel* m, const Channel& channel, const std::string& where) {
-  const mjtSize size = source_size(m, channel.source);
+bool is_plain_time(const Channel& channel) {
+  Channel time{Source::kTime};
+  time.memory = channel.memory;
+  return channel == time;
+}
+
+void check_channel(const mjModel* m, const Channel& channel, const TaskNumbers& numbers,
+                   const std::string& where) {
+  const mjtSize size = source_size(m, channel.source, numbers);
   if (size < 0) throw_invalid(where, ".source must be a source, got ", static_cast<int>(channel.source));
   if (channel.address < 0 || channel.address >= size) {
     throw_invalid(where, ".address must be in [0, ", size, ") for this source and model, got ",

@@ -12,8 +12,20 @@
 
 namespace mbmf {
 
-// Throws std::invalid_argument, with `where` in front, unless the channel is one of the model.
-void check_channel(const mjModel* m, const Channel& channel, const std::string& where);
+// How many numbers a task itself has.
+struct TaskNumbers {
+  int goals, references;
+};
+
+// Throws std::invalid_argument, with `where` in front, unless the channel is one of the model and the task.
+void check_channel(const mjModel* m, const Channel& channel, const TaskNumbers& numbers,
+                   const std::string& where);
+
+// Whether it is the time as it is.
+bool is_plain_time(const Channel& channel);
+
+// The cosine or sine, clipped; a rate is taken as it is.
+double transformed(const Channel& channel, double x);
 
 // The number at a source's address in d, as it is there.
 double read_source(Source source, int address, const mjModel* m, const mjData* d);

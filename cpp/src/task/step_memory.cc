@@ -7,7 +7,8 @@
 namespace mbmf {
 
 void StepMemory::add(Channel* channel) {
-  channel->memory = -1;
+  channel->memory = channel->transform == Transform::kRate ? -1 : given(*channel);
+  if (channel->memory >= 0) return;
   if (!left_by_step(*channel) && channel->transform != Transform::kRate) return;
   Channel number{channel->source, channel->address};
   number.lagged = channel->lagged;
@@ -17,10 +18,15 @@ void StepMemory::add(Channel* channel) {
 
 void StepMemory::add_actions(int naction) { naction_ = naction; }
 
+int StepMemory::given(const Channel& channel) const {
+  if (channel.source == Source::kGoal) return channel.address;
+  return channel.source == Source::kReference ? goals_ + channel.address : -1;
+}
+
 int StepMemory::place(const Channel& channel) {
   const int number = static_cast<int>(kept_.size());
   for (int i = 0; i < number; ++i) {
-    if (kept_[static_cast<std::size_t>(i)].channel == channel) return i;
+    if (kept_[static_cast<std::size_t>(i)].channel == channel) return base_ + i;
   }
   int of = -1;
   if (channel.transform == Transform::kRate) {
@@ -28,6 +34,8 @@ int StepMemory::place(const Channel& channel) {
       Channel plain = channel;
       plain.transform = Transform::kIdentity;
       of = place(plain);
+    } else {
+      of = given(channel);
     }
     rates_are_derived_ |= of < 0 && channel.source >= Source::kSensor;
   } else {
@@ -35,7 +43,7 @@ int StepMemory::place(const Channel& channel) {
     forces_ |= channel.source == Source::kContactForce;
   }
   kept_.push_back({channel, of});
-  return static_cast<int>(kept_.size()) - 1;
+  return base_ + static_cast<int>(kept_.size()) - 1;
 }
 
 double StepMemory::read(const Kept& rate, const mjModel* m, const mjData* d) const {
@@ -45,10 +53,10 @@ double StepMemory::read(const Kept& rate, const mjModel* m, const mjData* d) con
 void StepMemory::before_step(const mjModel* m, mjData* d, const double* action) const {
   // a rate's place holds the number before the step while the step runs
   for (std::size_t i = 0; i < kept_.size(); ++i) {
-    if (kept_[i].channel.transform == Transform::kRate) d->userdata[i] = read(kept_[i], m, d);
+    if (kept_[i].channel.transform == Transform::kRate) own(d)[i] = read(kept_[i], m, d);
   }
   if (naction_ == 0) return;
-  double *const step = d->userdata + kept_.size(), *const was = step + 1, *const before = step + 2;
+  double *const step = own(d) + kept_.size(), *const was = step + 1, *const before = step + 2;
   *step = squared_step(action, *was != 0 ? before : nullptr, naction_);
   *was = 1;
   std::copy_n(action, naction_, before);
@@ -59,7 +67,7 @@ void StepMemory::keep_step(const mjModel* m, mjData* d) const {
   for (std::size_t i = 0; i < kept_.size(); ++i) {
     const Channel& channel = kept_[i].channel;
     if (channel.transform != Transform::kRate) {
-      d->userdata[i] = read_source(channel.source, channel.address, m, d);
+      own(d)[i] = read_source(channel.source, channel.address, m, d);
     }
   }
 }
@@ -67,7 +75,7 @@ void StepMemory::keep_step(const mjModel* m, mjData* d) const {
 void StepMemory::finish_rates(const mjModel* m, mjData* d, double dt) const {
   for (std::size_t i = 0; i < kept_.size(); ++i) {
     if (kept_[i].channel.transform == Transform::kRate) {
-      d->userdata[i] = (read(kept_[i], m, d) - d->userdata[i]) / dt;
+      own(d)[i] = (read(kept_[i], m, d) - own(d)[i]) / dt;
     }
   }
 }
@@ -76,11 +84,11 @@ void StepMemory::start(const mjModel* m, mjData* d) const {
   if (lags_) mj_kinematics(m, d);
   for (std::size_t i = 0; i < kept_.size(); ++i) {
     const Channel& channel = kept_[i].channel;
-    d->userdata[i] = channel.lagged && channel.transform != Transform::kRate
-                         ? read_source(channel.source, channel.address, m, d)
-                         : 0;
+    own(d)[i] = channel.lagged && channel.transform != Transform::kRate
+                    ? read_source(channel.source, channel.address, m, d)
+                    : 0;
   }
-  std::fill(d->userdata + kept_.size(), d->userdata + size(), 0.0);
+  std::fill(own(d) + kept_.size(), d->userdata + size(), 0.0);
 }
 
 }  // namespace mbmf

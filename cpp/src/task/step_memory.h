@@ -14,6 +14,9 @@ namespace mbmf {
 
 class StepMemory {
  public:
+  // The user data begin with the task's goals and references, which are kept by Task.
+  StepMemory(int goals, int references) : goals_(goals), base_(goals + references) {}
+
   // Whether a channel's number, or what it is the rate of, is there only as a step left it.
   static bool left_by_step(const Channel& channel) {
     return channel.lagged || channel.source == Source::kContactForce;
@@ -25,10 +28,13 @@ class StepMemory {
   // Keeps actions, for `action_rate`. Channels come first.
   void add_actions(int naction);
 
-  int size() const { return static_cast<int>(kept_.size()) + (naction_ > 0 ? 2 + naction_ : 0); }
+  int size() const { return base_ + static_cast<int>(kept_.size()) + (naction_ > 0 ? 2 + naction_ : 0); }
+
+  // Whether a step changes any of it.
+  bool is_of_steps() const { return size() > base_; }
 
   // The sum of (action - the one before it)^2 of the step that led to d; 0 without actions.
-  double action_rate(const mjData* d) const { return naction_ > 0 ? d->userdata[kept_.size()] : 0; }
+  double action_rate(const mjData* d) const { return naction_ > 0 ? own(d)[kept_.size()] : 0; }
 
   // Whether there are rates of what `Task::refresh` computes.
   bool rates_are_derived() const { return rates_are_derived_; }
@@ -48,9 +54,14 @@ class StepMemory {
     Channel channel;  // identity or rate, not clipped
     int of;           // a rate: where that of which it is one is kept; -1: nowhere, it is read
   };
+  // where a number is kept, index in user data
   int place(const Channel& channel);
+  // where a goal or a reference is; -1: it is neither
+  int given(const Channel& channel) const;
+  mjtNum* own(const mjData* d) const { return d->userdata + base_; }
   double read(const Kept& rate, const mjModel* m, const mjData* d) const;
 
+  int goals_, base_;
   std::vector<Kept> kept_;
   int naction_ = 0;  // of the actions that are kept after these: action_rate, 1 if there was an action, it
   bool rates_are_derived_ = false, lags_ = false, forces_ = false;

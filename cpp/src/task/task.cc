@@ -6,6 +6,7 @@
 #include <string>
 
 #include "mbmf/base/error.h"
+#include "mbmf/task/known_states.h"
 #include "physics/subtree_motion.h"
 #include "task/channels.h"
 #include "task/cost_walk.h"
@@ -18,9 +19,10 @@ namespace {
 
 std::string item(const char* list, std::size_t i) { return list + ("[" + std::to_string(i) + "]"); }
 
-void check_channels(const mjModel* m, const std::vector<Channel>& channels, const char* what) {
+void check_channels(const mjModel* m, const std::vector<Channel>& channels, const TaskNumbers& numbers,
+                    const char* what) {
   if (channels.empty()) throw_invalid(what, " must be one or more channels, got none");
-  for (std::size_t i = 0; i < channels.size(); ++i) check_channel(m, channels[i], item(what, i));
+  for (std::size_t i = 0; i < channels.size(); ++i) check_channel(m, channels[i], numbers, item(what, i));
 }
 
 void check_start(const std::vector<double>& start, mjtSize size, const char* what) {
@@ -30,41 +32,6 @@ void check_start(const std::vector<double>& start, mjtSize size, const char* wha
   for (double x : start) {
     if (!std::isfinite(x)) throw_invalid(what, " must be finite, got ", x);
   }
-}
-
-void check_noise(const Noise& noise, const std::string& where) {
-  if (noise.kind < NoiseKind::kNone || noise.kind > NoiseKind::kUniform) {
-    throw_invalid(where, ".kind must be a kind of noise, got ", static_cast<int>(noise.kind));
-  }
-  if (!(noise.scale >= 0) || !std::isfinite(noise.scale)) {
-    throw_invalid(where, ".scale must be finite and at least 0, got ", noise.scale);
-  }
-}
-
-void check_reset(const Reset& reset, mjtSize nq, const std::string& where) {
-  check_noise(reset.qpos, where + ".qpos");
-  check_noise(reset.qvel, where + ".qvel");
-  for (const Reset::Set& set : reset.set_qpos) {
-    if (set.index < 0 || set.index >= nq) {
-      throw_invalid(where, ".set_qpos must be qpos indices in [0, ", nq, "), got ", set.index);
-    }
-    if (!std::isfinite(set.low) || !std::isfinite(set.high) || set.low > set.high) {
-      throw_invalid(where, ".set_qpos must be a finite interval with low <= high, got low ", set.low,
-                    " and high ", set.high);
-    }
-  }
-}
-
-double draw(const Noise& noise, Draws* draws) {
-  switch (noise.kind) {
-    case NoiseKind::kNone:
-      return 0;
-    case NoiseKind::kNormal:
-      return noise.scale * draws->normal();
-    case NoiseKind::kUniform:
-      return noise.scale * (2 * draws->uniform() - 1);
-  }
-  return 0;
 }
 
 // whether the sensor at an address reads accelerations or forces
@@ -101,6 +68,9 @@ std::shared_ptr<const Task> Task::load(const void* mjb, std::size_t size, TaskSp
 }
 
 Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)) {
+  moves_ = !spec_.moves.empty() || !spec_.follows.empty();
+  for (const Goal& goal : spec_.goals) ngoal_ += goal.size();
+  for (const Reference& reference : spec_.references) nreference_ += reference.columns;
   try {
     check();
   } catch (...) {
@@ -108,7 +78,7 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
     throw;
   }
   // what a simulation keeps
-  memory_ = std::make_unique<StepMemory>();
+  memory_ = std::make_unique<StepMemory>(ngoal_, nreference_);
   for (std::vector<Channel>* channels : {&spec_.state, &spec_.observation, &spec_.reward_state}) {
     for (Channel& channel : *channels) memory_->add(&channel);
   }
@@ -116,6 +86,7 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
   if (reads_action_rate(spec_.reward)) memory_->add_actions(naction());
   model_->nuserdata = std::max(model_->nuserdata, static_cast<mjtSize>(memory_->size()));
   observes_state_ = spec_.state == spec_.observation;
+  known_ = std::make_unique<KnownStates>(spec_, dt());
 
   // what refresh must compute
   std::set<int> bodies;
@@ -128,6 +99,8 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
       case Source::kQvel:
       case Source::kAct:
       case Source::kContactForce:
+      case Source::kGoal:
+      case Source::kReference:
         break;
       case Source::kSubtreeCom:
       case Source::kSubtreeLinvel:
@@ -138,6 +111,8 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
       case Source::kSitePos:
       case Source::kSiteRotation:
       case Source::kBodyEuler:
+      case Source::kBodyQuat:
+      case Source::kGeomDistance:
         reads_kinematics_ = true;
         break;
       case Source::kTendonLength:
@@ -150,6 +125,7 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
         (is_late(model_, channel.address) ? reads_forces_ : reads_sensors_) = true;
         break;
       case Source::kActuatorForce:
+      case Source::kQacc:
         reads_forces_ = true;
         break;
     }
@@ -175,16 +151,32 @@ Task::Task(mjModel* model, TaskSpec spec) : model_(model), spec_(std::move(spec)
 Task::~Task() { mj_deleteModel(model_); }
 
 void Task::check() const {
-  if (model_->nu < 1) throw_invalid("model must be one with actuators, got none");
+  if (naction() < 1) throw_invalid("model must be one with actuators, got none");
   // which trees sleep is no part of a simulation's state: plans would depend on what was before
   if ((model_->opt.enableflags & mjENBL_SLEEP) != 0) {
     throw_invalid("model must be one without sleeping bodies (option flag sleep), got one with them");
   }
   if (spec_.physics_steps < 1) throw_invalid("physics_steps must be at least 1, got ", spec_.physics_steps);
-  check_channels(model_, spec_.state, "state");
-  check_channels(model_, spec_.observation, "observation");
+  const auto check_list = [](const auto& list, const char* name, const auto& check_one) {
+    for (std::size_t i = 0; i < list.size(); ++i) check_one(list[i], item(name, i));
+  };
+  check_list(spec_.goals, "goals", check_goal);
+  check_list(spec_.references, "references", check_reference);
+  check_list(spec_.follows, "follows", [this](const MocapFollow& follow, const std::string& where) {
+    check_follow(follow, spec_.references, model_, where);
+  });
+  check_list(spec_.moves, "moves",
+             [this](const MocapMove& move, const std::string& where) { check_move(move, model_, where); });
+  const TaskNumbers numbers{ngoal_, nreference_};
+  check_channels(model_, spec_.state, numbers, "state");
+  check_channels(model_, spec_.observation, numbers, "observation");
+  const auto is_reference = [](const Channel& channel) { return channel.source == Source::kReference; };
+  if (std::any_of(spec_.state.begin(), spec_.state.end(), is_reference) &&
+      std::none_of(spec_.state.begin(), spec_.state.end(), is_plain_time)) {
+    throw_invalid("state must have the source time where it has references, got none");
+  }
   for (std::size_t i = 0; i < spec_.reward_state.size(); ++i) {
-    check_channel(model_, spec_.reward_state[i], item("reward_state", i));
+    check_channel(model_, spec_.reward_state[i], numbers, item("reward_state", i));
   }
   check_terms(spec_.reward, nstate() + static_cast<int>(spec_.reward_state.size()), "reward");
   for (std::size_t i = 0; i < spec_.reward.size(); ++i) {
@@ -199,7 +191,7 @@ void Task::check() const {
   if (!std::isfinite(spec_.dying_cost)) throw_invalid("dying_cost must be finite, got ", spec_.dying_cost);
   for (std::size_t i = 0; i < spec_.healthy.size(); ++i) {
     const ChannelBound& bound = spec_.healthy[i];
-    check_channel(model_, bound.channel, item("healthy", i));
+    check_channel(model_, bound.channel, numbers, item("healthy", i));
     if (!(bound.bounds.low <= bound.bounds.high)) {
       throw_invalid(item("healthy", i), ".bounds must be an interval with low <= high, got low ",
                     bound.bounds.low, " and high ", bound.bounds.high);
@@ -210,14 +202,15 @@ void Task::check() const {
   }
   check_start(spec_.start_qpos, model_->nq, "start_qpos");
   check_start(spec_.start_qvel, model_->nv, "start_qvel");
-  if (!spec_.safe_action.empty() && spec_.safe_action.size() != static_cast<std::size_t>(model_->nu)) {
-    throw_invalid("safe_action must be ", model_->nu, " numbers for this model, got ",
+  if (!spec_.start_mocap.empty()) check_start(spec_.start_mocap, 7 * model_->nmocap, "start_mocap");
+  if (!spec_.safe_action.empty() && spec_.safe_action.size() != static_cast<std::size_t>(naction())) {
+    throw_invalid("safe_action must be ", naction(), " numbers for this model, got ",
                   spec_.safe_action.size());
   }
   for (const double a : spec_.safe_action) {
     if (!(a >= -1 && a <= 1)) throw_invalid("safe_action must be in [-1, 1], got ", a);
   }
-  for (std::size_t i = 0; i < 3; ++i) check_reset(spec_.reset[i], model_->nq, item("reset", i));
+  for (std::size_t i = 0; i < 3; ++i) check_reset(spec_.reset[i], model_, item("reset", i));
 }
 
 void Task::to_control(const double* action, mjtNum* ctrl) const {
@@ -231,12 +224,61 @@ void Task::read(const std::vector<Channel>& channels, const mjData* d, double* o
 
 void Task::start(mjData* d, ResetKind kind, Draws draws) const {
   const Reset& reset = spec_.reset[static_cast<int>(kind)];
-  for (mjtSize i = 0; i < model_->nq; ++i) d->qpos[i] = spec_.start_qpos[i] + draw(reset.qpos, &draws);
-  for (mjtSize i = 0; i < model_->nv; ++i) d->qvel[i] = spec_.start_qvel[i] + draw(reset.qvel, &draws);
-  for (const Reset::Set& set : reset.set_qpos) {
-    d->qpos[set.index] = set.low + (set.high - set.low) * draws.uniform();
+  const auto noise_of = [](const std::vector<Reset::Own>& owns, mjtSize i, const Noise& other) {
+    for (const Reset::Own& own : owns) {
+      if (own.index == i) return own.noise;
+    }
+    return other;
+  };
+  for (mjtSize i = 0; i < model_->nq; ++i) {
+    d->qpos[i] = spec_.start_qpos[i] + draw(noise_of(reset.own_qpos, i, reset.qpos), &draws);
   }
+  for (mjtSize i = 0; i < model_->nv; ++i) {
+    d->qvel[i] = spec_.start_qvel[i] + draw(noise_of(reset.own_qvel, i, reset.qvel), &draws);
+  }
+  const auto drawn = [&draws](const Reset::Set& set) {
+    return set.low + (set.high - set.low) * draws.uniform();
+  };
+  for (const Reset::Set& set : reset.set_qpos) d->qpos[set.index] = drawn(set);
+  for (const Reset::Own& turn : reset.turns) turn_quaternion(d->qpos + turn.index, turn.noise, &draws);
   mj_normalizeQuat(model_, d->qpos);
+
+  for (std::size_t i = 0; 7 * i < spec_.start_mocap.size(); ++i) {
+    std::copy_n(spec_.start_mocap.data() + 7 * i, 3, d->mocap_pos + 3 * i);
+    std::copy_n(spec_.start_mocap.data() + 7 * i + 3, 4, d->mocap_quat + 4 * i);
+    mju_normalize4(d->mocap_quat + 4 * i);
+  }
+  for (const Reset::Set& set : reset.set_mocap) d->mocap_pos[set.index] = drawn(set);
+  for (const Reset::Own& turn : reset.mocap_turns) {
+    turn_quaternion(d->mocap_quat + 4 * turn.index, turn.noise, &draws);
+  }
+  for (const Reset::Set& set : reset.set_time) d->time = drawn(set);
+  mjtNum* goals = d->userdata;
+  for (const Goal& goal : spec_.goals) {
+    draw_goal(goal, &draws, goals);
+    goals += goal.size();
+  }
+}
+
+void Task::follow(mjData* d) const {
+  mjtNum* row = d->userdata + ngoal_;
+  for (std::size_t i = 0; i < spec_.references.size(); ++i) {
+    const Reference& reference = spec_.references[i];
+    reference.at(d->time, row);
+    for (const MocapFollow& follow : spec_.follows) {
+      if (follow.reference != static_cast<int>(i)) continue;
+      if (follow.position >= 0) std::copy_n(row + follow.position, 3, d->mocap_pos + 3 * follow.body);
+      if (follow.quaternion >= 0) std::copy_n(row + follow.quaternion, 4, d->mocap_quat + 4 * follow.body);
+    }
+    row += reference.columns;
+  }
+}
+
+void Task::move_bodies(mjData* d, const double* action) const {
+  for (std::size_t i = 0; i < spec_.moves.size(); ++i) {
+    move_mocap(spec_.moves[i], action[static_cast<std::size_t>(model_->nu) + i], model_->opt.timestep, d);
+  }
+  if (!spec_.follows.empty()) follow(d);
 }
 
 bool Task::healthy(const mjData* d) const {
@@ -248,6 +290,7 @@ bool Task::healthy(const mjData* d) const {
 }
 
 void Task::refresh(mjData* d) const {
+  if (nreference_ > 0) follow(d);
   if (reads_forces_) {
     forward(model_, d);
   } else if (reads_sensors_ || reads_velocities_) {
@@ -265,13 +308,13 @@ void Task::refresh(mjData* d) const {
 int Task::nmemory() const { return memory_->size(); }
 
 void Task::before_step(mjData* d, const double* action) const {
-  if (memory_->size() == 0) return;
+  if (!memory_->is_of_steps()) return;
   if (memory_->rates_are_derived()) refresh(d);
   memory_->before_step(model_, d, action);
 }
 
 void Task::after_step(mjData* d) const {
-  if (memory_->size() == 0) return refresh(d);
+  if (!memory_->is_of_steps()) return refresh(d);
   memory_->keep_step(model_, d);
   refresh(d);
   memory_->finish_rates(model_, d, dt());

@@ -43,6 +43,12 @@ void check_term(const Term& term, int nstate, const std::string& where) {
       throw_invalid(where, name, " must be one value per index (", term.index.size(), "), got ", size);
     }
   }
+  if (info.quaternions && term.index.size() % 4 != 0) {
+    throw_invalid(where, ".index must be quaternions, four states each, got ", term.index.size());
+  }
+  if (info.quaternions && term.target.empty() && term.target_index.empty()) {
+    throw_invalid(where, ".target must be given for this kind, got none");
+  }
   if (!term.target.empty() && !term.target_index.empty()) {
     throw_invalid(where, " must be given target or target_index, got both");
   }
@@ -66,6 +72,11 @@ struct Ops {
   double number(double x) const { return x; }
   int n() const { return static_cast<int>(term.index.size()); }
   double state(int i) const { return s[term.index[static_cast<std::size_t>(i)]]; }
+  double target(int i) const {
+    const auto k = static_cast<std::size_t>(i);
+    if (!term.target_index.empty()) return s[term.target_index[k]];
+    return term.target.empty() ? 0.0 : term.target[k];
+  }
   double difference(int i) const {
     const auto k = static_cast<std::size_t>(i);
     if (!term.target_index.empty()) return state(i) - s[term.target_index[k]];
@@ -83,19 +94,21 @@ struct Ops {
   double add_square(double x, double sum) const { return sum + x * x; }
   double magnitude(double x) const { return std::abs(x); }
   double square_root(double x) const { return std::sqrt(x); }
+  double arc(double y, double x) const { return y == 0 && x == 0 ? NAN : std::atan2(y, x); }
 };
 
 }  // namespace
 
 const std::vector<TermInfo>& term_table() {
-#define MBMF_TERM_ENTRY(entry)          \
-  TermInfo{TermKind::k##entry,          \
-           term_kinds::entry::kName,    \
-           term_kinds::entry::kMeaning, \
-           term_kinds::entry::kStates,  \
-           term_kinds::entry::kTargets, \
-           term_kinds::entry::kBounds,  \
-           term_kinds::entry::kDefaultWeight},
+#define MBMF_TERM_ENTRY(entry)                \
+  TermInfo{TermKind::k##entry,                \
+           term_kinds::entry::kName,          \
+           term_kinds::entry::kMeaning,       \
+           term_kinds::entry::kStates,        \
+           term_kinds::entry::kTargets,       \
+           term_kinds::entry::kBounds,        \
+           term_kinds::entry::kDefaultWeight, \
+           term_kinds::entry::kQuaternions},
   static const std::vector<TermInfo> table = {MBMF_TERM_KINDS(MBMF_TERM_ENTRY)};
 #undef MBMF_TERM_ENTRY
   return table;

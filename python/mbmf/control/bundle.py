@@ -267,12 +267,57 @@ def _terms(terms: Iterable[_core.Term]) -> list[dict[str, Any]]:
     ]
 
 
+def _noise(noise: _core.Noise) -> dict[str, Any]:
+    return {"kind": noise.kind.name.lower(), "scale": noise.scale}
+
+
+def _sets(sets: Iterable[_core.ResetSet]) -> list[dict[str, Any]]:
+    return [{"index": item.index, "low": item.low, "high": item.high} for item in sets]
+
+
+def _owns(owns: Iterable[_core.ResetOwn]) -> list[dict[str, Any]]:
+    return [{"index": item.index, "noise": _noise(item.noise)} for item in owns]
+
+
 def _reset(reset: _core.Reset) -> dict[str, Any]:
-    noises = {"qpos": reset.qpos, "qvel": reset.qvel}
-    return {
-        **{key: {"kind": noise.kind.name.lower(), "scale": noise.scale} for key, noise in noises.items()},
-        "set_qpos": [{"index": item.index, "low": item.low, "high": item.high} for item in reset.set_qpos],
+    data: dict[str, Any] = {
+        "qpos": _noise(reset.qpos),
+        "qvel": _noise(reset.qvel),
+        "set_qpos": _sets(reset.set_qpos),
     }
+    own = {name: _owns(getattr(reset, name)) for name in ("own_qpos", "own_qvel", "turns", "mocap_turns")}
+    own |= {name: _sets(getattr(reset, name)) for name in ("set_mocap", "set_time")}
+    return data | ({"own": own} if any(own.values()) else {})
+
+
+def _motion(spec: _core.TaskSpec) -> dict[str, Any]:
+    """What moves without the robot; nothing where there is none of it."""
+    data: dict[str, Any] = {
+        "start_mocap": list(spec.start_mocap),
+        "goals": [
+            {"is_rotation": goal.is_rotation, "low": goal.low, "high": goal.high} for goal in spec.goals
+        ],
+        "references": [
+            {name: getattr(each, name) for name in ("time", "value", "columns", "loop", "quaternion")}
+            for each in spec.references
+        ],
+        "follows": [
+            {name: getattr(each, name) for name in ("body", "reference", "position", "quaternion")}
+            for each in spec.follows
+        ],
+        "moves": [
+            {
+                "kind": move.kind.name.lower(),
+                "body": move.body,
+                "axis": move.axis,
+                "low": _end(move.low),
+                "high": _end(move.high),
+                "speed": move.speed,
+            }
+            for move in spec.moves
+        ],
+    }
+    return {"motion": data} if any(data.values()) else {}
 
 
 def _path(path: _core.PathCost) -> dict[str, Any]:
@@ -308,4 +353,5 @@ def _task(spec: _core.TaskSpec) -> dict[str, Any]:
         "start_qvel": list(spec.start_qvel),
         "reset": [_reset(reset) for reset in spec.reset],
         "safe_action": list(spec.safe_action),
+        **_motion(spec),
     }

@@ -47,6 +47,8 @@ def core_arguments(task: Task, settings: Settings, trained: Trained, particles: 
         ("delta", normalization.delta),
     ):
         arguments |= {f"{name}_mean": statistics.mean, f"{name}_std": statistics.std}
+    if task.core.known_states:
+        arguments["task"] = task.core
     if trained.mlp.bounds is not None:
         upper, lower = trained.mlp.bounds
         # of a state that never changes nothing holds them

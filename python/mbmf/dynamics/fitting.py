@@ -11,11 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf.dynamics.memory import check_memory
-from mbmf.dynamics.normalization import Normalization, Statistics, add_noise, number_seen, what_is_seen
+from mbmf.dynamics.normalization import (
+    Normalization,
+    Statistics,
+    add_noise,
+    columns_of_each,
+    number_seen,
+    rotation_vectors,
+    what_is_seen,
+)
 from mbmf.dynamics.options import FitOptions
 from mbmf.dynamics.settings import Settings
 from mbmf.errors import DataError
 from mbmf.nn.mlp_state import MlpState, truncated_normal, xavier_normal
+from mbmf.tasks.ensembles import given_states
 
 if TYPE_CHECKING:
     import torch
@@ -166,12 +175,10 @@ def _rows(
     from mbmf.nn import training
 
     normalization = before.normalization if before is not None and settings.statistics == "kept" else None
-    value = np.array([word == "value" for word in settings.outputs])
     parts = []
     for i, (name, episodes) in enumerate(chunks):
         states, actions, deltas = transitions(task, episodes, name)
-        if value.any():
-            deltas[:, value] += states[:, value]  # the next states themselves
+        _set_targets(task, settings, states, deltas)
         rng = generator(settings.seed, _NOISE, i)
         add_noise(states, options.noise, rng)
         add_noise(deltas, options.noise, rng)
@@ -188,6 +195,22 @@ def _rows(
         inputs = normalization.inputs(what_is_seen(states, settings.inputs), actions)
         packed.append(training.pack(inputs, normalization.delta.normalize(deltas)))
     return training.concatenate(packed), normalization
+
+
+def _set_targets(
+    task: Task, settings: Settings, states: NDArray[np.float64], deltas: NDArray[np.float64]
+) -> None:
+    """Makes the differences of states what the networks predict, in place."""
+    value = np.array([word == "value" for word in settings.outputs])
+    if value.any():
+        deltas[:, value] += states[:, value]  # the next states themselves
+    for i, (word, count) in enumerate(zip(settings.outputs, columns_of_each(settings.outputs), strict=True)):
+        if word == "rotation" and count > 0:
+            before = states[:, i : i + 4]
+            deltas[:, i + 1 : i + 4] = rotation_vectors(before, before + deltas[:, i : i + 4])
+            deltas[:, i] = 0.0
+    # nothing is to be learned of what is given
+    deltas[:, given_states(task.state_names)] = 0.0
 
 
 def _statistics(

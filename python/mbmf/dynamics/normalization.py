@@ -19,11 +19,12 @@ Floats = NDArray[np.float64]
 # deviation or more.
 NEGLIGIBLE_DEVIATION = 1e-10
 NEGLIGIBLE_IN_FLOAT32 = 2.0**-20
-# What sines and cosines are divided by at least. Of a robot that has hardly leaned yet the cosine's deviation
+# What sines, cosines and rotations are divided by at least. Of a robot that has hardly leaned yet the cosine's deviation
 # is a thousandth, and once it lies on its back the network would see -600: what it says there is absurd.
 LEAST_ANGLE_DEVIATION = 0.25
 # columns that a state becomes, by what is seen of it
-_COLUMNS = {"value": 1, "sine_cosine": 2, "nothing": 0}
+_COLUMNS = {"value": 1, "difference": 1, "sine_cosine": 2, "nothing": 0}
+_ROTATION = 6
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ class Normalization:
         values."""
         seen = None
         if inputs is not None:
-            words = [word for word in inputs for _ in range(_COLUMNS[word])]
-            of_angle = np.array(words) == "sine_cosine"
+            columns = zip(inputs, columns_of_each(inputs), strict=True)
+            words = [word for word, count in columns for _ in range(count)]
+            of_angle = np.isin(words, ("sine_cosine", "rotation"))
             seen = Statistics.of(what_is_seen(states, inputs), of_angle)
             small = of_angle & (seen.std > 0)
             seen.std[small] = np.maximum(seen.std[small], LEAST_ANGLE_DEVIATION)
@@ -114,8 +116,11 @@ def what_is_seen(states: Floats, inputs: Sequence[str]) -> Floats:
     if all(word == "value" for word in inputs):
         return states
     columns: list[Floats] = []
-    for column, word in zip(states.T, inputs, strict=True):
-        if word == "sine_cosine":
+    each = columns_of_each(inputs)
+    for i, (column, word) in enumerate(zip(states.T, inputs, strict=True)):
+        if word == "rotation":
+            columns += first_columns(states[:, i : i + 4]) if each[i] else []
+        elif word == "sine_cosine":
             columns += [np.sin(column), np.cos(column)]
         elif word == "value":
             columns.append(column)
@@ -124,7 +129,51 @@ def what_is_seen(states: Floats, inputs: Sequence[str]) -> Floats:
 
 def number_seen(inputs: Sequence[str]) -> int:
     """How many of the network's inputs come from states."""
-    return sum(_COLUMNS[word] for word in inputs)
+    return sum(columns_of_each(inputs))
+
+
+def columns_of_each(inputs: Sequence[str]) -> list[int]:
+    """How many of the network's inputs come from each state; a quaternion's come from its first."""
+    counts, number = [], 0
+    for word in inputs:
+        turns = word == "rotation"
+        counts.append((_ROTATION if number == 0 else 0) if turns else _COLUMNS[word])
+        number = (number + 1) % 4 if turns else 0
+    return counts
+
+
+def first_columns(quaternions: Floats) -> list[Floats]:
+    """The first two columns of the rotation matrices of quaternions (N, 4), w first: six of (N,)."""
+    w, x, y, z = quaternions.T
+    return [
+        1 - 2 * (y * y + z * z),
+        2 * (x * y + w * z),
+        2 * (x * z - w * y),
+        2 * (x * y - w * z),
+        1 - 2 * (x * x + z * z),
+        2 * (y * z + w * x),
+    ]
+
+
+def rotation_vectors(before: Floats, after: Floats) -> Floats:
+    """What turns quaternions ``before`` (N, 4), in their own frames, to ``after``: rotation vectors (N, 3),
+    rad, of at most pi."""
+    (aw, ax, ay, az), (bw, bx, by, bz) = before.T, after.T
+    w = aw * bw + ax * bx + ay * by + az * bz
+    vector = np.stack(
+        [
+            aw * bx - ax * bw - ay * bz + az * by,
+            aw * by + ax * bz - ay * bw - az * bx,
+            aw * bz - ax * by + ay * bx - az * bw,
+        ],
+        axis=1,
+    )
+    # q and -q are one rotation
+    vector *= np.where(w < 0, -1.0, 1.0)[:, None]
+    length = np.linalg.norm(vector, axis=1)
+    angle = 2 * np.arctan2(length, np.abs(w))
+    small = length < 1e-9
+    return np.asarray(vector * np.where(small, 2.0, angle / np.where(small, 1.0, length))[:, None])
 
 
 def add_noise(values: Floats, scale: float, rng: np.random.Generator) -> None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from mbmf.arguments import MAX_SEED, count, whole_number
 from mbmf.nn.mlp_state import ACTIVATIONS, layer_sizes
-from mbmf.tasks.ensembles import INPUTS, OUTPUTS, STATISTICS, check_ensemble, layer_decay, state_map
+from mbmf.tasks.ensembles import (
+    INPUTS,
+    OUTPUTS,
+    STATISTICS,
+    check_ensemble,
+    default_inputs,
+    layer_decay,
+    state_map,
+)
 from mbmf.words import show
 
 if TYPE_CHECKING:
@@ -94,7 +102,7 @@ class Settings:
             particles,
             propagation,
             float(risk),
-            state_map("inputs", inputs, INPUTS, task.state_names),
+            state_map("inputs", inputs, INPUTS, task.state_names, default_inputs(task.state_names)),
             state_map("outputs", outputs, OUTPUTS, task.state_names),
             layer_decay(weight_decay, len(sizes) + 1),
             statistics,
@@ -114,11 +122,17 @@ class Settings:
     def written(self, state_names: Sequence[str]) -> dict[str, Any]:
         """As arguments of `of`, in words and numbers that JSON has; without hidden, activation and seed."""
 
-        def words(values: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+        def words(values: Sequence[str], known: Mapping[str, str], defaults: Sequence[str]) -> dict[str, str]:
             names = {core: word for word, core in known.items()}
-            default = next(iter(known.values()))
-            pairs = zip(state_names, values, strict=True)
-            return {state: names[value] for state, value in pairs if value != default}
+            rows = zip(state_names, values, defaults, strict=True)
+            # a rotation is said of a quaternion's first number
+            return {
+                state: names[value]
+                for state, value, default in rows
+                if value != default and (value != "rotation" or state.endswith("qw"))
+            }
+
+        differences = ("difference",) * len(state_names)
 
         return {
             "members": self.members,
@@ -127,8 +141,8 @@ class Settings:
             "particles": self.particles,
             "propagate": self.propagate,
             "risk": self.risk,
-            "inputs": words(self.inputs, INPUTS),
-            "outputs": words(self.outputs, OUTPUTS),
+            "inputs": words(self.inputs, INPUTS, default_inputs(state_names)),
+            "outputs": words(self.outputs, OUTPUTS, differences),
             "weight_decay": list(self.weight_decay),
             "statistics": self.statistics,
             "bootstrap": self.bootstrap,

@@ -15,6 +15,7 @@ import numpy as np
 
 from mbmf.errors import ConfigError
 from mbmf.tasks.file import one_of, show
+from mbmf.tasks.motion import Motion, goal_entries, move_names, reference_entries
 from mbmf.tasks.paths import resolve
 from mbmf.tasks.schema import (
     BoundsConfig,
@@ -25,7 +26,7 @@ from mbmf.tasks.schema import (
     TermConfig,
     TermPart,
 )
-from mbmf.tasks.sources import Entry, entries, keyframes, matching
+from mbmf.tasks.sources import Entry, distance_entry, element_names, entries, keyframes, matching
 
 if TYPE_CHECKING:
     from mbmf import _core
@@ -55,6 +56,8 @@ class _Builder:
         self.file = file
         self.problems: list[str] = []
         self.state: list[Entry] = []
+        self.own = {"goal": goal_entries(config), "reference": reference_entries(config)}
+        self.motion = Motion(config, model, self.problem)
 
     def build(self) -> Built:
         config, spec = self.config, self.core.TaskSpec()
@@ -68,6 +71,7 @@ class _Builder:
         spec.reward_state, more = self.channels(config.reward_state or (), "reward_state", self.state)
         spec.keyframe = self.keyframe()
         spec.start_qpos, spec.start_qvel = self.start(spec.keyframe)
+        self.motion.put(spec)
         resets = config.reset
         kinds = {"default": resets.default, "random": resets.random, "control": resets.control}
         spec.reset = [
@@ -106,7 +110,9 @@ class _Builder:
 
     def entries(self, channel: ChannelConfig, key: str) -> list[Entry]:
         """The numbers that a channel stands for; what is wrong is noted."""
-        known = entries(self.model, channel.source)
+        if channel.source == "geom_distance":
+            return self.distances(channel, key)
+        known = self.own.get(channel.source) or entries(self.model, channel.source)
         if channel.objects is None:
             groups = [("", [entry for group in known.values() for entry in group])]
         else:
@@ -132,6 +138,18 @@ class _Builder:
         if channel.lagged:
             chosen = [entry.as_lagged() for entry in chosen]
         return [replace(entry.transformed(channel.transform), clip=channel.clip) for entry in chosen]
+
+    def distances(self, channel: ChannelConfig, key: str) -> list[Entry]:
+        assert channel.geoms is not None
+        known = element_names(self.model, mujoco.mjtObj.mjOBJ_GEOM, self.model.ngeom)
+        for name in channel.geoms:
+            if name not in known:
+                self.problem(f"{key}.geoms", one_of(name, known, "two of the model's geoms"), name)
+                return []
+        if channel.geoms[0] == channel.geoms[1]:
+            self.problem(f"{key}.geoms", "two geoms", list(channel.geoms))
+        entry = distance_entry(self.model, *channel.geoms)
+        return [replace(entry.transformed(channel.transform), clip=channel.clip)]
 
     def channel(self, entry: Entry, channel: ChannelConfig) -> _core.Channel:
         low, high = channel.clip or (-math.inf, math.inf)
@@ -264,19 +282,37 @@ class _Builder:
             return self.core.Term(kind, config.weight, index, bounds=self.bounds(config))
         if not info["targets"]:
             return self.core.Term(kind, config.weight, index)
+        if info["quaternions"]:
+            index = self.quaternions(index, f"{key}.state", known)
         if config.target_state is not None:
             target_index = self.states(config.target_state, f"{key}.target_state", known)
+            if info["quaternions"]:
+                target_index = self.quaternions(target_index, f"{key}.target_state", known)
             if len(target_index) != len(index):
                 self.problem(
                     f"{key}.target_state", f"as many states as state ({len(index)})", len(target_index)
                 )
             return self.core.Term(kind, config.weight, index, target_index=target_index)
-        target = list(config.target or (0.0,))
+        target = list(config.target or ((1.0, 0.0, 0.0, 0.0) if info["quaternions"] else (0.0,)))
+        if info["quaternions"] and len(target) == 4:
+            if math.hypot(*target) < 1e-3:
+                self.problem(f"{key}.target", "a quaternion of a length above 0", config.target)
+            target *= len(index) // 4
         if len(target) == 1:
             target *= len(index)
         if len(target) != len(index):
             self.problem(f"{key}.target", f"one number or as many as states ({len(index)})", config.target)
         return self.core.Term(kind, config.weight, index, target=target)
+
+    def quaternions(self, index: list[int], key: str, known: list[Entry]) -> list[int]:
+        """Those of states that are quaternions' numbers, which must be whole."""
+        parts = ("qw", "qx", "qy", "qz")
+        chosen = [i for i in index if known[i].component in parts]
+        whole = tuple(known[i].component for i in chosen) == parts * (len(chosen) // 4)
+        if not chosen or not whole:
+            names = [known[i].name for i in index]
+            self.problem(key, "quaternions, whose states are qw, qx, qy, qz in this order", names)
+        return chosen
 
     # --- how episodes start
 
@@ -310,10 +346,11 @@ class _Builder:
 
     def safe_action(self) -> list[float]:
         action = list(self.config.safe_action or ())
+        naction = self.model.nu + len(move_names(self.config))
         if self.config.safe_action is not None and not (
-            len(action) == self.model.nu and all(-1 <= value <= 1 for value in action)
+            len(action) == naction and all(-1 <= value <= 1 for value in action)
         ):
-            self.problem("safe_action", f"a list of {self.model.nu} numbers from -1 to 1", action)
+            self.problem("safe_action", f"a list of {naction} numbers from -1 to 1", action)
         return action
 
     def add_start_heading(self, spec: _core.TaskSpec, joint: str) -> None:
@@ -342,20 +379,15 @@ class _Builder:
         return found[0] if found else None
 
     def reset(self, config: ResetConfig, key: str) -> _core.Reset:
-        noise = []
-        for part in (config.qpos, config.qvel):
-            if part is None:
-                noise.append(self.core.Noise(self.core.NoiseKind.NONE, 0.0))
-            elif part.normal is not None:
-                noise.append(self.core.Noise(self.core.NoiseKind.NORMAL, part.normal))
-            else:
-                noise.append(self.core.Noise(self.core.NoiseKind.UNIFORM, part.uniform or 0.0))
         sets = []
         for name, (low, high) in config.set.items():
             position = self.position(name, f"{key}.set.{name}")
             if position is not None:
                 sets.append(self.core.ResetSet(position.address, low, high))
-        return self.core.Reset(noise[0], noise[1], sets)
+        noise = self.motion.noise
+        reset = self.core.Reset(noise(config.qpos), noise(config.qvel), sets)
+        self.motion.reset(config, key, reset)
+        return reset
 
 
 def _quaternions(model: mujoco.MjModel) -> list[int]:

@@ -39,8 +39,8 @@ class DynamicsConfig(BaseModel):
     weight_decay: Decay = 0.0
     bootstrap: Flag = False
     statistics: Literal["kept", "refitted"] = "kept"
-    inputs: dict[Text, Literal["as it is", "sine and cosine", "nothing"]] = {}
-    outputs: dict[Text, Literal["difference", "value"]] = {}
+    inputs: dict[Text, Literal["as it is", "sine and cosine", "nothing", "rotation"]] = {}
+    outputs: dict[Text, Literal["difference", "value", "rotation"]] = {}
     epochs: Count | None = None
     first_epochs: Count | None = None
     batch_size: Annotated[int | None, integer(1, 10_000_000)] = None

@@ -13,33 +13,82 @@ from mbmf.words import one_of, show
 PROPAGATIONS = ("expectation", "ts1", "tsinf")
 STATISTICS = ("kept", "refitted")
 # as people write them, and as the core does
-INPUTS = {"as it is": "value", "sine and cosine": "sine_cosine", "nothing": "nothing"}
-OUTPUTS = {"difference": "difference", "value": "value"}
+INPUTS = {
+    "as it is": "value",
+    "sine and cosine": "sine_cosine",
+    "nothing": "nothing",
+    "rotation": "rotation",
+}
+OUTPUTS = {"difference": "difference", "value": "value", "rotation": "rotation"}
+_GIVEN = ("goal", "reference", "time", "cos", "sin", "rate")
 MAX_MEMBERS = 1000
 MAX_PARTICLES = 100_000
 MAX_RISK = 1e6
 
 
+def given_states(state_names: Sequence[str]) -> list[bool]:
+    """Which states no network has to predict: goals stay, references and, with them, the time are known."""
+    sources = [
+        {"goal", "reference", "time"} & set(name.split(".")[:2]) if name.split(".")[0] in _GIVEN else set()
+        for name in state_names
+    ]
+    clocked = any("reference" in source for source in sources)
+    return [bool(source - ({"time"} if not clocked else set())) for source in sources]
+
+
+def default_inputs(state_names: Sequence[str]) -> tuple[str, ...]:
+    """The core's word for each state of which nothing is said: goals, references, their time are not seen."""
+    return tuple("nothing" if given else "value" for given in given_states(state_names))
+
+
 def state_map(
-    name: str, given: Mapping[str, str] | None, words: Mapping[str, str], state_names: Sequence[str]
+    name: str,
+    given: Mapping[str, str] | None,
+    words: Mapping[str, str],
+    state_names: Sequence[str],
+    defaults: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     """What the mapping ``given``, from states' names to ``words``, says of each state, in the core's words.
 
+    A rotation is said of the first of the four states qw, qx, qy, qz, and holds for all of them.
+
     Raises ValueError, whose message begins with ``name``, the argument's.
     """
-    default = next(iter(words.values()))
+    defaults = defaults or (next(iter(words.values())),) * len(state_names)
     if given is None:
-        return (default,) * len(state_names)
+        return tuple(defaults)
     if not isinstance(given, Mapping):
         raise ValueError(f"{name} must be a mapping from names of states to words, got {show(given)}")
-    found = dict.fromkeys(state_names, default)
+    found = dict(zip(state_names, defaults, strict=True))
     for state, word in given.items():
         if state not in found:
             raise ValueError(f"{name} must name {one_of(state, found, 'states')}, got {show(state)}")
         if not isinstance(word, str) or word not in words:
             raise ValueError(f"{name}[{state!r}] must be {nearest(word, list(words))}, got {show(word)}")
+        if name == "outputs" and given_states(state_names)[list(state_names).index(state)]:
+            raise ValueError(
+                f"outputs must leave out goals, references and their time, which nothing has to predict, got "
+                f"{show(state)}"
+            )
+        if word == "rotation":
+            four = _quaternion(state, state_names)
+            if not four or any(other in given for other in four[1:]):
+                raise ValueError(
+                    f"{name}[{state!r}] must be of a state qw that qx, qy and qz follow, of which nothing is "
+                    "said, for a rotation"
+                )
+            found |= dict.fromkeys(four, words[word])
+            continue
         found[state] = words[word]
     return tuple(found.values())
+
+
+def _quaternion(state: str, state_names: Sequence[str]) -> list[str]:
+    """The four states of the quaternion that begins with ``state``; none where it begins no quaternion."""
+    at = list(state_names).index(state)
+    stem = state.removesuffix("qw")
+    four = list(state_names[at : at + 4])
+    return four if four == [f"{stem}{part}" for part in ("qw", "qx", "qy", "qz")] else []
 
 
 def check_ensemble(

@@ -141,8 +141,12 @@ def identity_of(
     dt: float,
     states: Sequence[Entry],
     observations: Sequence[Entry],
+    moves: Sequence[str] = (),
 ) -> Identity:
-    """The identity of a task with this compiled robot, whose digests are given."""
+    """The identity of a task with this compiled robot, whose digests are given.
+
+    moves: the actions that come after those of the actuators.
+    """
     import mujoco
 
     from mbmf.tasks.sources import control_names
@@ -151,7 +155,7 @@ def identity_of(
         robot,
         tuple(entry.described for entry in states),
         tuple(entry.described for entry in observations),
-        tuple(control_names(model)),
+        (*control_names(model), *moves),
         dt,
         Path(model_file).name,
         mujoco.__version__,

@@ -43,6 +43,7 @@ from mbmf.tasks.learning import (
     ModelBasedConfig,
     ModelFreeConfig,
 )
+from mbmf.tasks.motion_section import Goals, JointResets, MocapResets, Mocaps, NoiseConfig, References
 from mbmf.tasks.planner_section import PlannerConfig
 
 Source = Literal[
@@ -64,6 +65,11 @@ Source = Literal[
     "site_rotation",
     "body_velocity",
     "site_velocity",
+    "qacc",
+    "geom_distance",
+    "body_quat",
+    "goal",
+    "reference",
 ]
 # sections that do not say what the robot has to do, but how it may learn that
 LEARNING_SECTIONS = (
@@ -72,7 +78,10 @@ LEARNING_SECTIONS = (
 )
 # the recipe that every task has: its own sections, as they stand
 PAPER = "paper"
-OBJECT_KEYS = ("joint", "joints", "actuator", "sensor", "body", "site", "tendon")
+OBJECT_KEYS = (
+    *("joint", "joints", "actuator", "sensor", "body", "site", "tendon"),
+    *("geoms", "goal", "reference"),
+)
 
 
 class Part(BaseModel):
@@ -85,16 +94,23 @@ class Part(BaseModel):
 
 
 class ModelSource(Part):
-    """Where the robot's MJCF is: an asset of Gymnasium, or a file (relative to the task file)."""
+    """Where the robot's MJCF is: an asset of Gymnasium; a file, relative to the task file, or to an installed
+    package."""
 
     asset: Text | None = None
+    package: Text | None = None
     file: Text | None = None
 
     @model_validator(mode="after")
     def _one(self) -> ModelSource:
-        if (self.asset is None) == (self.file is None):
-            raise ValueError("a mapping with either asset or file")
+        if (self.asset is None) == (self.file is None) or (self.asset and self.package):
+            raise ValueError("a mapping with either asset or file, and with a package only beside a file")
         return self
+
+    @property
+    def own_file(self) -> str | None:
+        """The file of a robot of the user's own, neither of Gymnasium nor of a package."""
+        return self.file if self.package is None else None
 
 
 class Overrides(Part):
@@ -139,6 +155,9 @@ class ChannelConfig(Part):
     body: Names | None = None
     site: Names | None = None
     tendon: Names | None = None
+    geoms: Names | None = None
+    goal: Names | None = None
+    reference: Names | None = None
     index: Indices | None = None
     transform: Literal["identity", "cos", "sin", "rate"] = "identity"
     lagged: bool = False
@@ -159,16 +178,22 @@ class ChannelConfig(Part):
             **{"time": (), "qpos": ("joint", "joints"), "qvel": ("joint", "joints"), "act": ("actuator",)},
             **{"sensor": ("sensor",), "actuator_force": ("actuator",)},
             **{"tendon_length": ("tendon",), "tendon_velocity": ("tendon",)},
+            **{"qacc": ("joint", "joints"), "geom_distance": ("geoms",)},
+            **{"goal": ("goal",), "reference": ("reference",)},
             **{"site_pos": ("site",), "site_rotation": ("site",), "site_velocity": ("site",)},
         }.get(self.source, ("body",))
         given = [k for k in OBJECT_KEYS if getattr(self, k)]
         if len(given) > 1 or any(key not in allowed for key in given):
             keys = " or ".join(allowed) or "no key"
             raise ValueError(f"a mapping where the source {self.source} has {keys} and no other object")
-        if not given and allowed in (("body",), ("site",)):
+        if not given and allowed in (("body",), ("site",), ("geoms",)):
             raise ValueError(f"a mapping where the source {self.source} has the key {allowed[0]}")
         if self.source == "time" and self.index is not None:
             raise ValueError("a mapping where the source time has no index")
+        if self.source == "geom_distance" and (len(self.geoms or ()) != 2 or self.index is not None):
+            raise ValueError("a mapping where geoms are two, without an index")
+        if self.source == "goal" and self.transform == "rate":
+            raise ValueError("a mapping where a goal, which stays, has no transform: rate")
         if self.lagged and self.source != "body_pos":
             raise ValueError("a mapping where only the source body_pos has lagged: true")
         return self
@@ -261,25 +286,15 @@ else:
 # --- how an episode starts
 
 
-class NoiseConfig(Part):
-    """Noise on a start vector: normal (standard deviation) or uniform (half the width)."""
-
-    normal: Annotated[float | None, number(0)] = None
-    uniform: Annotated[float | None, number(0)] = None
-
-    @model_validator(mode="after")
-    def _one(self) -> NoiseConfig:
-        if (self.normal is None) == (self.uniform is None):
-            raise ValueError("a mapping with either normal or uniform")
-        return self
-
-
 class ResetConfig(Part):
-    """The start state plus noise, then some positions set."""
+    """The start state plus noise, then some positions set; mocap bodies and the time set."""
 
     qpos: NoiseConfig | None = None
     qvel: NoiseConfig | None = None
+    joints: JointResets = {}
     set: SetPositions = {}
+    mocap: MocapResets = {}
+    time: Interval | None = None
 
 
 class ResetsConfig(Part):
@@ -379,6 +394,9 @@ class TaskConfig(Part):
     physics_steps: Count = 1
     episode_steps: Count = 1000
     start: Start = Start()
+    goals: Goals | None = None
+    references: References | None = None
+    mocap: Mocaps | None = None
     state: Channels
     observation: Channels | None = None
     reward_state: Channels | None = None

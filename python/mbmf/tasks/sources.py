@@ -20,7 +20,7 @@ _QPOS = {
     2: (("",), ("m",)),
     3: (("",), ("rad",)),
 }
-_QVEL = {
+_QVEL: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {
     0: (("x", "y", "z", "wx", "wy", "wz"), ("m/s", "m/s", "m/s", "rad/s", "rad/s", "rad/s")),
     1: (("wx", "wy", "wz"), ("rad/s", "rad/s", "rad/s")),
     2: (("",), ("m/s",)),
@@ -34,6 +34,7 @@ _PLACED: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "subtree_linvel": ("xyz", ["m/s"] * 3),
     "body_rotation": ("012345678", ["1"] * 9),
     "body_euler": ("012345", ["1"] * 6),
+    "body_quat": (("qw", "qx", "qy", "qz"), ["1"] * 4),
     "site_rotation": ("012345678", ["1"] * 9),
     "body_velocity": _QVEL[0],
     "site_velocity": _QVEL[0],
@@ -87,33 +88,42 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
     """The numbers of a source by object (joint, body, ...), in the model's order."""
     if source == "time":
         return {"": [Entry("time", "s", 0)]}
-    if source in ("qpos", "qvel"):
+    if source in ("goal", "reference"):  # the task's own
+        return {}
+    if source == "geom_distance":
+        return {}  # of pairs: see `distance_entry`
+    if source in ("qpos", "qvel", "qacc"):
         kinds, first = (_QPOS, model.jnt_qposadr) if source == "qpos" else (_QVEL, model.jnt_dofadr)
+        if source == "qacc":
+            kinds = {
+                kind: (names, tuple(_per_second(unit) for unit in units))
+                for kind, (names, units) in _QVEL.items()
+            }
         return {
             name: _entries(source, name, int(first[i]), *kinds[int(model.jnt_type[i])])
-            for i, name in enumerate(_names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt))
+            for i, name in enumerate(element_names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt))
         }
     if source == "act":
-        names = _names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)
+        names = element_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)
         return {
             name: _numbered(source, name, int(model.actuator_actadr[i]), int(model.actuator_actnum[i]))
             for i, name in enumerate(names)
             if model.actuator_actnum[i] > 0
         }
     if source == "sensor":
-        names = _names(model, mujoco.mjtObj.mjOBJ_SENSOR, model.nsensor)
+        names = element_names(model, mujoco.mjtObj.mjOBJ_SENSOR, model.nsensor)
         return {
             name: _numbered(source, name, int(model.sensor_adr[i]), int(model.sensor_dim[i]))
             for i, name in enumerate(names)
         }
     if source == "actuator_force":
-        names = _names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)
+        names = element_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)
         return {
             name: _numbered(source, name, int(model.actuator_outadr[i]), int(model.actuator_outnum[i]))
             for i, name in enumerate(names)
         }
     if source in ("tendon_length", "tendon_velocity"):
-        names = _names(model, mujoco.mjtObj.mjOBJ_TENDON, model.ntendon)
+        names = element_names(model, mujoco.mjtObj.mjOBJ_TENDON, model.ntendon)
         return {name: _numbered(source, name, i, 1) for i, name in enumerate(names)}
     components, units = _PLACED[source]
     kind, count = (
@@ -124,8 +134,15 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
     size = len(components)
     return {
         name: _entries(source, name, size * i, components, units)
-        for i, name in enumerate(_names(model, kind, count))
+        for i, name in enumerate(element_names(model, kind, count))
     }
+
+
+def distance_entry(model: mujoco.MjModel, first: str, second: str) -> Entry:
+    """The distance of two geoms of the model."""
+    names = element_names(model, mujoco.mjtObj.mjOBJ_GEOM, model.ngeom)
+    address = names.index(first) * model.ngeom + names.index(second)
+    return Entry(f"geom_distance.{first}.{second}", "m", address, f"{first}.{second}")
 
 
 def matching(known: Sequence[Entry], reference: str, model: mujoco.MjModel) -> list[int]:
@@ -149,9 +166,9 @@ def matching(known: Sequence[Entry], reference: str, model: mujoco.MjModel) -> l
 
 
 def control_names(model: mujoco.MjModel) -> list[str]:
-    """What the actions (naction) are called: their actuators' names, `.<number>` where one has several."""
+    """What actuators' actions (nu) are called: the actuators' names, `.<number>` where one has several."""
     names: list[str] = []
-    for i, name in enumerate(_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)):
+    for i, name in enumerate(element_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)):
         number = int(model.actuator_ctrlnum[i])
         names += [name] if number == 1 else [f"{name}.{k}" for k in range(number)]
     return names
@@ -159,10 +176,10 @@ def control_names(model: mujoco.MjModel) -> list[str]:
 
 def keyframes(model: mujoco.MjModel) -> list[str]:
     """The model's keyframes by name."""
-    return _names(model, mujoco.mjtObj.mjOBJ_KEY, model.nkey)
+    return element_names(model, mujoco.mjtObj.mjOBJ_KEY, model.nkey)
 
 
-def _names(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> list[str]:
+def element_names(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> list[str]:
     """Of all elements of a kind; one without a name goes by its number. Raises ConfigError on a collision."""
     names = [mujoco.mj_id2name(model, kind, i) for i in range(count)]
     taken = {name: i for i, name in enumerate(names) if name}

@@ -125,6 +125,7 @@ class Task:
         from mbmf import _core
         from mbmf.tasks.identity import robot_digests
         from mbmf.tasks.model import compile_model, model_path
+        from mbmf.tasks.motion_section import with_tables
 
         if reward is None and config.reward is None:
             raise ConfigError(f"{file}: reward must be given (terms, or load_task's reward), got nothing")
@@ -138,8 +139,12 @@ class Task:
         given = model is not None
         if model is None:
             found = model_path(config.model, directory, file)
-            model = compile_model(found, config.overrides, file)
-            if config.model.file is not None:
+            moves = any(mocap.move for mocap in (config.mocap or {}).values())
+            model = compile_model(found, config.overrides, file, needs_actuators=not moves)
+            if config.references is not None:
+                tables = with_tables(config.references, directory, file)
+                config = config.model_copy(update={"references": tables})
+            if config.model.own_file is not None:
                 source = config.model.model_copy(update={"file": str(found)})
                 config = config.model_copy(update={"model": source})
         self.config, self.model = config, model
@@ -179,6 +184,7 @@ class Task:
         from mbmf.tasks.build import build_spec
         from mbmf.tasks.identity import identity_of
         from mbmf.tasks.model import load_model, save_model
+        from mbmf.tasks.motion import move_names
         from mbmf.tasks.paths import resolve
 
         try:
@@ -196,7 +202,9 @@ class Task:
         self.state_units = [entry.unit for entry in built.state]
         self.observation_names = [entry.name for entry in built.observation]
         asset = self.config.model.file or str(self.config.model.asset)
-        self.identity = identity_of(self.model, self._robot, asset, self.dt, built.state, built.observation)
+        self.identity = identity_of(
+            self.model, self._robot, asset, self.dt, built.state, built.observation, move_names(self.config)
+        )
         self._check_planner(file)
         self._check_dynamics(file)
 
@@ -255,7 +263,7 @@ class Task:
 
     @property
     def naction(self) -> int:
-        return int(self.model.nu)
+        return self.core.naction
 
     @property
     def dt(self) -> float:

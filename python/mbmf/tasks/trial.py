@@ -125,7 +125,7 @@ def _odd_actuators(task: Task, seed: int) -> list[str]:
     for _ in range(10):
         simulator.step(actions)
     same = np.abs(simulator.states[:-1] - simulator.states[-1]).max(axis=1) < 1e-9
-    names = [task.model.actuator(i).name or f"actuator {i}" for i in np.flatnonzero(same)]
+    names = [task.identity.actions[i] for i in np.flatnonzero(same)]
     return [f"these actuators change no state: {', '.join(names)}"] if names else []
 
 

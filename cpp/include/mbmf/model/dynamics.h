@@ -13,6 +13,7 @@
 
 #include "mbmf/base/random.h"
 #include "mbmf/model/mlp.h"
+#include "mbmf/task/known_states.h"
 
 namespace mbmf {
 
@@ -22,8 +23,13 @@ struct Normalization {
 };
 
 // What the networks see of a state, and what they predict of it.
-enum class StateInput : int { kValue = 0, kSineCosine = 1, kNothing = 2 };
-enum class StateOutput : int { kDifference = 0, kValue = 1 };
+// kRotation, of the four states of a quaternion (w first) together: the first two columns of its matrix are
+// seen; the outputs of the last three are the rotation vector, in its own frame, that turns it.
+enum class StateInput : int { kValue = 0, kSineCosine = 1, kNothing = 2, kRotation = 3 };
+enum class StateOutput : int { kDifference = 0, kValue = 1, kRotation = 2 };
+
+// How many inputs each state gives: 1, 2, 0; of a quaternion the first state gives six.
+std::vector<int> seen_of_each(const std::vector<StateInput>& input);
 
 // How particles go through an ensemble (Chua et al. 2018, section 5): kExpectation, one for each member, by
 // its mean; kTs1, members drawn anew at every step; kTsInf, one member for good. With a variance head, kTs1
@@ -46,6 +52,7 @@ struct DynamicsSpec {
   std::vector<double> log_variance_min, log_variance_max;
   int particles = 0;  // of a candidate, a multiple of the members; 0: one for each member
   Propagation propagation = Propagation::kExpectation;
+  std::shared_ptr<const KnownStates> known = nullptr;  // what is not predicted, since it is known; or null
   double risk = 0;  // a candidate costs the mean over members plus this times their deviation
 };
 
@@ -69,6 +76,8 @@ class Dynamics {
   // Whether rollouts draw the next state.
   bool is_noisy() const { return is_probabilistic() && propagation_ != Propagation::kExpectation; }
   double risk() const { return risk_; }
+  // Of a set of states, those that are predicted together with one of them: whole quaternions.
+  std::vector<int> predicted_with(const std::vector<int>& states) const;
   const Mlp& mlp(int member = 0) const { return members_[static_cast<std::size_t>(member)]; }
   // Multiply-adds counted twice, of one step of a candidate.
   std::int64_t flops() const { return members_.front().flops() * particles_; }
@@ -107,9 +116,10 @@ class Dynamics {
   int nstate_, naction_;
   std::vector<Mlp> members_;
   std::vector<StateInput> input_;
-  std::vector<int> is_value_;              // (nstate), or empty
-  std::vector<float> centre_;              // (nstate), or empty: all 0
-  std::vector<float> low_, high_, scale_;  // (nstate), or empty: kernel::Model
+  std::vector<int> output_;                   // (nstate) kernel::OutputKind, or empty: all differences
+  std::shared_ptr<const KnownStates> known_;  // or null
+  std::vector<float> centre_;                 // (nstate), or empty: all 0
+  std::vector<float> low_, high_, scale_;     // (nstate), or empty: kernel::Model
   int particles_;
   Propagation propagation_;
   double risk_;

@@ -17,7 +17,9 @@
 #include <vector>
 
 #include "mbmf/base/random.h"
+#include "mbmf/task/motion.h"
 #include "mbmf/task/path.h"
+#include "mbmf/task/reset.h"
 #include "mbmf/task/terms.h"
 
 namespace mbmf {
@@ -44,6 +46,11 @@ enum class Source : int {
   kSiteRotation = 15,    // 9 * site + entry, row-major (site_xmat)
   kBodyVelocity = 16,    // 6 * body + k: linear, then angular velocity of the frame (xpos), in the world
   kSiteVelocity = 17,    // 6 * site + k: likewise
+  kQacc = 18,            // qvel index
+  kGeomDistance = 19,    // ngeom * geom + another: the least distance, below 0 where they overlap
+  kBodyQuat = 20,        // 4 * body + k (xquat)
+  kGoal = 21,            // number of the task's goals, all in a row
+  kReference = 22,       // column of the task's references, all in a row
 };
 
 enum class Transform : int {
@@ -72,27 +79,6 @@ struct ChannelBound {
   Bounds bounds;
 };
 
-enum class NoiseKind : int { kNone = 0, kNormal = 1, kUniform = 2 };
-
-// Added to a start vector: scale * N(0, 1), or uniform in [-scale, scale).
-struct Noise {
-  NoiseKind kind = NoiseKind::kNone;
-  double scale = 0;
-};
-
-// How an episode starts: start qpos and qvel, noise added to each, then some qpos set to values uniform in
-// [low, high) (low = high: that value).
-struct Reset {
-  struct Set {
-    int index;  // qpos index
-    double low;
-    double high;
-  };
-  Noise qpos;
-  Noise qvel;
-  std::vector<Set> set_qpos;
-};
-
 enum class ResetKind : int {
   kDefault = 0,
   kRandom = 1,
@@ -114,10 +100,16 @@ struct TaskSpec {
   std::vector<ChannelBound> healthy;  // an episode outside these is terminated
   int keyframe = -1;                  // of the model, whose time, activations and mocap bodies a start has
   std::vector<double> start_qpos, start_qvel;  // (nq), (nv)
+  std::vector<double> start_mocap;             // (nmocap, 7) positions and quaternions, or empty: the model's
   Reset reset[3];                              // by ResetKind
+  std::vector<Goal> goals;                     // drawn after the reset
+  std::vector<Reference> references;           // of the time
+  std::vector<MocapFollow> follows;            // mocap bodies that are where a reference says
+  std::vector<MocapMove> moves;                // mocap bodies that actions move
   std::vector<double> safe_action;             // (naction) in [-1, 1], or empty: zeros
 };
 
+class KnownStates;
 class StepMemory;
 class SubtreeMotion;
 
@@ -133,12 +125,13 @@ class Task {
   const TaskSpec& spec() const { return spec_; }
   int nstate() const { return static_cast<int>(spec_.state.size()); }
   int nobservation() const { return static_cast<int>(spec_.observation.size()); }
-  int naction() const { return static_cast<int>(model_->nu); }
+  // controls of actuators, then moves of mocap bodies
+  int naction() const { return static_cast<int>(model_->nu) + static_cast<int>(spec_.moves.size()); }
   bool observes_state() const { return observes_state_; }  // the observation is the state, channel by channel
   double dt() const { return model_->opt.timestep * spec_.physics_steps; }  // seconds
 
   // The control of an action in [-1, 1]: scaled to the actuator's control range where it is limited.
-  // action (naction), ctrl (nu)
+  // action (naction), of which those of the actuators, ctrl (nu)
   void to_control(const double* action, mjtNum* ctrl) const;
 
   // Numbers of a simulation's user data that the task keeps.
@@ -148,7 +141,7 @@ class Task {
   void read(const std::vector<Channel>& channels, const mjData* d, double* out) const;
 
   // Sets d, freshly reset (to the keyframe, if there is one), to a start state; does not run forward. In this
-  // order: noise on each qpos, noise on each qvel, the set qpos; then quaternions are normalised.
+  // order: the reset, the goals; then quaternions are normalised.
   void start(mjData* d, ResetKind kind, Draws draws) const;
 
   // True if every healthy bound holds and qpos and qvel are finite. d must be refreshed.
@@ -158,6 +151,15 @@ class Task {
   // values are those before the last physics step. What the next step reads is left as it is. Sensors of the
   // acceleration stage and forces of actuators are those that MuJoCo would begin the next step with.
   void refresh(mjData* d) const;
+
+  // Before each physics step of a control step: mocap bodies to where the action and the references have
+  // them.
+  void move(mjData* d, const double* action) const {
+    if (moves_) move_bodies(d, action);
+  }
+
+  // The states that a plan knows beforehand.
+  const KnownStates& known() const { return *known_; }
 
   // Before the physics of a control step, and after it: what channels and rewards need to know of the step,
   // then `refresh`. d may be as mj_setState left it. action (naction) in [-1, 1]
@@ -183,13 +185,19 @@ class Task {
  private:
   Task(mjModel* model, TaskSpec spec);
   void check() const;
+  void move_bodies(mjData* d, const double* action) const;
+  // The references at d's time, and the bodies that follow them.
+  void follow(mjData* d) const;
 
   mjModel* model_;
   TaskSpec spec_;
   bool observes_state_;
+  bool moves_;  // whether mocap bodies move
+  int ngoal_ = 0, nreference_ = 0;
   bool reads_kinematics_, reads_velocities_, reads_subtrees_, reads_sensors_, reads_forces_;  // by refresh
   std::unique_ptr<const SubtreeMotion> subtrees_;
   std::unique_ptr<StepMemory> memory_;
+  std::unique_ptr<const KnownStates> known_;
   std::vector<std::pair<double, double>> control_;  // (middle, half range) per actuator
 };
 

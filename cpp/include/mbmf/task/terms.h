@@ -17,7 +17,7 @@ struct TermInfo {
   TermKind kind;
   const char* name;
   const char* meaning;
-  bool states, targets, bounds, default_weight;
+  bool states, targets, bounds, default_weight, quaternions;
 };
 // All kinds, in the order of their numbers.
 const std::vector<TermInfo>& term_table();

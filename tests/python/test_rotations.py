@@ -1,0 +1,293 @@
+"""Quaternions as rotations: the cost term, what networks see of them and predict, beside NumPy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mbmf
+from mbmf import _core
+from mbmf.control.bundle import load_bundle, save_bundle
+from mbmf.dynamics.normalization import columns_of_each, rotation_vectors, what_is_seen
+from mbmf.errors import ConfigError
+
+ROBOT = """<mujoco><option timestep="0.01" gravity="0 0 0"/>
+<worldbody><body name="top"><freejoint name="top"/><geom type="box" size=".1 .2 .3" mass="1"/></body>
+</worldbody>
+<actuator><motor joint="top" gear="0 0 0 .3 0 0"/><motor joint="top" gear="0 0 0 0 .3 0"/>
+  <motor joint="top" gear="0 0 0 0 0 .3"/></actuator></mujoco>"""
+QUATERNION = [f"qpos.top.{part}" for part in ("qw", "qx", "qy", "qz")]
+ROTATION = {"inputs": {QUATERNION[0]: "rotation"}, "outputs": {QUATERNION[0]: "rotation"}}
+
+
+def load(folder: Path, **keys: Any) -> mbmf.Task:
+    (folder / "robot.xml").write_text(ROBOT)
+    spin = {"rotation": {"uniform": math.pi}, "qvel": {"normal": 1.0}}
+    task: dict[str, Any] = {
+        "name": "spin",
+        "model": {"file": str(folder / "robot.xml")},
+        "physics_steps": 2,
+        "goals": {"attitude": {"rotation": 2.0}},
+        "state": [
+            {"source": "qpos", "index": [3, 4, 5, 6]},
+            {"source": "qvel", "index": [3, 4, 5]},
+            {"source": "goal"},
+        ],
+        "reward": [{"term": "rotation", "state": "qpos.top", "target_state": "goal.attitude", "weight": -1}],
+        "reset": {"default": {"joints": {"top": spin}}},
+    }
+    return mbmf.load_task(task | keys)
+
+
+def multiply(a: Any, b: Any) -> Any:
+    (aw, ax, ay, az), (bw, bx, by, bz) = np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0)
+    return np.stack(
+        [
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ],
+        -1,
+    )
+
+
+def matrix(q: Any) -> Any:
+    """The rotation matrix by what it does to the axes: q v q*."""
+    columns = []
+    for axis in np.eye(4)[1:]:
+        turned = multiply(multiply(q, np.broadcast_to(axis, q.shape)), q * [1, -1, -1, -1])
+        columns.append(turned[..., 1:])
+    return np.stack(columns, -1)
+
+
+def exponential(vector: Any) -> Any:
+    angle = np.linalg.norm(vector, axis=-1, keepdims=True)
+    return np.concatenate([np.cos(angle / 2), vector * np.sinc(angle / 2 / np.pi) / 2], -1)
+
+
+def unit(rng: np.random.Generator, n: int) -> Any:
+    q = rng.normal(size=(n, 4))
+    return q / np.linalg.norm(q, axis=1, keepdims=True)
+
+
+def angle_between(a: Any, b: Any) -> Any:
+    """By the matrix between them: its trace is 1 + 2 cos, and what of it is not symmetric is the sine."""
+    a, b = (q / np.linalg.norm(q, axis=-1, keepdims=True) for q in (a, b))
+    between = np.swapaxes(matrix(a), -1, -2) @ matrix(b)
+    odd = between - np.swapaxes(between, -1, -2)
+    sine = np.sqrt(odd[..., 2, 1] ** 2 + odd[..., 0, 2] ** 2 + odd[..., 1, 0] ** 2) / 2
+    return np.arctan2(sine, (np.trace(between, axis1=-2, axis2=-1) - 1) / 2)
+
+
+def test_rotation_vectors_turn_one_into_the_other() -> None:
+    rng = np.random.default_rng(0)
+    a, b = unit(rng, 500), unit(rng, 500)
+    vector = rotation_vectors(a, b)
+    assert np.linalg.norm(vector, axis=1).max() <= np.pi + 1e-12
+    np.testing.assert_allclose(matrix(multiply(a, exponential(vector))), matrix(b), atol=1e-12)
+    np.testing.assert_allclose(rotation_vectors(a, -b), vector, atol=1e-12)  # one rotation
+    np.testing.assert_allclose(np.linalg.norm(vector, axis=1), angle_between(a, b), atol=1e-6)
+    small = 1e-8 * rng.normal(size=(500, 3))
+    np.testing.assert_allclose(rotation_vectors(a, multiply(a, exponential(small))), small, atol=1e-15)
+
+
+def test_six_numbers_are_two_columns_of_the_matrix() -> None:
+    q = unit(np.random.default_rng(1), 50)
+    seen = what_is_seen(np.hstack([q, q[:, :1]]), ["rotation"] * 4 + ["value"])
+    np.testing.assert_allclose(seen[:, :6], matrix(q)[:, :, :2].swapaxes(1, 2).reshape(-1, 6), atol=1e-12)
+    np.testing.assert_array_equal(seen[:, 6], q[:, 0])
+    assert columns_of_each(["value", *["rotation"] * 8, "nothing"]) == [1, 6, 0, 0, 0, 6, 0, 0, 0, 0]
+
+
+def test_the_term_is_the_angle(tmp_path: Path) -> None:
+    task = load(tmp_path)
+    rng = np.random.default_rng(2)
+    states = np.zeros((200, 2, task.nstate), np.float32)
+    states[:, :, :4], states[:, :, 7:] = unit(rng, 400).reshape(200, 2, 4), unit(rng, 400).reshape(200, 2, 4)
+    states[0, :, 7:] = states[0, :, :4]  # the same one
+    states[1, :, 7:] = -states[1, :, :4]
+    cost = task.cost(states, np.zeros((200, 1, task.naction), np.float32))
+    want = angle_between(states[..., :4].astype(float), states[..., 7:].astype(float)).sum(axis=1)
+    np.testing.assert_allclose(cost[2:], want[2:], atol=1e-6)
+    assert np.abs(cost[:2]).max() < 1e-6
+    # a simulation's reward is minus it, and its target may be numbers
+    simulator = mbmf.Simulator(task, 50, seed=0)
+    simulator.step(np.zeros((50, 3)))
+    s = simulator.states
+    np.testing.assert_allclose(simulator.rewards, -angle_between(s[:, :4], s[:, 7:]), atol=1e-7)
+    half = math.sqrt(0.5)
+    fixed = load(
+        tmp_path,
+        reward=[{"term": "rotation", "state": QUATERNION, "target": [half, 0, 0, half], "weight": 2}],
+    )
+    level = load(tmp_path, reward=[{"term": "rotation", "state": "qpos.top"}])
+    for other, target, weight in ((fixed, [half, 0, 0, half], 2), (level, [1, 0, 0, 0], 1)):
+        other_simulator = mbmf.Simulator(other, 50, seed=0)
+        other_simulator.step(np.zeros((50, 3)))
+        want = weight * angle_between(s[:, :4], np.broadcast_to(np.array(target, float), (50, 4)))
+        np.testing.assert_allclose(other_simulator.rewards, want, atol=1e-7)
+
+
+def made(task: mbmf.Task, members: int = 1, head: bool = False) -> tuple[_core.Dynamics, Any]:
+    """A model with random weights, and NumPy's step of its means: (states, actions) -> next states."""
+    rng = np.random.default_rng(members)
+    inputs = ["rotation"] * 4 + ["value"] * 3 + ["nothing"] * 4
+    outputs = ["rotation"] * 4 + ["difference"] * 7
+    nseen = sum(columns_of_each(inputs))
+    sizes = [nseen + task.naction, 24, task.nstate * (2 if head else 1)]
+    weights = [
+        (rng.normal(size=(members, rows, cols)) / np.sqrt(cols)).astype(np.float32)
+        for cols, rows in itertools.pairwise(sizes)
+    ]
+    biases = [rng.normal(scale=0.1, size=(members, rows)).astype(np.float32) for rows in sizes[1:]]
+    mean, std = rng.normal(scale=0.1, size=nseen), rng.uniform(0.5, 2, nseen)
+    delta_std = np.array([0, 0.4, 0.5, 0.3, *[0.1] * 3, *[0] * 4])
+    zeros, ones = np.zeros(task.nstate), np.ones(task.naction)
+    bounds = {} if not head else {"log_variance_min": zeros - 4, "log_variance_max": zeros}
+    more: dict[str, Any] = {"particles": 2 * members, "propagate": "tsinf"} if head else {}
+    core = _core.Dynamics(
+        task.nstate,
+        task.naction,
+        weights if members > 1 else [w[0] for w in weights],
+        biases if members > 1 else [b[0] for b in biases],
+        "tanh",
+        mean,
+        std,
+        np.zeros(task.naction),
+        ones,
+        zeros,
+        delta_std,
+        inputs=inputs,
+        outputs=outputs,
+        **bounds,
+        **more,
+    )
+
+    def step(states: Any, actions: Any, member: int = 0) -> Any:
+        seen = (matrix(states[:, :4])[:, :, :2].swapaxes(1, 2).reshape(-1, 6), states[:, 4:7])
+        x = np.concatenate([(np.concatenate(seen, 1) - mean) / std, actions], axis=1)
+        hidden = np.tanh(x @ weights[0][member].T.astype(float) + biases[0][member])
+        out = (hidden @ weights[1][member].T.astype(float) + biases[1][member])[:, : task.nstate] * delta_std
+        turned = multiply(states[:, :4], exponential(out[:, 1:4]))
+        return np.concatenate([turned, states[:, 4:] + out[:, 4:]], axis=1)
+
+    return core, step
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_models_turn_as_numpy_does(tmp_path: Path, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MBMF_FORCE_ISA", isa)
+    task = load(tmp_path)
+    states = mbmf.Simulator(task, 37, seed=0).states
+    actions = np.random.default_rng(3).uniform(-1, 1, (37, 5, 3)).astype(np.float32)
+    core, step = made(task)
+    want = [states]
+    for t in range(5):
+        want.append(step(want[-1], actions[:, t]))
+    predicted = core.open_loop(states, actions)
+    np.testing.assert_allclose(predicted, np.stack(want, 1), atol=2e-5)
+    assert np.abs(predicted[:, -1, :4] - predicted[:, 0, :4]).max() > 0.5
+    for nthread in (1, 2, 3, 7):
+        np.testing.assert_array_equal(core.open_loop(states, actions, nthread), predicted)
+    # members alone, with a variance head
+    noisy, member_step = made(task, members=3, head=True)
+    first = np.ascontiguousarray(actions[:, 0])
+    means, deviations = noisy.predict_members(states, first)
+    for member in range(3):
+        np.testing.assert_allclose(means[member], member_step(states, first, member), atol=1e-5)
+    assert deviations[:, :, 1:7].min() > 0
+    sampled = noisy.sample(states, actions)
+    np.testing.assert_allclose(np.linalg.norm(sampled[..., :4], axis=-1), 1, atol=1e-5)
+    assert sampled[:, :, 1, 1].std(axis=1).min() > 0  # particles go apart, on the sphere
+
+
+def test_plans_cost_what_their_states_cost(tmp_path: Path) -> None:
+    """The kernels' angle against float64; of the last point, only what the cost reads is computed."""
+    task = load(tmp_path)
+    core, _ = made(task)
+    state = mbmf.Simulator(task, seed=5).states[0]
+    plans = set()
+    for nthread in (1, 2, 3, 7):
+        planner = _core.Planner(task.core, core, "random_shooting", 6, 200, 3, nthread, {})
+        plan = planner.plan(state, 0, 0, memory=planner.make_memory())
+        want = task.cost(plan[3][None], plan[2][None])[0]
+        assert plan[1] == pytest.approx(want, rel=1e-5)
+        plans.add((plan[1], plan[2].tobytes()))
+    assert len(plans) == 1
+
+
+def test_training_learns_rotations(tmp_path: Path) -> None:
+    """A spinning top, predicted as rotations ten steps ahead, with unit quaternions; kept and exported."""
+    task = load(tmp_path)
+    data, test = mbmf.collect_random(task, 60, 40, seed=0), mbmf.collect_random(task, 10, 40, seed=1)
+    errors = {}
+    for name, how in (("rotation", ROTATION), ("plain", {})):
+        model = mbmf.DynamicsModel(task, hidden=(32,), activation="tanh", seed=0, **how)
+        model.fit(data, epochs=40, batch_size=64, noise=0, seed=0)
+        predicted = model.open_loop(test.states[:, 0], test.actions[:, :10])[:, -1]
+        truth = test.states[:, 10]
+        errors[name] = angle_between(predicted[:, :4] / 1.0, truth[:, :4]).mean()
+        if name == "rotation":
+            np.testing.assert_allclose(np.linalg.norm(predicted[:, :4], axis=1), 1, atol=1e-5)
+            turned = angle_between(test.states[:, 0, :4], truth[:, :4]).mean()
+            kept = model
+    assert errors["rotation"] < 0.15 * turned
+    assert errors["rotation"] < 0.5 * errors["plain"]
+    kept.save(tmp_path / "model")
+    again = mbmf.DynamicsModel.load(tmp_path / "model", task)
+    assert again.settings == kept.settings
+    some = data.states[:, 0].copy(), data.actions[:, 0].copy()
+    np.testing.assert_array_equal(again.predict(*some), kept.predict(*some))
+    save_bundle(tmp_path / "out", task, kept, horizon=3, candidates=10)
+    np.testing.assert_array_equal(load_bundle(tmp_path / "out").dynamics.predict(*some), kept.predict(*some))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"dynamics": {"inputs": {"qpos.top.qx": "rotation"}}},
+            r"qx'\] must be of a state qw that qx, qy and qz",
+        ),
+        (
+            {"dynamics": {"outputs": {"qpos.top.qw": "rotation", "qpos.top.qy": "value"}}},
+            "of which nothing is said",
+        ),
+        ({"reward": [{"term": "rotation", "state": "qvel.top"}]}, r"reward\[0\]\.state must be quaternions"),
+        (
+            {"reward": [{"term": "rotation", "state": QUATERNION[:3]}]},
+            r"reward\[0\]\.state must be quaternions",
+        ),
+        (
+            {"reward": [{"term": "rotation", "state": "qpos.top", "target": [0, 0, 0, 0]}]},
+            r"reward\[0\]\.target must be a quaternion of a length above 0",
+        ),
+        (
+            {"reward": [{"term": "rotation", "state": "qpos.top", "target": [1, 0]}]},
+            r"reward\[0\]\.target must be one number or as many as states \(4\)",
+        ),
+        ({"dynamics": {"outputs": {"goal.attitude.qw": "value"}}}, "goal.attitude.qw"),
+    ],
+)
+def test_bad_input(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, **keys)
+
+
+def test_the_core_refuses_what_is_no_quaternion(tmp_path: Path) -> None:
+    task = load(tmp_path)
+    term = _core.Term(_core.TermKind.ROTATION, 1.0, [0, 1, 2], target=[1, 0, 0])
+    spec = task.core.spec
+    spec.reward = [term]
+    with pytest.raises(ValueError, match=r"reward\[0\]\.index must be quaternions, four states each, got 3"):
+        _core.Task(task.core.mjb, spec)
+    one, two = (np.zeros(1), np.ones(1)), (np.zeros(2), np.ones(2))
+    layer = [np.zeros((2, 3), np.float32)], [np.zeros(2, np.float32)]
+    with pytest.raises(ValueError, match="inputs must be rotations for four states together"):
+        _core.Dynamics(2, 1, *layer, "relu", *two, *one, *two, inputs=["rotation", "rotation"])
