@@ -321,6 +321,6 @@ def _of_task(contents: file.Contents, task: Task) -> file.Contents:
         task=task.name,
         observation_names=list(task.observation_names),
         task_config=task.to_yaml(),
-        model_file=task.config.model.file,
+        model_file=task.config.model.own_file,
         identity=task.identity,
     )

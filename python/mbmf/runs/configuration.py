@@ -64,7 +64,9 @@ def with_model_file(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """A configuration that says where its task's MJCF is from the run at ``path``, if the task has a file."""
     task = config.get("task")
     model = task.get("model") if isinstance(task, Mapping) else None
-    return {**config, **relative_model(model.get("file") if isinstance(model, Mapping) else None, path)}
+    if not isinstance(model, Mapping) or model.get("package"):
+        model = {}
+    return {**config, **relative_model(model.get("file"), path)}
 
 
 def recorded_task(config: Entry, path: Path, *, allow_other_task: bool = False) -> Task:

@@ -32,7 +32,9 @@ _FIXED = ("id", "signature")
 
 def model_path(source: ModelSource, directory: Path, file: str) -> Path:
     """The MJCF file of a task in `directory`. Raises ConfigError if it is not there."""
-    if source.file is not None:
+    if source.package is not None:
+        key, path, choices = _in_package(source, file)
+    elif source.file is not None:
         # links stay as they are: what a file includes lies beside the link
         key, path = "model.file", Path(os.path.abspath(directory / source.file))
         beside = path.parent.glob("*.xml") if os.path.isdir(path.parent) else ()
@@ -48,17 +50,38 @@ def model_path(source: ModelSource, directory: Path, file: str) -> Path:
         if path.parent != assets:
             path = assets / "no such asset"
     if not os.path.isfile(path):  # no OSError on names that are too long
-        what = one_of(path.name if source.file else source.asset, choices, "an MJCF file that exists")
+        named = str(source.file) if source.package else path.name if source.file else source.asset
+        what = one_of(named, choices, "an MJCF file that exists")
         raise ConfigError(f"{file}: {key} must be {what}, got {show(source.file or source.asset)}")
     return path
 
 
-def compile_model(path: Path, overrides: Overrides, file: str) -> mujoco.MjModel:
-    """Compiles the MJCF at `path` with overrides. Raises ConfigError with MuJoCo's message."""
+def _in_package(source: ModelSource, file: str) -> tuple[str, Path, list[str]]:
+    """The key, the path in an installed package, which is not imported, and what else is beside it."""
+    package = str(source.package)
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(
+            f"{file}: model.package must be an installed package, got {show(package)} (pip install it)"
+        )
+    root = Path(spec.submodule_search_locations[0])
+    path = Path(os.path.abspath(root / str(source.file)))
+    beside = path.parent.glob("*.xml") if path.is_relative_to(root) and os.path.isdir(path.parent) else ()
+    choices = sorted(str(entry.relative_to(root)) for entry in beside)
+    return "model.file", path if path.is_relative_to(root) else root / "no such file", choices
+
+
+def compile_model(
+    path: Path, overrides: Overrides, file: str, *, needs_actuators: bool = True
+) -> mujoco.MjModel:
+    """Compiles the MJCF at `path` with overrides. Raises ConfigError with MuJoCo's message.
+
+    needs_actuators: nothing else can be driven.
+    """
     model = model_spec(path, overrides, file)[1]
     if not model.opt.timestep > 0:
         raise ConfigError(f"{file}: overrides.option.timestep must be above 0, got {model.opt.timestep}")
-    if model.nu == 0:
+    if model.nu == 0 and needs_actuators:
         raise ConfigError(f"{file}: model must have an actuator, got none: {path}")
     return model
 

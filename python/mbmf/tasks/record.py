@@ -60,6 +60,6 @@ def located_model(recorded: Mapping[str, Any], folder: Path) -> str | None:
 def with_model(task: Mapping[str, Any], file: str | None) -> dict[str, Any]:
     """A recorded task whose robot is the MJCF ``file``, if that is given and the task's is a file."""
     model = task.get("model")
-    if file is None or not isinstance(model, Mapping) or "file" not in model:
+    if file is None or not isinstance(model, Mapping) or "file" not in model or model.get("package"):
         return dict(task)
     return {**task, "model": {**model, "file": file}}
