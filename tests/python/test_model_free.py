@@ -166,6 +166,36 @@ def interrupt(*args: Any) -> None:
     raise KeyboardInterrupt
 
 
+def test_time_limits_are_told_apart_from_ends(
+    task: mbmf.Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With bootstrap_truncated the baseline's value follows what ran out of time, and 0 what ended."""
+    seen: list[tuple[Any, Any, Any]] = []
+
+    def watched(rewards: Any, values: Any, lengths: Any, *more: Any) -> Any:
+        seen.append((rewards.copy(), lengths.copy(), more[-1]))
+        return original(rewards, values, lengths, *more)
+
+    original = mf.generalized_advantages
+    monkeypatch.setattr(mf, "generalized_advantages", watched)
+    recorded = mbmf.load_task(task.to_data() | {"model_free": SMALL | {"bootstrap_truncated": True}})
+    learn(tmp_path / "with", recorded)
+    ran_out = [lengths == SMALL["steps_per_rollout"] for _, lengths, _ in seen]
+    assert 0 < sum(map(np.sum, ran_out)) < sum(map(len, ran_out))  # both kinds there were
+    assert (seen[0][2] == 0).all()  # nothing is expected before the first fit
+    assert any((final != 0).any() for _, _, final in seen)
+    for out, (_, _, final) in zip(ran_out, seen, strict=True):
+        assert (final[~out] == 0).all()
+    seen.clear()
+    learn(tmp_path / "without", task)
+    assert all(final is None for _, _, final in seen)
+    with_it, without = (numbers_of(tmp_path / name) for name in ("with", "without"))
+    assert with_it != without
+    # a run is continued with the same setting alone
+    with pytest.raises(MbmfError, match="bootstrap_truncated"):
+        learn(tmp_path / "without", recorded, resume=True)
+
+
 def test_limits_stop_a_run_and_higher_ones_continue_it(
     tmp_path: Path, task: mbmf.Task, whole: dict[str, Any]
 ) -> None:

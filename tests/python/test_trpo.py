@@ -335,6 +335,22 @@ def test_advantages_against_loops(gae_lambda: float) -> None:
         np.testing.assert_allclose(found, loops(rewards, 0.9) - values, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.95, 1.0])
+def test_advantages_of_episodes_that_would_have_gone_on(gae_lambda: float) -> None:
+    """What is expected after the last step of some counts there, as if one more step had earned it."""
+    rng = np.random.default_rng(2)
+    rewards, values = rng.standard_normal((2, LENGTHS.sum()))
+    final = np.where([True, False, True, True, False, True], rng.standard_normal(6), 0.0)
+    found = advantages.generalized_advantages(rewards, values, LENGTHS, 0.9, gae_lambda, final_values=final)
+    last = np.cumsum(LENGTHS) - 1
+    more = rewards.copy()
+    more[last] += 0.9 * final
+    want = advantages.generalized_advantages(more, values, LENGTHS, 0.9, gae_lambda)
+    np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-13)
+    without = advantages.generalized_advantages(rewards, values, LENGTHS, 0.9, gae_lambda)
+    np.testing.assert_allclose((found - without)[last], 0.9 * final, atol=1e-13)
+
+
 def test_standardisation() -> None:
     scaled = advantages.standardized(np.random.default_rng(0).normal(5, 3, 1000))
     assert abs(scaled.mean()) < 1e-12

@@ -1,7 +1,7 @@
 """Returns and advantages of whole episodes, kept as flat arrays: episode after episode, step after step.
 
-Every episode is taken as over after its last step, whether it was terminated or ran out of time, as in the
-paper's experiments: nothing is expected after it.
+Without ``final_values`` every episode is taken as over after its last step, whether it was terminated or ran
+out of time, as in the paper's experiments: nothing is expected after it.
 """
 
 from __future__ import annotations
@@ -48,14 +48,16 @@ def generalized_advantages(
     discount: float,
     gae_lambda: float,
     sums: EpisodeSums | None = None,
+    final_values: Floats | None = None,
 ) -> Floats:
     """Advantages (N): discounted sums, by discount * lambda, of the errors of one-step predictions (Schulman
     et al., High-dimensional continuous control using generalized advantage estimation, equation 16).
 
-    rewards, values (N): of each step, and what was expected from it on.
+    rewards, values (N): of each step, and what was expected from it on. final_values (E): what is expected
+    after each episode's last step; by default nothing.
     """
     after = np.append(values[1:], 0.0)
-    after[np.cumsum(lengths) - 1] = 0.0
+    after[np.cumsum(lengths) - 1] = 0.0 if final_values is None else final_values
     errors = rewards + discount * after - values
     return (sums or EpisodeSums(lengths))(errors, discount * gae_lambda)
 

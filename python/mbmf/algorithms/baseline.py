@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,6 +63,14 @@ class BaselineData:
         coefficients = torch.from_numpy(baseline.coefficients)
         parts = self._workers.map(lambda x: torch.mv(x, coefficients).numpy(), self._features)
         return np.concatenate(parts)
+
+    @staticmethod
+    def expected(
+        baseline: Baseline, observations: NDArray[np.float32], times: NDArray[np.integer[Any]]
+    ) -> Floats:
+        """(n) what is expected from other observations (n, nobservation) on, at their times (n)."""
+        rows = features(torch.from_numpy(observations), torch.from_numpy(times))
+        return torch.mv(rows, torch.from_numpy(baseline.coefficients)).numpy()
 
     def fit(self, returns: Floats, ridge: float) -> Baseline:
         """The baseline that predicts ``returns`` (N) best: least squares with penalty ridge * |c|^2."""

@@ -303,9 +303,16 @@ class _Iteration:
         data = BaselineData(batch.observations, batch.times, workers)
         values = data.predict(self.baseline)
         sums = EpisodeSums(batch.lengths)
-        returns = sums(batch.rewards, settings.discount)
+        rewards, final = batch.rewards, None
+        if settings.bootstrap_truncated:
+            # an episode that ran out of time would have gone on, one that was terminated would not
+            final = data.expected(self.baseline, batch.final_observations, batch.lengths)
+            final = np.where(batch.truncated, final, 0.0)
+            rewards = rewards.copy()
+            rewards[np.cumsum(batch.lengths) - 1] += settings.discount * final
+        returns = sums(rewards, settings.discount)
         gains = generalized_advantages(
-            batch.rewards, values, batch.lengths, settings.discount, settings.gae_lambda, sums
+            batch.rewards, values, batch.lengths, settings.discount, settings.gae_lambda, sums, final
         )
         explained = explained_variance(values, returns)
         if np.isfinite(returns).all():

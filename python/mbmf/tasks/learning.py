@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mbmf.errors import ConfigError
-from mbmf.tasks.fields import Count, Number, integer, list_of, number
+from mbmf.tasks.fields import Count, Flag, Number, integer, list_of, number
 
 
 class _Section(BaseModel):
@@ -74,6 +74,7 @@ class TrpoConfig(_Section):
     line_search_ratio: Annotated[float, number(0, 0.999, low_open=True)] = 0.8
     line_search_tries: Annotated[int, integer(1, 1000)] = 15
     baseline_ridge: Annotated[float, number(0, 1e6, low_open=True)] = 1e-5
+    bootstrap_truncated: Flag = False
 
 
 class ModelFreeConfig(TrpoConfig):
