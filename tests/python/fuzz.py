@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 import mbmf
+from fuzz_tasks import mutate_tree, read_tree, task_trees
 from mbmf.control.bundle import SUMS, load_bundle, save_bundle
 from mbmf.errors import ConfigError, CoreError, DataError
 from mbmf.runs.configuration import recorded_task, task_entries
@@ -64,6 +65,7 @@ class Format:
     seeds: list[bytes]
     read: Callable[[Path, bytes], object]  # from a folder of its own
     where: float = 1.0  # the share of the file, from its begin, that half of the changes go to
+    change: Callable[[list[bytes], float, int], bytes] | None = None  # in place of `mutate`
 
 
 @dataclass
@@ -195,6 +197,7 @@ def make_formats(folder: Path) -> dict[str, Format]:
     export = folder / "export"
     formats = [
         Format("task YAML", [small, small, *presets], read_task),
+        Format("task trees", task_trees(), read_tree, change=mutate_tree),
         Format(
             "path CSV",
             [b"x,y\n0,0\n0.05,0.02\n1e-3,-2\n", b"0,1\n2,3", b"\xef\xbb\xbfx,y\r\n1,2\r\n3,4\r\n"],
@@ -254,7 +257,7 @@ def _seal(folder: Path) -> None:
 
 def attempt(kind: Format, number: int, found: Found) -> None:
     """Reads one input."""
-    data = mutate(kind.seeds, kind.where, number)
+    data = (kind.change or mutate)(kind.seeds, kind.where, number)
     with tempfile.TemporaryDirectory(prefix="fuzz_") as place:
         before, begin = _memory(), time.process_time()
         try:

@@ -9,7 +9,7 @@ import pytest
 
 import fuzz
 
-INPUTS = {"task YAML": 60, "run config": 40}
+INPUTS = {"task YAML": 60, "task trees": 200, "run config": 40}
 
 
 @pytest.fixture(scope="module")
