@@ -139,10 +139,10 @@ def try_robot(path: Path) -> dict[str, Any]:
             return found | {"differs": "plans of one and two threads"}
         found["stage"] = "planned"
 
+        start = episodes.states[:, 0].copy(), episodes.actions[:, 0].copy()
         with tempfile.TemporaryDirectory() as folder:
             dynamics.save(Path(folder) / "model.safetensors")
             again = mbmf.DynamicsModel.load(Path(folder) / "model.safetensors", task)
-            start = episodes.states[:, 0], episodes.actions[:, 0]
             if not np.array_equal(again.predict(*start), dynamics.predict(*start)):
                 return found | {"differs": "predictions of the saved model"}
             try:

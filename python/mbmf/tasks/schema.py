@@ -103,8 +103,10 @@ class ModelSource(Part):
 
     @model_validator(mode="after")
     def _one(self) -> ModelSource:
-        if (self.asset is None) == (self.file is None) or (self.asset and self.package):
-            raise ValueError("a mapping with either asset or file, and with a package only beside a file")
+        if (self.asset is None) == (self.file is None):
+            raise ValueError("a mapping with either asset or file")
+        if self.package is not None and self.file is None:
+            raise ValueError("a mapping with a package only beside a file")
         return self
 
     @property
