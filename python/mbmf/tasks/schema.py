@@ -381,8 +381,8 @@ class RecipeConfig(Part):
     fine_tune: FineTuneConfig | None = None
 
 
-def _no_paper(recipes: dict[str, RecipeConfig]) -> dict[str, RecipeConfig]:
-    if PAPER in recipes:
+def _no_paper(recipes: dict[str, RecipeConfig] | None) -> dict[str, RecipeConfig] | None:
+    if recipes is not None and PAPER in recipes:
         raise ValueError(f"a mapping without {PAPER}, which is the file's own sections")
     return recipes
 
