@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import mbmf
+import objects_table
 from test_planner import make_model, start_state
 
 _LONG = """
@@ -178,3 +179,21 @@ def test_a_forked_child_raises_and_lets_go() -> None:
         held["simulator"].step(np.zeros((8, 2)))
     finally:
         held["controller"].stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "threads", "child"),
+    [("Renderer", "same or raises", "raises"), ("Controller, running", "same", "raises")],
+)
+def test_objects_in_threads_and_children(name: str, threads: str, child: str) -> None:
+    """A renderer hung in a forked child; a controller gave it the last action for ever."""
+    assert objects_table.cells(name, 10) == [threads, child]
+
+
+def test_the_table_of_objects_has_no_crash() -> None:
+    """docs/threads_and_forks.md is what `objects_table.py` wrote: no cell is in capitals."""
+    page = (Path(__file__).parents[2] / "docs" / "threads_and_forks.md").read_text()
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")][1:]
+    assert [row[0].strip() for row in rows] == list(objects_table.OBJECTS)
+    allowed = {"same", "same or raises", "works", "raises"}
+    assert {cell.strip() for row in rows for cell in row[1:]} <= allowed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -145,6 +146,7 @@ class Controller:
         thread.lock_memory = lock_memory
         options.thread = thread
         self.task = planner.task
+        self._process = os.getpid()
         self.core = _core.Controller(
             planner.task.core,
             planner.dynamics,
@@ -201,11 +203,13 @@ class Controller:
           state: any numbers: the loop looks whether they are finite.
           when: when it was measured, seconds of `time.monotonic`; now if not given.
         """
+        self._check_process()
         now = time.monotonic_ns() if when is None else int(1e9 * number("when", when, -9e9, 9e9))
         self.core.put_state(float64_array("state", state, (self.task.nstate,)), now)
 
     def get_action(self) -> Command:
         """What the loop sent last; never waits. From one thread only."""
+        self._check_process()
         action, step, at, kind, fault, fresh = self.core.get_action()
         return Command(action, step, 1e-9 * at, kind.name.lower(), _core.fault_text(fault), fresh)
 
@@ -222,6 +226,7 @@ class Controller:
         """
         from mbmf.planning.planner import task_on
 
+        self._check_process()
         task = task_on(path, self.task)
         self.core.set_path(task.core)
         self.task = task
@@ -256,6 +261,13 @@ class Controller:
         """
         records: dict[str, npt.NDArray[Any]] = self.core.records()
         return records
+
+    def _check_process(self) -> None:
+        """Raises CoreError in a forked child, where no loop runs: its last action would count as new."""
+        if os.getpid() != self._process:
+            raise _core.Error(
+                "a controller must be used in the process that made it, got a call after a fork"
+            )
 
     def __enter__(self) -> Controller:
         self.start()

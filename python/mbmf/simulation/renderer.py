@@ -8,11 +8,14 @@ there, renders off-screen (EGL) whatever was imported before.
 from __future__ import annotations
 
 import copy
+import ctypes
 import dataclasses
 import functools
 import os
 import subprocess
 import sys
+import threading
+import weakref
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -54,6 +57,9 @@ class Renderer:
         width, height: of the picture, in pixels (even numbers, as videos need them).
         shadows: draw shadows and reflections; four times slower where there is no GPU.
 
+    It draws in the thread that made it, as OpenGL does. A process that was forked from one that had rendered
+    cannot: OpenGL's own threads are not there. Start such processes by spawn or forkserver.
+
     Raises RenderError where there is no OpenGL to render with.
     """
 
@@ -64,6 +70,9 @@ class Renderer:
         self._model = copy.copy(model)
         self._model.vis.global_.offwidth, self._model.vis.global_.offheight = width, height
         self._context = self._draw = None
+        self._thread = threading.get_ident()
+        _check_process()
+        _living.add(self)
         try:
             self._context = _make_context(width, height)
             self._context.make_current()
@@ -94,8 +103,11 @@ class Renderer:
 
         Returns the picture: RGB, uint8 (height, width, 3).
         """
+        _check_process()
         if self._context is None or self._draw is None:
             raise ValueError("the renderer is closed")
+        if threading.get_ident() != self._thread:
+            raise RenderError("a renderer must be used by the thread that made it, got a call of another")
         self._context.make_current()
         if not self._model.ncam and self._model.nbody > 1:
             self._camera.lookat[:] = data.subtree_com[1]
@@ -138,6 +150,39 @@ def draw_lines(scene: Any, lines: Sequence[Line]) -> None:
             mujoco.mjv_initGeom(geom, capsule, np.zeros(3), np.zeros(3), np.zeros(9), color)
             mujoco.mjv_connector(geom, capsule, line.radius, start, end)
             scene.ngeom += 1
+
+
+# of the renderers of this process, and the process that was the first to render
+_living: weakref.WeakSet[Renderer] = weakref.WeakSet()
+_first_process: int | None = None
+# what must never be freed, as that would wait for threads that a fork left behind
+_kept: list[Any] = []
+
+
+def _check_process() -> None:
+    global _first_process
+    _first_process = _first_process or os.getpid()
+    if _first_process != os.getpid():
+        raise RenderError(
+            "cannot render in a process that was forked from one that had rendered: start it by spawn or "
+            "forkserver"
+        )
+
+
+def _forget() -> None:
+    """Lets a forked child end: what its parent renders with is neither used nor freed."""
+    for renderer in list(_living):
+        for thing in (renderer._context, renderer._draw):
+            if thing is not None:
+                _kept.append(thing)
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+        renderer._context = renderer._draw = None
+    egl = sys.modules.get("mujoco.egl")
+    if egl is not None:
+        egl.EGL_DISPLAY = None  # type: ignore[attr-defined]  # at the end it would be terminated
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _make_context(width: int, height: int) -> Any:
