@@ -41,7 +41,7 @@ CASES = [
     ("reset.defalt", {}, "reset.defalt must be a known key (control, default, random; nearest: default)"),
     ("start", {"qpso": []}, "start.qpso must be a known key (keyframe, qpos, qvel; nearest: qpos"),
     ("name", DELETE, "name must be given, got nothing"),
-    ("reward", DELETE, "reward must be given (terms, or load_task's reward), got nothing"),
+    ("reward", DELETE, "reward must be given (terms, reward_function, or load_task's reward), got nothing"),
     ("model_based.epochs", DELETE, "model_based.epochs must be given, got nothing"),
     ("cost.0.term", DELETE, "cost[0].term must be given, got nothing"),
     ("safe_action", [0, 0], "safe_action must be a list of 3 numbers from -1 to 1, got [0.0, 0.0]"),

@@ -105,6 +105,14 @@ def _text(value: Any) -> str:
     return value
 
 
+def _function_name(value: Any) -> str:
+    text = _text(value)
+    module, _, name = text.partition(":")
+    if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError("a function's name, module:function")
+    return text
+
+
 def _file_name(value: Any) -> str:
     if not is_plain_name(_text(value)):
         raise ValueError(PLAIN_NAME)
@@ -211,6 +219,7 @@ States = Annotated[tuple[str | int, ...], PlainValidator(_states)]
 Interval = Annotated[tuple[float, float], PlainValidator(_interval)]
 Waypoints = Annotated[tuple[tuple[float, float], ...], PlainValidator(_waypoints)]
 Text = Annotated[str, PlainValidator(_text)]
+FunctionName = Annotated[str, PlainValidator(_function_name)]
 FileName = Annotated[str, PlainValidator(_file_name)]
 FileNames = Annotated[tuple[str, ...], PlainValidator(_file_names)]
 Flag = Annotated[bool, PlainValidator(_flag)]

@@ -1,14 +1,18 @@
-"""Reward and cost functions of users: what they return is checked."""
+"""Reward and cost functions of users: what they return is checked, and those that files name are found."""
 
 from __future__ import annotations
 
+import difflib
+import importlib
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mbmf.errors import DataError
+from mbmf.errors import ConfigError, DataError
 
 FloatArray = npt.NDArray[np.floating[Any]]
 RewardFunction = Callable[[FloatArray, FloatArray], npt.ArrayLike]
@@ -40,3 +44,45 @@ class CheckedFunction:
 
     def __hash__(self) -> int:
         return hash((self.name, self.function))
+
+
+#: the environment variable with the modules, separated by commas, that task files may name functions of
+ALLOWED = "MBMF_FUNCTIONS"
+
+
+def named_function(name: str, what: str) -> RewardFunction:
+    """The function that a task file names as module:function; modules of the current folder are found too.
+
+    A file must not choose what code runs: files come with runs, policies and models of others. So the module
+    must be one of those that the environment variable MBMF_FUNCTIONS names.
+
+    Args:
+        name: module:function, as `mbmf.tasks.fields.FunctionName` takes it.
+        what: the file and the key, for messages.
+
+    Raises ConfigError if the module is not allowed or cannot be imported, or has no such function.
+    """
+    module_name, _, function_name = name.partition(":")
+    if module_name not in os.environ.get(ALLOWED, "").replace(",", " ").split():
+        raise ConfigError(
+            f"{what} must be of a module that you allow, since it is code that runs: set "
+            f"{ALLOWED}={module_name} in the environment, got {name}"
+        )
+    here = os.getcwd()
+    sys.path.append(here)  # last: what is installed comes before a file of that name
+    try:
+        module = importlib.import_module(module_name)
+    # whatever its code raises
+    except Exception as error:
+        raise ConfigError(
+            f"{what} must be of a module that Python can import, got {name}: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(here)]
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        near = difflib.get_close_matches(function_name, vars(module), n=1)
+        hint = f"; nearest: {near[0]}" if near else ""
+        raise ConfigError(f"{what} must be a function of {module.__file__}, got {function_name}{hint}")
+    found: RewardFunction = function
+    return found

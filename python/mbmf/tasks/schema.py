@@ -22,6 +22,7 @@ from mbmf.tasks.fields import (
     Elements,
     FileName,
     FileNames,
+    FunctionName,
     Indices,
     Interval,
     Key,
@@ -403,8 +404,10 @@ class TaskConfig(Part):
     observation: Channels | None = None
     reward_state: Channels | None = None
     reward: Terms | None = None
+    reward_function: FunctionName | None = None
     healthy_reward: Number = 0.0
     cost: Terms | None = None
+    cost_function: FunctionName | None = None
     terminal_cost: Terms | None = None
     alive: Annotated[tuple[StateBoundConfig, ...], list_of()] = ()
     dying_cost: Number = 0.0

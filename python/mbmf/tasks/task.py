@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mbmf.arguments import float64_array, numbers, whole_number
 from mbmf.errors import ConfigError, DataError
-from mbmf.tasks.functions import CheckedFunction, RewardFunction
+from mbmf.tasks.functions import CheckedFunction, RewardFunction, named_function
 
 if TYPE_CHECKING:
     import mujoco
@@ -127,14 +127,20 @@ class Task:
         from mbmf.tasks.model import compile_model, model_path
         from mbmf.tasks.motion_section import with_tables
 
+        if reward is None and config.reward_function is not None:
+            reward = named_function(config.reward_function, f"{file}: reward_function")
+        if cost is None and config.cost_function is not None:
+            cost = named_function(config.cost_function, f"{file}: cost_function")
         if reward is None and config.reward is None:
-            raise ConfigError(f"{file}: reward must be given (terms, or load_task's reward), got nothing")
+            raise ConfigError(
+                f"{file}: reward must be given (terms, reward_function, or load_task's reward), got nothing"
+            )
         if cost is not None and config.path is not None:
             raise ConfigError(f"{file}: cost must be terms of the file for a task that follows paths")
         if reward is not None and cost is None and config.cost is None and config.path is None:
             raise ConfigError(
-                f"{file}: cost must be given (terms, or load_task's cost) where reward is a function, "
-                "got nothing"
+                f"{file}: cost must be given (terms, cost_function, or load_task's cost) where reward is a "
+                "function, got nothing"
             )
         given = model is not None
         if model is None:
@@ -426,10 +432,15 @@ class Task:
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For copies in other processes; functions are pickled by name, as Python does."""
+        """For copies in other processes; functions are pickled by name, as Python does, or found again by the
+        names in the configuration."""
         from mbmf.tasks.copies import task_of
 
-        return task_of, (self.to_data(), self.core.mjb, (self.reward_function, self.cost_function))
+        given = (
+            None if self.config.reward_function is not None else self.reward_function,
+            None if self.config.cost_function is not None else self.cost_function,
+        )
+        return task_of, (self.to_data(), self.core.mjb, given)
 
     __hash__ = None  # type: ignore[assignment]
 
