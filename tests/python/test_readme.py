@@ -43,7 +43,8 @@ def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text(encoding="utf-8")):
         path, _, place = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        assert target.exists(), link
+        # the site has no pages for folders
+        assert target.is_file() if page.is_relative_to(ROOT / "docs") else target.exists(), link
         if place and target.suffix == ".md":
             heads = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             places = [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads]
