@@ -11,6 +11,7 @@ from MuJoCo, crashes or hangs. `--csv=FILE` writes a row for each.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import importlib.util
 import json
@@ -25,6 +26,7 @@ STAGES = ("loaded", "stepped", "learned", "planned", "saved")
 TIMEOUT = 300  # seconds for a robot
 STEPS = 20
 LARGEST = 400  # states of a robot that is learned here
+NOTHING: dict[str, Any] = {"stage": "", "reason": "", "features": [], "differs": ""}
 
 
 def features_of(model: Any) -> list[str]:
@@ -65,6 +67,19 @@ def task_of(path: Path, model: Any) -> dict[str, Any]:
     return task
 
 
+def no_robot(path: Path) -> str:
+    """Why a file is no robot that can be driven: a part of others, a scene, ...; "" if it is one."""
+    import mujoco
+
+    try:
+        plain = mujoco.MjModel.from_xml_path(str(path))
+    except Exception as error:
+        return f"no robot: {str(error).splitlines()[0]}"
+    if plain.nu == 0 and plain.nmocap == 0:
+        return "no robot: nothing to drive"
+    return "no robot: nothing moves" if plain.nq == 0 else ""
+
+
 def try_robot(path: Path) -> dict[str, Any]:
     """How far a robot came: {"stage": the last one reached or "", "reason", "features", "differs"}."""
     import mujoco
@@ -73,16 +88,12 @@ def try_robot(path: Path) -> dict[str, Any]:
     import mbmf
     from mbmf.control.bundle import load_bundle, save_bundle
 
-    found: dict[str, Any] = {"stage": "", "reason": "", "features": [], "differs": ""}
+    found = dict(NOTHING)
     warnings.simplefilter("ignore")
-    try:
-        plain = mujoco.MjModel.from_xml_path(str(path))
-    except Exception as error:
-        return found | {"reason": f"no robot: {str(error).splitlines()[0]}"}
-    if plain.nu == 0 and plain.nmocap == 0:
-        return found | {"reason": "no robot: nothing to drive"}
-    if plain.nq == 0:
-        return found | {"reason": "no robot: nothing moves"}
+    reason = no_robot(path)
+    if reason:
+        return found | {"reason": reason}
+    plain = mujoco.MjModel.from_xml_path(str(path))
     found["features"] = features_of(plain)
     try:
         task = mbmf.load_task(task_of(path, plain))
@@ -169,12 +180,21 @@ def in_process(path: Path) -> dict[str, Any]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"stage": "", "reason": "", "features": [], "differs": f"a hang of {TIMEOUT} s"}
+        return NOTHING | {"differs": f"a hang of {TIMEOUT} s"}
     try:
         return dict(json.loads(done.stdout.splitlines()[-1]))
     except (IndexError, ValueError):
         last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        return {"stage": "", "reason": "", "features": [], "differs": f"a crash ({done.returncode}): {last}"}
+        return NOTHING | {"differs": f"a crash ({done.returncode}): {last}"}
+
+
+def sifted(paths: list[Path]) -> dict[str, str]:
+    """Why files are no robots, by one process for all; those that it did not come to are not in it."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--sift", *map(str, paths)], capture_output=True, text=True, check=False
+    )
+    lines = (line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
+    return {path: reason for path, reason in lines if reason}
 
 
 def files_of(packages: list[str]) -> list[tuple[str, Path]]:
@@ -218,24 +238,31 @@ def main() -> int:
     parser.add_argument("packages", nargs="*", help="installed packages whose MJCF files are tried")
     parser.add_argument("--csv", type=Path, help="a file for a row of each robot")
     parser.add_argument("--robot", type=Path, help="try this file alone, in this process")
+    parser.add_argument("--sift", nargs="+", type=Path, help="say which of these files are no robots")
     options = parser.parse_args()
+    for path in options.sift or ():
+        print(f"{path}\t{no_robot(path)}", flush=True)
+    if options.sift:
+        return 0
     if options.robot is not None:
         print(json.dumps(try_robot(options.robot)))
         return 0
-    robots = []
-    for package, path in files_of(options.packages):
-        robots.append((package, path, in_process(path)))
-        print(f"\r{len(robots)} files", end="", file=sys.stderr)
+    files = files_of(options.packages)
+    robots: list[tuple[str, Path, dict[str, Any]]] = []
+    parts = sifted([path for _, path in files])
+    with options.csv.open("w", newline="") if options.csv else contextlib.nullcontext() as table:
+        if table is not None:
+            csv.writer(table).writerow(["package", "file", "stage", "features", "reason", "differs"])
+        for package, path in files:
+            known = parts.get(str(path))
+            found = NOTHING | {"reason": known} if known else in_process(path)
+            robots.append((package, path, found))
+            print(f"\r{len(robots)} of {len(files)} files", end="", file=sys.stderr)
+            if table is not None and not known:
+                row = [package, path.name, found["stage"], "; ".join(found["features"])]
+                csv.writer(table).writerow([*row, found["reason"], found["differs"]])
+                table.flush()
     print(file=sys.stderr)
-    if options.csv is not None:
-        with options.csv.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["package", "file", "stage", "features", "reason", "differs"])
-            for package, path, found in robots:
-                features = "; ".join(found["features"])
-                writer.writerow(
-                    [package, path.name, found["stage"], features, found["reason"], found["differs"]]
-                )
     if not robots:
         print("no files: name packages that are installed", file=sys.stderr)
         return 2

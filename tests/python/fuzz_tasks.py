@@ -177,6 +177,9 @@ def mutate_tree(seeds: list[bytes], where: float, number: int) -> bytes:
             break
         node, key = rng.choice(places)
         value = node[key]
+        if rng.random() < 0.75:
+            _change_gently(rng, seeds, node, key)
+            continue
         match rng.randrange(10):
             case 0:
                 del node[key]
@@ -201,6 +204,32 @@ def mutate_tree(seeds: list[bytes], where: float, number: int) -> bytes:
             case _:
                 node[key] = rng.choice(words)
     return json.dumps(tree).encode()
+
+
+def _change_gently(rng: random.Random, seeds: list[bytes], node: Any, key: Any) -> None:
+    """A change that keeps what kind of value it is: most of these are tasks still."""
+    value = node[key]
+    choice = rng.randrange(4)
+    if isinstance(value, bool):
+        node[key] = not value
+    elif isinstance(value, int) and choice:
+        node[key] = rng.choice([value + 1, max(value - 1, 0), 2 * value, rng.randrange(10)])
+    elif isinstance(value, float) and choice:
+        node[key] = value * rng.choice([-1, 0, 0.5, 1.001, 2, 10])
+    elif isinstance(value, list) and value and choice < 3:
+        at = rng.randrange(len(value))
+        if choice == 0:
+            del value[at]
+        elif choice == 1:
+            value.insert(at, copy.deepcopy(value[at]))
+        else:
+            rng.shuffle(value)
+    elif isinstance(node, dict) and choice == 0:
+        del node[key]
+    else:  # what the same key has elsewhere
+        others = [other[at] for other, at in _places(json.loads(rng.choice(seeds))) if at == key]
+        if others:
+            node[key] = copy.deepcopy(rng.choice(others))
 
 
 _WORDS: list[str] = []

@@ -16,11 +16,10 @@ import numpy as np
 from mbmf.errors import ConfigError
 from mbmf.tasks.file import one_of, show
 from mbmf.tasks.motion import Motion, goal_entries, move_names, reference_entries
+from mbmf.tasks.path_section import BoundsConfig, PathConfig
 from mbmf.tasks.paths import resolve
 from mbmf.tasks.schema import (
-    BoundsConfig,
     ChannelConfig,
-    PathConfig,
     ResetConfig,
     TaskConfig,
     TermConfig,

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from mbmf.arguments import numbers
 from mbmf.errors import ConfigError
 from mbmf.names import plain_name
-from mbmf.tasks.schema import PathConfig, PathShape, TaskConfig
+from mbmf.tasks.path_section import PathConfig, PathShape
+from mbmf.tasks.schema import TaskConfig
 from mbmf.words import one_of, show
 from mbmf.yaml_text import read_text
 

@@ -8,7 +8,6 @@ reference for people.
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,10 +31,8 @@ from mbmf.tasks.fields import (
     SetPositions,
     States,
     Text,
-    Waypoints,
     integer,
     list_of,
-    number,
 )
 from mbmf.tasks.learning import (
     FLAT_DYNAMICS,
@@ -45,6 +42,7 @@ from mbmf.tasks.learning import (
     ModelFreeConfig,
 )
 from mbmf.tasks.motion_section import Goals, JointResets, MocapResets, Mocaps, NoiseConfig, References
+from mbmf.tasks.path_section import BoundsConfig, PathConfig
 from mbmf.tasks.planner_section import PlannerConfig
 
 Source = Literal[
@@ -202,29 +200,6 @@ class ChannelConfig(Part):
         return self
 
 
-class BoundsConfig(Part):
-    """An interval: min and max belong to it, above and below do not."""
-
-    min: Annotated[float | None, number()] = None
-    max: Annotated[float | None, number()] = None
-    above: Annotated[float | None, number()] = None
-    below: Annotated[float | None, number()] = None
-
-    @model_validator(mode="after")
-    def _interval(self) -> BoundsConfig:
-        if self.min is not None and self.above is not None:
-            raise ValueError("a mapping with at most one of min and above")
-        if self.max is not None and self.below is not None:
-            raise ValueError("a mapping with at most one of max and below")
-        low = self.above if self.min is None else self.min
-        high = self.below if self.max is None else self.max
-        if low is None and high is None:
-            raise ValueError("a mapping with a bound: min, max, above or below")
-        if low is not None and high is not None and not low < high:
-            raise ValueError("a mapping whose lower bound is below its upper bound")
-        return self
-
-
 class StateBoundConfig(BoundsConfig):
     """States that must stay within bounds for a candidate plan to stay alive."""
 
@@ -261,7 +236,7 @@ def _one_target(self: Any) -> Any:
     return self
 
 
-def _term(kind: dict[str, Any]) -> type[Part]:
+def _term(kind: dict[str, Any]) -> type[BaseModel]:
     """The schema class of one kind of term."""
     fields: dict[str, Any] = {
         "term": (Literal[kind["name"]], ...),
@@ -273,7 +248,7 @@ def _term(kind: dict[str, Any]) -> type[Part]:
     if kind["targets"]:
         fields |= {"target": (Numbers | None, None), "target_state": (States | None, None)}
         validators["_one_target"] = model_validator(mode="after")(_one_target)
-    base = BoundsConfig if kind["bounds"] else Part
+    base: type[BaseModel] = BoundsConfig if kind["bounds"] else Part
     name = kind["name"].capitalize()
     return create_model(name, __base__=base, __doc__=kind["meaning"], __validators__=validators, **fields)
 
@@ -316,55 +291,6 @@ class AgentConfig(Part):
 
     number: Annotated[int, integer(0, 1_000_000)]
     names: FileNames
-
-
-# --- paths to follow (docs/tasks.md)
-
-
-class PathPenalty(BoundsConfig):
-    """weight * heading_penalty_factor * the number of states that are out of bounds"""
-
-    state: States
-    weight: Number = 1.0
-
-
-class PathShape(Part):
-    """One path: its factors (those of the path straight where absent) and its waypoints."""
-
-    horiz_penalty_factor: Annotated[float | None, number()] = None
-    forward_encouragement_factor: Annotated[float | None, number()] = None
-    heading_penalty_factor: Annotated[float | None, number()] = None
-    waypoints: Waypoints | None = None
-    absolute: bool = False
-    start_heading: Number = 0.0
-    last_segment: Annotated[int | None, integer(0, 1_000_000)] = None
-    candidates: Annotated[int | None, integer(1, 100_000_000)] = None
-
-
-class PathConfig(Part):
-    """How the robot follows paths: where it is in its state, the paths that it has factors for, and which."""
-
-    follow: FileName = "straight"
-    segment_rule: Literal["predicted", "reached"] = "predicted"
-    last_segment: Annotated[int, integer(0, 1_000_000)] = 5
-    x: States
-    y: States
-    heading: States | None = None
-    heading_limit: Annotated[float, number(0, low_open=True)] = math.pi / 3
-    heading_beyond: Number = 20.0
-    start_joint: Text | None = None
-    far_distance: Annotated[float | None, number(0, low_open=True)] = None
-    far_factor: Number = 10.0
-    penalties: Annotated[tuple[PathPenalty, ...], list_of()] = ()
-    paths: dict[FileName, PathShape]
-
-    @model_validator(mode="after")
-    def _straight(self) -> PathConfig:
-        shape = self.paths.get("straight")
-        factors = ("horiz_penalty_factor", "forward_encouragement_factor", "heading_penalty_factor")
-        if shape is None or any(getattr(shape, factor) is None for factor in factors):
-            raise ValueError("a mapping whose paths have straight, with all three factors")
-        return self
 
 
 Channels = Annotated[tuple[ChannelConfig, ...], list_of(1)]
