@@ -398,7 +398,7 @@ void Dynamics::predict_members(const double* states, const float* actions, std::
       const int state = known_->index()[static_cast<std::size_t>(k)];
       for (int member = 0; member < members(); ++member) {
         next[(member * n + i) * nstate_ + state] =
-            static_cast<float>(both[static_cast<std::size_t>(known_->size() + k)]);
+            static_cast<float>(both[static_cast<std::size_t>(known_->size()) + static_cast<std::size_t>(k)]);
       }
     }
   }
