@@ -17,7 +17,6 @@ exclude_patterns = ["curves"]
 
 # the pages are read on the forge too, where heading anchors are made by this rule
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence", "dollarmath"]
 # shell is what a block holds that says nothing; plain text says `text`
 highlight_language = "bash"
 
