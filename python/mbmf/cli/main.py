@@ -18,6 +18,7 @@ COMMANDS = {
     "mbmf": "teach a policy to act as mb's controller does, then improve it",
     "mf": "learn a policy by trial and error alone, to compare with (TRPO)",
     "reproduce": "the paper's comparison: mb, mbmf, mf over seeds, figure, table",
+    "sweep": "compare settings over seeds, on all cores or a cluster",
     "plot": "draw runs: learning curves (mbmf), loss, forwardsim, trajfollow",
     "report": "write a run as one HTML page",
     "video": "show an episode as a video, recorded or driven now",
