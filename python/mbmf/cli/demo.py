@@ -25,7 +25,7 @@ VALIDATION_EPISODES, VALIDATION_STEPS = 3, 150
 
 @dataclass(frozen=True)
 class Options:
-    """See it work in three minutes: a swimmer that has learned already, then one that learns from nothing.
+    """See it work in three minutes: a swimmer that has learned, then one that learns.
 
     Both are videos in the end; the first is shown in a window where one opens.
     """
