@@ -102,7 +102,7 @@ def test_on_a_cluster_files_travel_and_the_bits_are_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Short slices, so that every run moves between workers."""
-    monkeypatch.setattr(parallel, "SLICE", 0.5)
+    monkeypatch.setattr(parallel, "SLICE", 0.0)
     with contextlib.closing(RayEngine("auto")) as engine:
         assert not engine.sees_files
         told = all_of(engine, task, tmp_path / "out", dataclasses.replace(PLAN, seeds=(3,)))
