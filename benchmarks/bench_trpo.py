@@ -28,6 +28,7 @@ from mbmf.algorithms import model_free
 from mbmf.algorithms.baseline import Baseline
 from mbmf.algorithms.checkpoint import Counters
 from mbmf.algorithms.trpo import Batch, Objective
+from mbmf.cluster.sampler import Here
 from mbmf.nn.network_passes import MeanNetwork, Workers
 from mbmf.nn.training import torch_threads
 
@@ -79,7 +80,7 @@ def fisher_product_ms(iteration: model_free._Iteration, workers: Workers) -> flo
 
 def test_update(benchmark: Any, workers: Workers) -> None:
     iteration = make_iteration()
-    iteration.sample(NTHREAD, model_free.Silent())
+    iteration.sample(Here(NTHREAD), model_free.Silent())
     iteration.improve(workers)
     check(iteration)
     before = iteration._policy.parameter_vector()
@@ -149,7 +150,7 @@ def test_iteration(benchmark: Any, workers: Workers) -> None:
 
     def run_ours() -> None:
         begin = time.perf_counter()
-        ours.sample(NTHREAD, model_free.Silent())
+        ours.sample(Here(NTHREAD), model_free.Silent())
         sampling.append(time.perf_counter() - begin)
         ours.improve(workers)
 
