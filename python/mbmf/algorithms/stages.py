@@ -5,6 +5,7 @@ A stage knows all that its run needs, so that any process may open the run and g
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import copy
 import dataclasses
@@ -107,7 +108,7 @@ class Paths:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(abc.ABC):
     """A stage of one seed, whose run is at ``path``. Its numbers do not depend on where or how it is run."""
 
     task: Task
@@ -121,13 +122,13 @@ class Stage:
     def title(self) -> str:
         return f"seed {self.seed}: {self.what}"
 
+    @abc.abstractmethod
     def open(self) -> Run:
         """The run, a new one or that which is there. Raises DataError, ConfigError."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def go_on(self, run: Run, observers: Observers) -> None:
         """Does what is left of the stage, in its open run."""
-        raise NotImplementedError
 
     def moved(self, path: Path, nthread: int) -> Stage:
         """The same stage with its run elsewhere, and on so many threads."""
