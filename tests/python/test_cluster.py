@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import dataclasses
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,7 +184,92 @@ def test_cancelling_interrupts_what_runs(processes: Engine) -> None:
     assert list(in_order(processes, cluster_work.double, 2, [1, 2])) == [2, 4]
 
 
+def test_ctrl_c_ends_the_work_on_a_cluster(ray_cluster: str) -> None:
+    task = mbmf.load_task(task_config())
+    model = mbmf.DynamicsModel(task, hidden=(16,))
+    model.fit(mbmf.collect_random(task, 2, 60), epochs=1)
+    with contextlib.closing(RayEngine("auto")) as engine:
+        sampler = Elsewhere(engine)
+        planner = mbmf.make_planner(task, model, "random_shooting", 20, 500, seed=2, nthread=1)
+        list(sampler.mpc(task, planner, 2, 2, seed=0))  # the workers are there
+        pressed: list[float] = []
+        press = threading.Timer(1.0, lambda: (pressed.append(time.monotonic()), _thread.interrupt_main()))
+        press.start()
+        with pytest.raises(KeyboardInterrupt):
+            # plans for an hour on both processors
+            list(sampler.mpc(task, planner, 4, 100_000, seed=0))
+        heard = time.monotonic() - pressed[0]
+        # both are free again
+        assert list(in_order(engine, cluster_work.double, 2, range(4))) == [0, 2, 4, 6]
+        ended = time.monotonic() - pressed[0]
+    assert heard < 1.0
+    assert ended < 5.0
+
+
+def test_a_full_cluster_is_waited_for(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr("mbmf.cluster.ray_engine.SAY_SECONDS", 0.3)
+    notes: list[str] = []
+    hog = ray.remote(cluster_work.sleep).options(num_cpus=1)
+    jobs = [hog.remote(None, 60, 1) for _ in range(2)]
+    while ray.available_resources().get("CPU", 0):
+        time.sleep(0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr("mbmf.cluster.ray_engine.FULL_SECONDS", 0.6)
+        with pytest.raises(ClusterError, match=r"1 free processor on a node within 0.01 minutes, got none"):
+            RayEngine("auto", note=notes.append)
+    assert notes == [
+        "cluster: 2 nodes, 2 processors, 0 of them free: 2 tasks at a time",
+        "cluster is full (processors: 2, taken: 2): waiting for 1 free processor on a node, "
+        "at most 0.01 minutes",
+    ]
+
+    def note(text: str) -> None:
+        notes.append(text)
+        if "is full" in text:
+            ray.cancel(jobs[0], force=True)
+
+    engine = RayEngine("auto", note=note)
+    assert notes[-1].endswith("waiting for 1 free processor on a node, at most 30 minutes")
+    ray.cancel(jobs[1], force=True)
+    assert list(in_order(engine, cluster_work.double, 2, range(3))) == [0, 2, 4]
+
+
+def test_a_cluster_without_nodes_is_given_up(ray: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr("mbmf.cluster.ray_engine.SAY_SECONDS", 0.1)
+    monkeypatch.setattr("mbmf.cluster.ray_engine.LOST_SECONDS", 0.6)
+    monkeypatch.setattr(ray, "_nodes", lambda: ([], []))
+    monkeypatch.setattr(ray, "_note", notes.append)
+    with pytest.raises(ClusterError, match=r"must have a node with 1 processor, got none for 0.01 min"):
+        list(in_order(ray, cluster_work.sleep, None, [2, 2]))
+    assert notes == ["cluster has no node with 1 processor any more: waiting for one, at most 0.01 minutes"]
+
+
 # what is refused
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_somebody_else_who_listens(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the first case he says nothing, in the second he speaks another language."""
+    monkeypatch.setattr("mbmf.cluster.ray_engine.CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def answer() -> None:
+            with server.accept()[0] as there:
+                if scheme:
+                    there.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                there.recv(1000)
+                time.sleep(1.0)
+
+        threading.Thread(target=answer, daemon=True).start()
+        reason = "not a Ray cluster, it says 'HTTP/1.1 '" if scheme else "timed out"
+        with pytest.raises(
+            ClusterError, match=f"answers within 0.5 s, got {scheme}127.0.0.1:{port}: {reason}"
+        ):
+            RayEngine(f"{scheme}127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(

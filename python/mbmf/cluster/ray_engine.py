@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import socket
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,17 @@ from mbmf.words import counted, show
 
 _CLIENT = re.compile(r"ray://(?P<host>[^:/]+):(?P<port>\d{1,5})/?")
 _ADDRESS = re.compile(r"(?P<host>[^:/]+):(?P<port>\d{1,5})")
+_COLOUR = re.compile(r"\x1b\[\d*m")
 _FORMS = "auto, local, ray://host:port or host:port"
 
 #: seconds until an address is taken to be unreachable, and until a node must have answered what it is
 CONNECT_SECONDS, PROBE_SECONDS = 10.0, 120.0
+#: seconds that a full cluster has to begin a task, and one without nodes to get one; and until that is said
+FULL_SECONDS, LOST_SECONDS, SAY_SECONDS = 1800.0, 300.0, 5.0
+# Ctrl-C is heard between looks at what is over: inside Ray it would be after a second
+_LOOK_SECONDS = 0.1
+# what HTTP/2, which Ray's head speaks, begins with: the client's preface, and no settings
+_PREFACE, _SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
 
 # things that a worker keeps: a planner or a policy each, with its task
 _MOST_KEPT = 4
@@ -40,7 +48,8 @@ class RayEngine:
 
     A task asks Ray for as many processors as it has threads. Where a worker or a node dies, Ray runs its
     tasks elsewhere, each up to `mbmf.cluster.engine.RETRIES` times. Before the first piece every node is
-    asked what it is, and later each task looks at its own worker: machines may join at any time.
+    asked what it is, and later each task looks at its own worker: machines may join at any time. A full
+    cluster is waited for, `FULL_SECONDS` at most, and so is one that loses all nodes, `LOST_SECONDS`.
 
     Args:
         address: ``auto``, the cluster that this machine is part of; ``local``, one that is started here and
@@ -54,7 +63,7 @@ class RayEngine:
 
     Raises:
         ClusterError: Ray is not installed, no cluster answers within `CONNECT_SECONDS`, a node is another
-            machine than this one, or none has so many processors.
+            machine than this one, none has so many processors, or none is free in time.
         ValueError: an argument is out of range.
 
     Example:
@@ -74,17 +83,11 @@ class RayEngine:
     ) -> None:
         self.threads = whole_number("threads", threads, 1, MAX_THREADS)
         _check_address(address)
-        self._ray = _import_ray()
+        self._ray, self._note = _import_ray(), note
         self._mine = _connect(self._ray, address)
         try:
-            nodes = [node for node in self._ray.nodes() if node["Alive"]]
-            sizes = [int(node["Resources"].get("CPU", 0)) for node in nodes]
-            self.slots = sum(size // self.threads for size in sizes)
-            if not self.slots:
-                raise ClusterError(
-                    f"nthread must be at most {max(sizes, default=0)}, the processors of the cluster's "
-                    f"largest node, got {self.threads}"
-                )
+            nodes, sizes = self._nodes()
+            self._set_slots(sizes)
             free = int(self._ray.available_resources().get("CPU", 0))
             note(
                 f"cluster: {counted(len(nodes), 'node')}, {counted(sum(sizes), 'processor')}, {free} of them "
@@ -94,7 +97,11 @@ class RayEngine:
             self._task = self._ray.remote(_perform).options(
                 num_cpus=self.threads, max_retries=RETRIES, retry_exceptions=False
             )
-            self._probe([node for node, size in zip(nodes, sizes, strict=True) if size], note)
+            there = self._probe(nodes)
+            self._set_slots(
+                [size for node, size in zip(nodes, sizes, strict=True) if node["NodeID"] in there]
+            )
+            self._await_room(sum(sizes))
         except BaseException:
             self.close()
             raise
@@ -111,11 +118,21 @@ class RayEngine:
     def wait(self, jobs: Sequence[Any], timeout: float | None = None) -> list[Any]:
         if not jobs:
             return []
-        with self._said():
-            over, running = self._ray.wait(list(jobs), num_returns=1, timeout=timeout)
-            # others that are over, too
-            more = self._ray.wait(running, num_returns=len(running), timeout=0)[0] if running else []
-        return [*over, *more]
+        begin = looked = time.monotonic()
+        lost: float | None = None  # since when there is no node for a task
+        while True:
+            left = _LOOK_SECONDS
+            if timeout is not None:
+                left = min(left, max(0.0, begin + timeout - time.monotonic()))
+            with self._said():
+                over, running = self._ray.wait(list(jobs), num_returns=1, timeout=left)
+                # others that are over, too
+                more = self._ray.wait(running, num_returns=len(running), timeout=0)[0] if running else []
+            now = time.monotonic()
+            if over or (timeout is not None and now >= begin + timeout):
+                return [*over, *more]
+            if now > looked + SAY_SECONDS:
+                looked, lost = now, self._lost(lost)
 
     def take(self, job: Any) -> Any:
         with self._said():
@@ -133,36 +150,98 @@ class RayEngine:
             self._ray.shutdown()
             self._mine = False
 
-    def _probe(self, nodes: Sequence[Any], note: Callable[[str], None]) -> None:
-        """Raises ClusterError if a node is another machine, unless any will do: then that is noted."""
+    def _nodes(self) -> tuple[list[Any], list[int]]:
+        """The nodes that are there, and how many processors each has."""
+        with self._said():
+            nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        return nodes, [int(node["Resources"].get("CPU", 0)) for node in nodes]
+
+    def _set_slots(self, sizes: Sequence[int]) -> None:
+        """Raises ClusterError if no node has enough processors."""
+        self.slots = sum(size // self.threads for size in sizes)
+        if not self.slots:
+            raise ClusterError(
+                f"nthread must be at most {max(sizes, default=0)}, the processors of the cluster's "
+                f"largest node, got {self.threads}"
+            )
+
+    def _await_room(self, processors: int) -> None:
+        """Waits until a task could begin. Raises ClusterError if the cluster stays full."""
+        job = self._ray.remote(_nothing).options(num_cpus=self.threads).remote()
+        try:
+            if self.wait([job], SAY_SECONDS):
+                return
+            wanted = counted(self.threads, "free processor")
+            with self._said():
+                taken = processors - int(self._ray.available_resources().get("CPU", 0))
+            self._note(
+                f"cluster is full (processors: {processors}, taken: {taken}): waiting for {wanted} on a "
+                f"node, at most {FULL_SECONDS / 60:g} minutes"
+            )
+            if not self.wait([job], FULL_SECONDS):
+                raise ClusterError(
+                    f"cluster must have {wanted} on a node within {FULL_SECONDS / 60:g} minutes, got none"
+                )
+        except BaseException:
+            self.cancel([job])
+            raise
+
+    def _lost(self, since: float | None) -> float | None:
+        """Since when no node has room for a task, None: one has. Raises ClusterError if that is long ago."""
+        if max(self._nodes()[1], default=0) >= self.threads:
+            return None
+        now = time.monotonic()
+        if since is None:
+            self._note(
+                f"cluster has no node with {counted(self.threads, 'processor')} any more: waiting for one, "
+                f"at most {LOST_SECONDS / 60:g} minutes"
+            )
+        elif now > since + LOST_SECONDS:
+            raise ClusterError(
+                f"cluster must have a node with {counted(self.threads, 'processor')}, got none for "
+                f"{LOST_SECONDS / 60:g} minutes"
+            )
+        return now if since is None else since
+
+    def _probe(self, nodes: Sequence[Any]) -> set[str]:
+        """Asks every node what it is; the ids of those that are there.
+
+        Raises ClusterError if one is another machine, unless any will do: then that is noted.
+        """
+        from ray.exceptions import NodeDiedError, TaskUnschedulableError
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        ask = self._ray.remote(_machine)
+        ask, there = self._ray.remote(_machine), set()
         asked = {}
         for node in nodes:
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked[ask.options(num_cpus=0, scheduling_strategy=here).remote()] = node["NodeManagerAddress"]
+            asked[ask.options(num_cpus=0, scheduling_strategy=here).remote()] = node
         with self._said():
             over, silent = self._ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_SECONDS)
         if silent:
-            names = ", ".join(asked[each] for each in silent)
+            names = ", ".join(asked[each]["NodeManagerAddress"] for each in silent)
             raise ClusterError(
                 f"nodes must answer within {PROBE_SECONDS:g} s, got no answer of {names} (are they full?)"
             )
         for each in over:
+            name = f"node {asked[each]['NodeManagerAddress']}"
             try:
                 found = self._ray.get(each)
+            except (NodeDiedError, TaskUnschedulableError):
+                self._note(f"{name} is gone")
+                continue
             except Exception as error:  # Ray has many for a package that cannot be imported
-                found = _first_line(error)
-            if isinstance(found, str):
+                mine = Machine.here().mbmf
                 raise ClusterError(
-                    f"node {asked[each]} must have mbmf {Machine.here().mbmf} installed, got: {found}"
-                )
+                    f"{name} must have mbmf {mine} installed, got: {_first_line(error)}"
+                ) from None
+            there.add(asked[each]["NodeID"])
             difference = found.differences(Machine.here())
             if difference and self._wanted is None:
-                note(f"node {asked[each]} is another machine, its results are other bits: {difference}")
+                self._note(f"{name} is another machine, its results are other bits: {difference}")
             elif difference:
-                raise ClusterError(_refusal(f"node {asked[each]}", difference))
+                raise ClusterError(_refusal(name, difference))
+        return there
 
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:
@@ -199,13 +278,26 @@ def _check_address(address: str) -> None:
     if found is None or not 0 < int(found["port"]) < 65536:
         raise ClusterError(f"address must be {_FORMS}, got {show(address)}")
     try:
-        socket.create_connection((found["host"], int(found["port"])), CONNECT_SECONDS).close()
+        with socket.create_connection((found["host"], int(found["port"])), CONNECT_SECONDS) as there:
+            _check_speech(there)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ClusterError(
             f"address must be of a Ray cluster that answers within {CONNECT_SECONDS:g} s, got {address}: "
             f"{reason}"
         ) from None
+
+
+def _check_speech(there: socket.socket) -> None:
+    """Raises OSError for somebody who does not speak HTTP/2, with whom Ray would wait for minutes."""
+    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+        return
+    there.settimeout(CONNECT_SECONDS)
+    there.sendall(_PREFACE)
+    with there.makefile("rb") as reader:
+        frame = reader.read(9)
+    if frame[3:4] != bytes([_SETTINGS]):
+        raise OSError(f"not a Ray cluster, it says {show(frame.decode('ascii', 'replace'))}")
 
 
 def _import_ray() -> Any:
@@ -245,7 +337,7 @@ def _connect(ray: Any, address: str) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
 
@@ -262,6 +354,10 @@ def _refusal(who: str, difference: str) -> str:
 def _machine() -> Machine:
     """What the worker's machine is."""
     return Machine.here()
+
+
+def _nothing() -> None:
+    """What a task is begun for, to see that one can be."""
 
 
 def _perform(wanted: Machine | None, function: Work, boxed: list[Any], piece: Any, threads: int) -> Outcome:
