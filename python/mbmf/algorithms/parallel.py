@@ -8,6 +8,7 @@ record, and whatever becomes of a worker costs what it did since.
 from __future__ import annotations
 
 import contextlib
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 from mbmf.algorithms.model_free import Limits
 from mbmf.algorithms.stages import Stage
 from mbmf.cluster.engine import Engine, portable
-from mbmf.errors import ClusterError, CoreError, MbmfError
+from mbmf.errors import ClusterError, CoreError, DataError, MbmfError
 from mbmf.runs.carried import Files, changes, read_folder, update_folder, write_folder
 from mbmf.runs.lock import Lock
 from mbmf.runs.run import Record, Run
@@ -217,15 +218,21 @@ def go_on(stage: Stage, piece: tuple[float, Files | None], nthread: int) -> Slic
     seconds, files = piece
     if files is None:
         return _slice(stage.moved(stage.path, nthread), seconds)
-    with tempfile.TemporaryDirectory(prefix="mbmf_") as folder:
-        path = Path(folder) / stage.path.name
-        write_folder(path, files)
-        found = _slice(stage.moved(path, nthread), seconds)
-        changed, removed = changes(files, read_folder(path))
-        if found.error is not None:
-            text = str(found.error).replace(str(path), str(stage.path))
-            found.error.args = (text,)
-        return Slice(found.finished, found.share, found.lines, changed, removed, found.error)
+    try:
+        with tempfile.TemporaryDirectory(prefix="mbmf_") as folder:
+            path = Path(folder) / stage.path.name
+            write_folder(path, files)
+            found = _slice(stage.moved(path, nthread), seconds)
+            changed, removed = changes(files, read_folder(path))
+    except OSError as error:
+        raise DataError(
+            f"{stage.path}: worker on {socket.gethostname()} must be able to write to "
+            f"{tempfile.gettempdir()}, got: {error.strerror or error}; the run is as it was"
+        ) from None
+    if found.error is not None:
+        text = str(found.error).replace(str(path), f"{stage.path}, on {socket.gethostname()}")
+        found.error.args = (text,)
+    return Slice(found.finished, found.share, found.lines, changed, removed, found.error)
 
 
 def _slice(stage: Stage, seconds: float) -> Slice:
