@@ -156,6 +156,10 @@ def test_pieces_are_begun_a_few_ahead(processes: Engine) -> None:
     assert next(in_order(processes, cluster_work.double, 2, [4])) == 8
 
 
+def test_a_piece_may_be_none(processes: Engine) -> None:
+    assert list(in_order(processes, cluster_work.same, 3, [None, 1, None])) == [None, 1, None]
+
+
 def test_a_killed_worker_costs_its_piece_alone(engine: Engine, tmp_path: Path) -> None:
     assert list(in_order(engine, cluster_work.die_once, str(tmp_path), range(6))) == list(range(6))
     assert [path.name for path in tmp_path.iterdir()] == ["1"]

@@ -7,6 +7,7 @@ pure function of what it is given, so it may run anywhere, and again where a wor
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import traceback
 import warnings
@@ -71,10 +72,7 @@ def in_order(engine: Engine, function: Work, thing: Any, pieces: Iterable[Any]) 
     begun: deque[Any] = deque()
     try:
         while True:
-            while len(begun) < 2 * engine.slots + 2:
-                piece = next(waiting, None)
-                if piece is None:
-                    break
+            for piece in itertools.islice(waiting, 2 * engine.slots + 2 - len(begun)):
                 begun.append(engine.start(function, kept, piece))
             if not begun:
                 return
