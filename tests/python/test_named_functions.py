@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
 from collections.abc import Iterator
@@ -72,17 +73,23 @@ def test_the_whole_job(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     recorded = yaml.safe_load((folder / "runs/run_1/config.yaml").read_text())["task"]
     assert {key: recorded[key] for key in NAMES} == NAMES
     capsys.readouterr()
+    few = ["--batch_size=80", "--print_minimal", "--set", "model_free.steps_per_rollout=40"]
     again = (
         ["mb", "--run_num=1", "--resume"],
         ["evaluate", "--run_num=1", "--episodes=2", "--steps=10"],
         ["report", "--run_num=1"],
         ["check", "small.yaml", "--set", *names],
+        ["mf", "--which_agent=small.yaml", "--num_trpo_iters=1", *few, *names],
+        ["mbmf", "--run_num=1", "--num_trpo_iters=1", *few, "imitation.epochs=1", "imitation.iterations=1"],
     )
     for words in again:
         assert cli.main(words) == 0, words
     lines = (folder / "runs/run_1/evaluation/mpc_iteration_3_seed0.csv").read_text().splitlines()
     rewards = [float(line.split(",")[1]) for line in lines[1:]]
     assert all(90 < reward < 110 for reward in rewards)  # ten steps of 10 and a tanh
+    for where in ("mf_small_1", "run_1/mbmf_std0.5_1"):
+        record = json.loads((folder / "runs" / where / "metrics.jsonl").read_text().splitlines()[-1])
+        assert 360 < record["reward_mean"] < 440, where  # forty steps
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MBMF_FUNCTIONS")
         for words in again:

@@ -334,6 +334,24 @@ def test_what_does_not_fit_is_said_when_the_task_is_read(tmp_path: Any, capsys: 
     assert not list(tmp_path.iterdir())
 
 
+def test_settings_of_the_search_that_the_command_line_names() -> None:
+    """--set may be of the search of --search, and leaves the horizon that the file's section has."""
+    from mbmf.cli.planner_options import PlannerOptions
+
+    task = mbmf.load_task("cheetah_forward")
+    changed = PlannerOptions(search="icem", set=("planner.colour=2", "model_based.horizon=7"))
+    planner = changed.applied_to(task).planner
+    assert (planner.search, planner.settings["colour"], planner.horizon) == ("icem", 2, 7)
+    own = task.with_planner("mppi", 9)
+    planner = PlannerOptions(search="icem", candidates=50, set=("planner.colour=2",)).applied_to(own).planner
+    assert (planner.search, planner.candidates, planner.horizon) == ("icem", 50, 9)
+    assert planner.settings["colour"] == 2
+    with pytest.raises(mbmf.MbmfError, match=r"planner\.colour must be a known key"):
+        PlannerOptions(search="cem", set=("planner.colour=2",)).applied_to(task)
+    with pytest.raises(mbmf.MbmfError, match=r"--search must be a search .* got 'icm'"):
+        PlannerOptions(search="icm", set=("planner.colour=2",)).applied_to(task)
+
+
 def test_the_table_of_defaults_is_true() -> None:
     """That of docs/planning.md."""
     import re

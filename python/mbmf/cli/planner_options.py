@@ -38,8 +38,17 @@ class PlannerOptions:
         """The task with these in place of its own. Raises ConfigError."""
         from mbmf.tasks.settings import changed_task
 
-        task = changed_task(task, self.set)
+        words = self.set
         try:
+            if (
+                self.search is not None
+                and task.with_planner(self.search).planner.search != task.planner.search
+            ):
+                # before the other settings, which may be of that search
+                section = task.config.planner
+                horizon = f", horizon: {section.horizon}" if section and section.horizon else ""
+                words = (f"planner={{search: {self.search}{horizon}}}", *words) if words else words
+            task = changed_task(task, words)
             return task.with_planner(self.search, self.horizon, self.candidates)
         except ConfigError as error:
             raise ConfigError(str(error).replace(f"{task.name}: planner.", "--")) from None
