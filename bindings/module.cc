@@ -14,6 +14,7 @@ namespace py = pybind11;
 void register_task(py::module_& module);
 void register_simulator(py::module_& module);
 void register_dynamics(py::module_& module);
+void register_value(py::module_& module);
 void register_planner(py::module_& module);
 void register_controller(py::module_& module);
 void register_bundle(py::module_& module);
@@ -29,6 +30,7 @@ PYBIND11_MODULE(_core, module) {
   register_task(module);
   register_simulator(module);
   register_dynamics(module);
+  register_value(module);
   register_planner(module);
   register_controller(module);
   register_bundle(module);

@@ -22,6 +22,8 @@ void register_bundle(py::module_& module) {
                              [](const Bundle& self) { return std::const_pointer_cast<Task>(self.task); })
       .def_property_readonly(
           "dynamics", [](const Bundle& self) { return std::const_pointer_cast<Dynamics>(self.dynamics); })
+      .def_property_readonly(
+          "value", [](const Bundle& self) { return std::const_pointer_cast<Value>(self.planner.value); })
       .def_property_readonly("search", [](const Bundle& self) { return self.planner.search; })
       .def_property_readonly("settings", [](const Bundle& self) { return self.planner.settings; })
       .def_property_readonly("horizon", [](const Bundle& self) { return self.planner.horizon; })

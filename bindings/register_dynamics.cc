@@ -14,10 +14,10 @@
 
 #include "array_args.h"
 #include "gil.h"
-#include "layer_args.h"
 #include "mbmf/base/isa.h"
 #include "mbmf/base/random.h"
 #include "mbmf/model/dynamics.h"
+#include "model_args.h"
 
 namespace mbmf::bindings {
 
@@ -26,33 +26,11 @@ namespace {
 // of a prediction, before it is known what they take
 constexpr std::int64_t kFirstRows = 1024;
 
-Activation parse_activation(const std::string& name) {
-  if (name == "relu") return Activation::kRelu;
-  if (name == "tanh") return Activation::kTanh;
-  if (name == "silu") return Activation::kSilu;
-  throw_invalid("activation must be \"relu\", \"tanh\" or \"silu\", got \"", name, "\"");
-}
-
 Propagation parse_propagation(const std::string& name) {
   if (name == "expectation") return Propagation::kExpectation;
   if (name == "ts1") return Propagation::kTs1;
   if (name == "tsinf") return Propagation::kTsInf;
   throw_invalid("propagate must be \"expectation\", \"ts1\" or \"tsinf\", got \"", name, "\"");
-}
-
-std::vector<StateInput> parse_inputs(const std::vector<std::string>& names) {
-  std::vector<StateInput> inputs;
-  for (const std::string& name : names) {
-    if (name != "value" && name != "sine_cosine" && name != "nothing" && name != "rotation") {
-      throw_invalid("inputs must be \"value\", \"sine_cosine\", \"nothing\" or \"rotation\" each, got \"",
-                    name, "\"");
-    }
-    inputs.push_back(name == "value"         ? StateInput::kValue
-                     : name == "sine_cosine" ? StateInput::kSineCosine
-                     : name == "rotation"    ? StateInput::kRotation
-                                             : StateInput::kNothing);
-  }
-  return inputs;
 }
 
 std::vector<StateOutput> parse_outputs(const std::vector<std::string>& names) {
@@ -66,20 +44,6 @@ std::vector<StateOutput> parse_outputs(const std::vector<std::string>& names) {
                                            : StateOutput::kDifference);
   }
   return outputs;
-}
-
-// States (n, nstate), float32 or float64: a model keeps what float64 says of them.
-std::vector<double> parse_states(const py::array& states, int nstate) {
-  if (py::dtype::of<float>().equal(states.dtype())) {
-    const float* data = input<float>(states, "states", {"n", nstate});
-    return {data, data + states.size()};
-  }
-  const double* data = input<double>(states, "states", {"n", nstate});
-  return {data, data + states.size()};
-}
-
-Normalization parse_normalization(const py::array& mean, const py::array& std, Dim size) {
-  return {input_vector<double>(mean, "mean", size), input_vector<double>(std, "std", size)};
 }
 
 std::string version_text(int version) {

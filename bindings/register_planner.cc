@@ -194,8 +194,9 @@ void register_planner(py::module_& module) {
           py::init([](const std::shared_ptr<Task>& task,
                       const std::optional<std::shared_ptr<Dynamics>>& dynamics, const py::object& search,
                       int horizon, std::int64_t candidates, std::uint64_t seed, int nthread,
-                      const std::map<std::string, double>& settings, const py::object& cost) {
-            PlannerOptions options{horizon, candidates, seed, nthread, "", settings};
+                      const std::map<std::string, double>& settings, const py::object& cost,
+                      const std::optional<std::shared_ptr<Value>>& value) {
+            PlannerOptions options{horizon, candidates, seed, nthread, "", settings, value.value_or(nullptr)};
             options.search = py::isinstance<py::str>(search) ? search.cast<std::string>() : "own";
             std::unique_ptr<Planner> planner = make(task, dynamics.value_or(nullptr), search, options, cost);
             planner->set_check(&check_signals);
@@ -204,9 +205,10 @@ void register_planner(py::module_& module) {
           py::arg("task").none(false), py::arg("dynamics"), py::arg("search"), py::arg("horizon"),
           py::arg("candidates"), py::arg("seed") = 0, py::arg("nthread") = 0,
           py::arg("settings") = std::map<std::string, double>{}, py::arg("cost") = py::none(),
+          py::arg("value") = py::none(),
           "dynamics None: through the simulator. search: a name, or an object as mbmf.planning.own makes it. "
           "cost: a function (states float32 (n, H + 1, nstate), actions float32 (n, H, naction)) -> float64 "
-          "(n,).")
+          "(n,). value: of a candidate's last state, which it costs less.")
       .def_property_readonly("start_size", &Planner::start_size)
       .def_property_readonly("most_candidates", &Planner::most_candidates, "Of a plan, over all rounds.")
       .def_property_readonly("scratch_bytes", &Planner::scratch_bytes,

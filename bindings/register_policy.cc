@@ -8,8 +8,8 @@
 
 #include "array_args.h"
 #include "gil.h"
-#include "layer_args.h"
 #include "mbmf/model/policy.h"
+#include "model_args.h"
 
 namespace mbmf::bindings {
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mbmf.simulation.simulator import Simulator as Simulator
     from mbmf.tasks.task import Task as Task
     from mbmf.tasks.task import load_task as load_task
+    from mbmf.values.value import ValueFunction as ValueFunction
 
 __version__ = "0.1.0"
 
@@ -61,6 +62,7 @@ _MODULE_OF = {
     "SimulatorModel": "planning.plan",
     "Task": "tasks.task",
     "Trained": "runs.trained",
+    "ValueFunction": "values.value",
     "collect_mpc": "rollouts.collect",
     "collect_policy": "rollouts.collect",
     "collect_random": "rollouts.collect",
@@ -90,6 +92,7 @@ __all__ = [
     "SimulatorModel",
     "Task",
     "Trained",
+    "ValueFunction",
     "__version__",
     "collect_mpc",
     "collect_policy",

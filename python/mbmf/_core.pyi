@@ -49,6 +49,7 @@ __all__: list[str] = [
     "TermKind",
     "ThreadSettings",
     "Transform",
+    "Value",
     "action_noise",
     "available_isas",
     "check_search",
@@ -827,6 +828,38 @@ class Dynamics:
         Of a candidate.
         """
 
+class Value:
+    """
+    A learned value in the C++ core, in float32: immutable.
+    """
+    def __init__(
+        self,
+        nstate: typing.SupportsInt | typing.SupportsIndex,
+        weights: collections.abc.Sequence[numpy.ndarray],
+        biases: collections.abc.Sequence[numpy.ndarray],
+        activation: str,
+        state_mean: numpy.ndarray,
+        state_std: numpy.ndarray,
+        inputs: collections.abc.Sequence[str],
+        mean: typing.SupportsFloat | typing.SupportsIndex,
+        std: typing.SupportsFloat | typing.SupportsIndex,
+        low: typing.SupportsFloat | typing.SupportsIndex,
+        high: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None:
+        """
+        weights[i] (rows, cols), biases[i] (rows,).
+        """
+    def evaluate(self, states: numpy.ndarray) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        states (N, nstate) -> values float64 (N,).
+        """
+    @property
+    def high(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def nstate(self) -> int: ...
+
 class PlanMemory:
     """
     What one plan leaves for the next of its episode; an empty one begins an episode. May be copied, stored and given again.
@@ -916,9 +949,10 @@ class Planner:
         nthread: typing.SupportsInt | typing.SupportsIndex = 0,
         settings: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex] = {},
         cost: typing.Any = None,
+        value: Value | None = None,
     ) -> None:
         """
-        dynamics None: through the simulator. search: a name, or an object as mbmf.planning.own makes it. cost: a function (states float32 (n, H + 1, nstate), actions float32 (n, H, naction)) -> float64 (n,).
+        dynamics None: through the simulator. search: a name, or an object as mbmf.planning.own makes it. cost: a function (states float32 (n, H + 1, nstate), actions float32 (n, H, naction)) -> float64 (n,). value: of a candidate's last state, which it costs less.
         """
     def costs(
         self,
@@ -1226,6 +1260,7 @@ class Controller:
         nthread: typing.SupportsInt | typing.SupportsIndex,
         settings: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex],
         options: ControllerOptions,
+        value: Value | None = None,
     ) -> None: ...
     def get_action(self) -> tuple[numpy.typing.NDArray[numpy.float64], int, int, StepKind, Fault, bool]:
         """
@@ -1326,6 +1361,8 @@ class Bundle:
     def source(self) -> str: ...
     @property
     def task(self) -> Task: ...
+    @property
+    def value(self) -> Value: ...
 
 class GaussianPolicy:
     """

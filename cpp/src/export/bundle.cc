@@ -22,6 +22,7 @@ namespace {
 constexpr const char* kSums = "SHA256SUMS";
 constexpr const char* kBundle = "bundle.json";
 constexpr const char* kDynamics = "dynamics.safetensors";
+constexpr const char* kValue = "value.safetensors";
 constexpr const char* kModel = "model.mjb";
 constexpr std::size_t kMaxSums = 1 << 20, kMaxBundle = 16 << 20, kMaxFile = std::size_t{1} << 31;
 constexpr int kMaxWidth = 1 << 20;
@@ -75,7 +76,7 @@ Files read_files(const std::string& folder) {
       throw Error(reader.path_of(name) + " must be as it was exported, got a file with another checksum");
     }
     files.sizes.emplace(name, bytes.size());
-    if (name == kBundle || name == kDynamics || name == kModel)
+    if (name == kBundle || name == kDynamics || name == kValue || name == kModel)
       files.contents.emplace(name, std::move(bytes));
   }
   for (const char* name : {kBundle, kDynamics, kModel}) {
@@ -152,14 +153,50 @@ std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const Tens
   return std::make_shared<Dynamics>(std::move(spec));
 }
 
+std::shared_ptr<const Value> load_value(const JsonField& field, const TensorReader& tensors, int nstate) {
+  field.only({"hidden", "activation", "inputs"});
+  ValueSpec spec;
+  spec.nstate = nstate;
+  spec.activation = static_cast<Activation>(field["activation"].one_of({"relu", "tanh", "silu"}));
+  for (const JsonField& input : field["inputs"].items()) {
+    spec.input.push_back(
+        static_cast<StateInput>(input.one_of({"value", "sine_cosine", "nothing", "rotation"})));
+  }
+  if (spec.input.size() != static_cast<std::size_t>(nstate)) {
+    field["inputs"].fail("a list of " + std::to_string(nstate) + ", one for each state");
+  }
+  const std::vector<int> each = seen_of_each(spec.input);
+  const std::int64_t seen = std::accumulate(each.begin(), each.end(), 0);
+  std::vector<std::int64_t> sizes = {seen};
+  for (const JsonField& width : field["hidden"].items(64)) sizes.push_back(width.integer(1, kMaxWidth));
+  sizes.push_back(1);
+  for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
+    const std::string number = std::to_string(i);
+    spec.layers.push_back({static_cast<int>(sizes[i + 1]), static_cast<int>(sizes[i]),
+                           tensors.float32("weight." + number, {sizes[i + 1], sizes[i]}),
+                           tensors.float32("bias." + number, {sizes[i + 1]})});
+  }
+  spec.state = {tensors.float64("state.mean", {seen}), tensors.float64("state.std", {seen})};
+  spec.mean = tensors.float64("value.mean", {1}).front();
+  spec.std = tensors.float64("value.std", {1}).front();
+  spec.low = tensors.float64("value.low", {1}).front();
+  spec.high = tensors.float64("value.high", {1}).front();
+  const std::size_t expected = 2 * (sizes.size() - 1) + 6;
+  if (tensors.names().size() != expected) {
+    throw Error(std::string(kValue) + " must hold " + std::to_string(expected) + " tensors, got " +
+                std::to_string(tensors.names().size()));
+  }
+  return std::make_shared<Value>(std::move(spec));
+}
+
 Bundle read_bundle(const Files& files) {
   const JsonField field = JsonField::parse(files.contents.at(kBundle), kBundle);
-  field.only(
-      {"format", "format_version", "versions", "source", "files", "task", "dynamics", "planner", "control"});
   if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");
-  if (field["format_version"].integer(0, 1'000'000) != 3) {
-    field["format_version"].fail("3 (export the run again with this release: mbmf export)");
+  if (field["format_version"].integer(0, 1'000'000) != 4) {
+    field["format_version"].fail("4 (export the run again with this release: mbmf export)");
   }
+  field.only({"format", "format_version", "versions", "source", "files", "task", "dynamics", "value",
+              "planner", "control"});
 
   Bundle bundle;
   field["versions"].only({"mbmf", "mujoco"});
@@ -185,6 +222,14 @@ Bundle read_bundle(const Files& files) {
   bundle.task = Task::load(mjb.data(), mjb.size(), task_from_json(field["task"]));
   bundle.dynamics =
       load_dynamics(field["dynamics"], TensorReader(files.contents.at(kDynamics), kDynamics), bundle.task);
+  if (!field["value"].is_null()) {
+    const auto file = files.contents.find(kValue);
+    if (file == files.contents.end()) field["value"].fail("null where there is no value.safetensors");
+    bundle.planner.value =
+        load_value(field["value"], TensorReader(file->second, kValue), bundle.task->nstate());
+  } else if (files.contents.contains(kValue)) {
+    field["value"].fail("what value.safetensors holds");
+  }
   const JsonField planner = field["planner"], control = field["control"];
   planner.only({"search", "horizon", "candidates", "seed", "settings"});
   bundle.planner.search = planner["search"].text();

@@ -97,6 +97,13 @@ struct Particles {
   float risk;  // the cost is the groups' mean plus this times their deviation
 };
 
+// What a state is worth after the last point: a model of one network without actions, whose only output is
+// clipped to [low, high]; low where it is not a number.
+struct Value {
+  const Model* model;
+  float low, high;
+};
+
 struct Term {
   int kind;  // TermKind
   int n;
@@ -142,6 +149,7 @@ struct Rollout {
   float dying;         // added when a candidate leaves these bounds
   const Path* path;    // or null
   const Known* known;  // or null
+  const Value* value;  // less of a candidate that ends alive; or null
   const float* state;  // (nstate) where all candidates start, less the centres
   // (nmember) of each network (rows of layer 0): its bias plus the state's part, the same for all at t = 0
   const float* const* first_base;
@@ -177,6 +185,8 @@ struct Table {
   // (n, nstate)
   void (*predict)(const Model* model, int member, const float* states, const float* actions, int n,
                   float* next, float* deviation, float* scratch);
+  // n <= tile states (n, nstate), less the centres -> values (n); `scratch` floats of the value's model
+  void (*value)(const Value* value, const float* states, int n, float* out, float* scratch);
   // plain MLP: n <= tile inputs (n, ninput) -> out (n, noutput); `scratch` floats of a Model with this
   // network
   void (*forward)(const Net* net, const float* in, int n, float* out, float* scratch);

@@ -34,8 +34,12 @@ void first_base(const Model* model, int member, const float* state, float* out, 
 }
 
 void rollout(const Rollout* work, float* scratch) {
-  Scratch s;
-  lay_out(*work->model, scratch, &s);
+  Scratch s, of_value;
+  const std::int64_t used = lay_out(*work->model, scratch, &s);
+  if (work->value != nullptr) {
+    lay_out(*work->value->model, scratch + used, &of_value);
+    s.of_value = &of_value;
+  }
   if (work->nalive > 0) {
     roll_particles(*work, 0, work->count, s);
     return;
@@ -45,6 +49,15 @@ void rollout(const Rollout* work, float* scratch) {
     const int count = work->count - done < kTile ? work->count - done : kTile;
     roll_particles(*work, done, count, s);
   }
+}
+
+void value(const mbmf::kernel::Value* of, const float* states, int n, float* out, float* scratch) {
+  Scratch s;
+  lay_out(*of->model, scratch, &s);
+  set_states(*of->model, states, n, s.input);
+  alignas(64) float worth[kTile];
+  evaluate_value(*of, s.input, n, worth, s);
+  for (int lane = 0; lane < n; ++lane) out[lane] = worth[lane];
 }
 
 void forward(const Net* net, const float* in, int n, float* out, float* scratch) {
@@ -98,9 +111,10 @@ double peak(std::int64_t iterations) {
   return 12.0 * kLanes * static_cast<double>(iterations);
 }
 
-constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,     kRowBlock,        kGroup,  scratch_size, first_base,
-                          rollout,          open_loop, predict,          forward, propose,      policy,
-                          tanh_rows,        silu_rows, sine_cosine_rows, peak};
+constexpr Table kTable = {MBMF_KERNEL_NAME, kTile,   kRowBlock, kGroup,    scratch_size,
+                          first_base,       rollout, open_loop, predict,   value,
+                          forward,          propose, policy,    tanh_rows, silu_rows,
+                          sine_cosine_rows, peak};
 
 }  // namespace
 

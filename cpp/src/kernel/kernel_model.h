@@ -147,6 +147,20 @@ inline void know(const mbmf::kernel::Known& known, int time, float* x, int vecto
   }
 }
 
+// What the states of a tile's first `lanes` lanes are worth: out (kTile).
+void evaluate_value(const mbmf::kernel::Value& value, const float* x, int lanes, float* out,
+                    const Scratch& s) {
+  const Model& model = *value.model;
+  const Net& net = **model.net;
+  const int vectors = (lanes + kLanes - 1) / kLanes;
+  evaluate(net, net.layer[net.nlayer - 1], see(model, x, vectors, s), lanes, nullptr, 0, s);
+  for (int v = 0; v < vectors; ++v) {
+    const Vec low = broadcast(value.low), high = broadcast(value.high), raw = load(s.output + v * kLanes);
+    // not a number compares false
+    store(out + v * kLanes, raw > low ? (raw < high ? raw : high) : low);
+  }
+}
+
 // Start states and actions of n <= kTile rollouts into a tile's rows.
 void set_states(const Model& model, const float* states, int n, float* x) {
   for (int i = 0; i < (model.nstate + model.naction) * kTile; ++i) x[i] = 0;

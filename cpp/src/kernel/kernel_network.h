@@ -154,6 +154,7 @@ struct Scratch {
   float* along;
   // of particles, each (kGroup): one's costs, their sum over a group, the groups' mean and squared deviations
   float *particle, *group_sum, *group_mean, *group_square;
+  const Scratch* of_value;  // the network that values the last states has its own; null: there is none
 };
 
 std::int64_t lay_out(const Model& model, float* base, Scratch* s) {
@@ -188,6 +189,7 @@ std::int64_t lay_out(const Model& model, float* base, Scratch* s) {
   s->group_sum = take(kGroup);
   s->group_mean = take(kGroup);
   s->group_square = take(kGroup);
+  s->of_value = nullptr;
   return used;
 }
 

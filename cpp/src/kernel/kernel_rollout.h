@@ -115,6 +115,15 @@ void set_actions(const Rollout& work, int time, int first, int lanes, bool in_or
   }
 }
 
+// takes what the last states are worth off the costs of the tile's candidates, from `first` on, that live
+void add_value(const Rollout& work, const float* x, int first, int lanes, const Scratch& s) {
+  alignas(64) float worth[kTile];
+  evaluate_value(*work.value, x, lanes, worth, *s.of_value);
+  for (int lane = 0; lane < lanes; ++lane) {
+    if (work.nalive == 0 || s.gone[first + lane] == 0) s.cost[first + lane] -= worth[lane];
+  }
+}
+
 // The costs of columns first .. first + count - 1 of the actions, count <= kGroup, as particle number
 // `particle`: cost (count).
 void roll(const Rollout& work, int first, int count, int particle, float* cost, const Scratch& s) {
@@ -158,6 +167,7 @@ void roll(const Rollout& work, int first, int count, int particle, float* cost, 
                     x + nstate * kTile);
       }
       add_point(work, x, time, tile * kTile, lanes, s);
+      if (time == work.horizon && work.value != nullptr) add_value(work, x, tile * kTile, lanes, s);
     }
     if (time == work.horizon) break;
 

@@ -11,84 +11,17 @@
 #include "base/cpu.h"
 #include "mbmf/base/error.h"
 #include "mbmf/base/thread_pool.h"
+#include "model/folded.h"
 #include "model/packed_dynamics.h"
 
 namespace mbmf {
 
 namespace {
 
-using RowMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
 constexpr int kMaxMembers = 1000, kMaxParticles = 100'000;
-// A state is kept less its mean where float32 would lose digits that the networks see: a mean of so many
-// deviations, or one as large as this.
-constexpr double kManyDeviations = 1000, kLargeMean = 4096;
 constexpr double kMaxLogVariance = 80;  // its exponential is a float32
 
-void check(const Normalization& normalization, int size, const char* what) {
-  const std::size_t n = static_cast<std::size_t>(size);
-  if (normalization.mean.size() != n || normalization.std.size() != n) {
-    throw_invalid(what, " normalization must have ", n, " means and deviations, got ",
-                  normalization.mean.size(), " and ", normalization.std.size());
-  }
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!std::isfinite(normalization.mean[i])) {
-      throw_invalid(what, " mean must be finite, got ", normalization.mean[i], " at entry ", i);
-    }
-    if (!(normalization.std[i] >= 0 && std::isfinite(normalization.std[i]))) {
-      throw_invalid(what, " deviation must be finite and not negative, got ", normalization.std[i],
-                    " at entry ", i);
-    }
-  }
-}
-
-// y = W ((x - mean) / std) + b as one affine map of raw x, in float64
-void fold_input(Layer& layer, const std::vector<double>& mean, const std::vector<double>& std) {
-  const Eigen::MatrixXd weight =
-      Eigen::Map<const RowMatrix>(layer.weight.data(), layer.rows, layer.cols).cast<double>();
-  const auto n = static_cast<Eigen::Index>(mean.size());
-  Eigen::VectorXd scale(n);
-  for (Eigen::Index i = 0; i < n; ++i) scale[i] = std[i] > 0 ? 1.0 / std[i] : 0.0;
-  const Eigen::MatrixXd folded = weight * scale.asDiagonal();
-  Eigen::Map<Eigen::VectorXf> bias(layer.bias.data(), layer.rows);
-  bias =
-      (bias.cast<double>() - folded * Eigen::Map<const Eigen::VectorXd>(mean.data(), n)).cast<float>().eval();
-  Eigen::Map<RowMatrix>(layer.weight.data(), layer.rows, layer.cols) = folded.cast<float>();
-}
-
-// (W x + b) * std + mean as one affine map, of the first rows
-void fold_output(Layer& layer, const std::vector<double>& mean_of, const std::vector<double>& std_of) {
-  const auto rows = static_cast<Eigen::Index>(mean_of.size());
-  const Eigen::Map<const Eigen::VectorXd> std(std_of.data(), rows), mean(mean_of.data(), rows);
-  Eigen::Map<RowMatrix> weight(layer.weight.data(), rows, layer.cols);
-  weight = (std.asDiagonal() * weight.cast<double>()).cast<float>().eval();
-  Eigen::Map<Eigen::VectorXf> bias(layer.bias.data(), rows);
-  bias = (bias.cast<double>().cwiseProduct(std) + mean).cast<float>().eval();
-}
-
 bool is_one_of(int value, int count) { return value >= 0 && value < count; }
-
-std::vector<int> seen_of_each(const DynamicsSpec& spec) {
-  if (spec.input.empty()) return std::vector<int>(static_cast<std::size_t>(spec.nstate), 1);
-  return seen_of_each(spec.input);
-}
-
-// inputs that come from the states
-int seen(const DynamicsSpec& spec) {
-  const std::vector<int> each = seen_of_each(spec);
-  return std::accumulate(each.begin(), each.end(), 0);
-}
-
-// Whether every state of a kind is one of four together.
-template <class Kind>
-bool in_fours(const std::vector<Kind>& kinds, Kind rotation) {
-  std::size_t run = 0;
-  for (const Kind kind : kinds) {
-    if (kind != rotation && run % 4 != 0) return false;
-    run = kind == rotation ? run + 1 : 0;
-  }
-  return run % 4 == 0;
-}
 
 void check_head(const DynamicsSpec& spec) {
   const std::vector<double>&low = spec.log_variance_min, &high = spec.log_variance_max;
@@ -137,35 +70,26 @@ void check(const DynamicsSpec& spec) {
   if (nstate < 1 || naction < 1)
     throw_invalid("nstate and naction must be positive, got ", nstate, " and ", naction);
   const auto n = static_cast<std::size_t>(nstate);
-  if (!spec.input.empty() && spec.input.size() != n)
-    throw_invalid("inputs must have ", n, " entries, got ", spec.input.size());
+  check_inputs(spec.input, nstate);
   if (!spec.output.empty() && spec.output.size() != n)
     throw_invalid("outputs must have ", n, " entries, got ", spec.output.size());
-  for (const StateInput input : spec.input) {
-    if (!is_one_of(static_cast<int>(input), 4))
-      throw_invalid("inputs must be values, sines and cosines, rotations or nothing, got number ",
-                    static_cast<int>(input));
-  }
   for (const StateOutput output : spec.output) {
     if (!is_one_of(static_cast<int>(output), 3))
       throw_invalid("outputs must be differences, values or rotations, got number ",
                     static_cast<int>(output));
   }
-  if (!in_fours(spec.input, StateInput::kRotation)) {
-    throw_invalid("inputs must be rotations for four states together, got other numbers of them");
-  }
   if (!in_fours(spec.output, StateOutput::kRotation)) {
     throw_invalid("outputs must be rotations for four states together, got other numbers of them");
   }
-  check(spec.state, seen(spec), "state");
-  check(spec.action, naction, "action");
-  check(spec.delta, nstate, "delta");
+  check_normalization(spec.state, count_seen(spec.input, nstate), "state");
+  check_normalization(spec.action, naction, "action");
+  check_normalization(spec.delta, nstate, "delta");
   if (spec.members.empty() || spec.members.size() > kMaxMembers)
     throw_invalid("members must be 1 to ", kMaxMembers, ", got ", spec.members.size());
   check_head(spec);
   const bool has_head = !spec.log_variance_min.empty();
   check_particles(spec, has_head);
-  const int ninput = seen(spec) + naction, noutput = has_head ? 2 * nstate : nstate;
+  const int ninput = count_seen(spec.input, nstate) + naction, noutput = has_head ? 2 * nstate : nstate;
   for (const std::vector<Layer>& layers : spec.members) {
     if (layers.empty()) throw_invalid("layers must hold at least one layer, got none");
     if (layers.front().cols != ninput) {
@@ -186,39 +110,6 @@ void check(const DynamicsSpec& spec) {
       }
     }
   }
-}
-
-// (nstate), or empty where all are 0
-std::vector<float> centres(const DynamicsSpec& spec) {
-  const std::vector<int> seen = seen_of_each(spec);
-  std::vector<float> out(static_cast<std::size_t>(spec.nstate), 0.0f);
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const StateInput input = spec.input.empty() ? StateInput::kValue : spec.input[i];
-    if (input == StateInput::kValue) {
-      const double mean = spec.state.mean[at], size = std::abs(mean);
-      const bool many = spec.state.std[at] > 0 && size > kManyDeviations * spec.state.std[at];
-      if (many || size > kLargeMean) out[i] = static_cast<float>(mean);
-    }
-    at += static_cast<std::size_t>(seen[i]);
-  }
-  const bool none = std::all_of(out.begin(), out.end(), [](float x) { return x == 0; });
-  return none ? std::vector<float>() : out;
-}
-
-// statistics (inputs) of what the networks see of states that are kept less their centres, and of the actions
-Normalization input_statistics(const DynamicsSpec& spec, const std::vector<float>& centre) {
-  const std::vector<int> seen = seen_of_each(spec);
-  Normalization out = spec.state;
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < centre.size(); ++i) {
-    const StateInput input = spec.input.empty() ? StateInput::kValue : spec.input[i];
-    if (input == StateInput::kValue) out.mean[at] -= static_cast<double>(centre[i]);
-    at += static_cast<std::size_t>(seen[i]);
-  }
-  out.mean.insert(out.mean.end(), spec.action.mean.begin(), spec.action.mean.end());
-  out.std.insert(out.std.end(), spec.action.std.begin(), spec.action.std.end());
-  return out;
 }
 
 // rollouts in pieces of at most a tile, on threads: piece(first, n, scratch)
@@ -290,18 +181,6 @@ DynamicsSpec one_network(int nstate, int naction, std::vector<Layer> layers, Act
 
 }  // namespace
 
-std::vector<int> seen_of_each(const std::vector<StateInput>& input) {
-  std::vector<int> each;
-  int number = 0;  // of a quaternion's four
-  for (const StateInput kind : input) {
-    const bool turns = kind == StateInput::kRotation;
-    each.push_back(turns ? (number == 0 ? kernel::kRotationRows : 0)
-                         : (kind == StateInput::kSineCosine ? 2 : (kind == StateInput::kValue ? 1 : 0)));
-    number = turns ? (number + 1) % 4 : 0;
-  }
-  return each;
-}
-
 std::vector<int> Dynamics::predicted_with(const std::vector<int>& states) const {
   std::set<int> all;
   for (const int state : states) {
@@ -340,8 +219,10 @@ Dynamics::Dynamics(DynamicsSpec spec)
       number = turns ? (number + 1) % 4 : 0;
     }
   }
-  centre_ = centres(spec);
-  const Normalization input = input_statistics(spec, centre_);
+  centre_ = centres_of(spec.input, nstate_, spec.state);
+  Normalization input = less_centres(spec.input, spec.state, centre_);
+  input.mean.insert(input.mean.end(), spec.action.mean.begin(), spec.action.mean.end());
+  input.std.insert(input.std.end(), spec.action.std.begin(), spec.action.std.end());
   std::vector<double> shift = spec.delta.mean;
   for (std::size_t i = 0; i < centre_.size() && !output_.empty(); ++i) {
     if (output_[i] == kernel::kValue) shift[i] -= static_cast<double>(centre_[i]);

@@ -3,6 +3,8 @@
 #include <numeric>
 #include <utility>
 
+#include "model/folded.h"
+
 namespace mbmf {
 
 namespace {
@@ -35,20 +37,7 @@ PackedDynamics::PackedDynamics(const Dynamics& dynamics, const kernel::Table& ta
     packed_.back().use_rows(rows_.back());
     nets_.push_back(&packed_.back().net());
   }
-  const std::vector<int> seen = seen_of_each(dynamics.input_);
-  for (int i = 0; i < static_cast<int>(dynamics.input_.size()); ++i) {
-    const StateInput input = dynamics.input_[static_cast<std::size_t>(i)];
-    if (input == StateInput::kValue) inputs_.push_back({i, kernel::InputKind::kNumber});
-    if (input == StateInput::kSineCosine) {
-      inputs_.push_back({i, kernel::InputKind::kSine});
-      inputs_.push_back({i, kernel::InputKind::kCosine});
-    }
-    if (input == StateInput::kRotation) {
-      for (int k = 0; k < seen[static_cast<std::size_t>(i)]; ++k) {
-        inputs_.push_back({i, kernel::InputKind::kRotation});
-      }
-    }
-  }
+  inputs_ = kernel_inputs(dynamics.input_);
   model_.nstate = dynamics.nstate();
   model_.naction = dynamics.naction();
   model_.nmember = dynamics.members();

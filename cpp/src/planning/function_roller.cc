@@ -29,6 +29,7 @@ class FunctionRoller : public Roller {
         seed_(options.seed),
         nthread_(options.nthread),
         table_(select_kernels()),
+        value_(options.value),
         chunk_(static_cast<int>(std::max<std::int64_t>(
             1, kNumbers / (std::int64_t{horizon_} * (task_->nstate() + task_->naction()) *
                            dynamics_->particles())))) {}
@@ -109,6 +110,7 @@ class FunctionRoller : public Roller {
     if (!dynamics_->has_particles()) {
       dynamics_->open_loop(repeated_.data(), actions, n, horizon_, states_.data(), nthread_);
       cost_(states_.data(), actions, n, costs);
+      take_value_off(n, costs);
       return;
     }
 
@@ -122,9 +124,25 @@ class FunctionRoller : public Roller {
     }
     costs_.resize(count * particles);
     cost_(states_.data(), of_particles_.data(), n * dynamics_->particles(), costs_.data());
+    take_value_off(static_cast<std::int64_t>(n) * dynamics_->particles(), costs_.data());
     for (std::size_t i = 0; i < count; ++i) {
       costs[i] = dynamics_->reduce(costs_.data() + static_cast<std::ptrdiff_t>(i * particles));
     }
+  }
+
+  // of what `n` rows of states_ end in
+  void take_value_off(std::int64_t n, double* costs) {
+    if (value_ == nullptr) return;
+    const auto nstate = static_cast<std::size_t>(task_->nstate());
+    last_.resize(static_cast<std::size_t>(n) * nstate);
+    worth_.resize(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < worth_.size(); ++i) {
+      const auto end = states_.begin() + static_cast<std::ptrdiff_t>((i + 1) * (horizon_ + 1) * nstate);
+      std::copy(end - static_cast<std::ptrdiff_t>(nstate), end,
+                last_.begin() + static_cast<std::ptrdiff_t>(i * nstate));
+    }
+    value_->evaluate(last_.data(), n, worth_.data());
+    for (std::size_t i = 0; i < worth_.size(); ++i) costs[i] -= worth_[i];
   }
 
   Start& start(int slot, int job) { return starts_[static_cast<std::size_t>(slot) * njob_ + job]; }
@@ -136,12 +154,13 @@ class FunctionRoller : public Roller {
   std::uint64_t seed_;
   int nthread_;
   const kernel::Table& table_;
+  std::shared_ptr<const Value> value_;  // or null
   int chunk_;
   int njob_ = 0;
   std::vector<Start> starts_;  // (nslot, njob)
   AlignedFloats rows_, colour_;
   std::vector<float> actions_, states_, of_particles_;
-  std::vector<double> repeated_, costs_;
+  std::vector<double> repeated_, costs_, last_, worth_;
 };
 
 }  // namespace

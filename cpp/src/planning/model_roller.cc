@@ -10,6 +10,7 @@
 #include "mbmf/base/error.h"
 #include "mbmf/task/known_states.h"
 #include "model/packed_dynamics.h"
+#include "model/packed_value.h"
 #include "planning/anytime.h"
 #include "planning/planner_cost.h"
 #include "planning/roller.h"
@@ -31,7 +32,8 @@ class ModelRoller : public Roller {
       : dynamics_(std::move(dynamics)),
         horizon_(options.horizon),
         seed_(options.seed),
-        table_(select_kernels()) {
+        table_(select_kernels()),
+        value_(options.value) {
     if (dynamics_->is_noisy()) mean_ = std::make_unique<PackedDynamics>(*dynamics_, table_, false);
     use(std::move(task));
     rolled_.resize(static_cast<std::size_t>(std::max(horizon_, kMostForward) + 1) * task_->nstate());
@@ -187,8 +189,18 @@ class ModelRoller : public Roller {
   void use(std::shared_ptr<const Task> task) {
     task_ = std::move(task);
     cost_ = std::make_unique<PlannerCost>(task_->spec().cost, task_->spec().alive, task_->spec().path);
+    std::vector<int> read = cost_->rows();
+    if (value_ != nullptr) {
+      if (packed_value_ == nullptr) {
+        std::vector<float> centre;
+        for (int i = 0; i < task_->nstate(); ++i) centre.push_back(dynamics_->centre(i));
+        packed_value_ = std::make_unique<PackedValue>(*value_, table_, std::move(centre));
+      }
+      const std::vector<int> seen = packed_value_->seen();
+      read.insert(read.end(), seen.begin(), seen.end());
+    }
     packed_ = std::make_unique<PackedDynamics>(*dynamics_, table_, dynamics_->is_noisy(),
-                                               dynamics_->predicted_with(cost_->rows()));
+                                               dynamics_->predicted_with(read));
     const auto known = static_cast<std::size_t>(task_->known().size());
     known_.resize(known * (static_cast<std::size_t>(std::max(horizon_, kMostForward)) + 1));
     forward_known_.resize(known_.size());
@@ -212,6 +224,7 @@ class ModelRoller : public Roller {
       s.known = known_in(s.known_values);
       s.work = {};
       s.work.known = s.known.n > 0 ? &s.known : nullptr;
+      s.work.value = packed_value_ ? &packed_value_->kernel() : nullptr;
       s.work.model = &packed_->model();
       s.work.particles = has_particles ? &s.particles : nullptr;
       s.work.horizon = horizon_;
@@ -227,7 +240,8 @@ class ModelRoller : public Roller {
     }
     threads_.clear();
     for (int i = 0; i < nthread_; ++i) {
-      threads_.push_back({AlignedFloats(std::max(packed_->scratch(), mean().scratch())),
+      const std::size_t rolling = packed_->scratch() + (packed_value_ ? packed_value_->scratch() : 0);
+      threads_.push_back({AlignedFloats(std::max(rolling, mean().scratch())),
                           AlignedFloats(static_cast<std::size_t>(horizon_) * naction * chunk_),
                           AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
                           AlignedFloats(static_cast<std::size_t>(table_.group))});
@@ -244,6 +258,8 @@ class ModelRoller : public Roller {
   std::uint64_t seed_;
   const kernel::Table& table_;
   std::unique_ptr<PlannerCost> cost_;
+  std::shared_ptr<const Value> value_;  // or null
+  std::unique_ptr<PackedValue> packed_value_;
   std::unique_ptr<PackedDynamics> packed_;
   std::unique_ptr<PackedDynamics> mean_;  // without noise, what a plan predicts; null: packed_
   int chunk_ = 0;                         // candidates of one kernel call

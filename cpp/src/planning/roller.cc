@@ -22,6 +22,10 @@ void check_sizes(const PlannerOptions& options, const Task& task) {
     throw_invalid("horizon times the task's ", task.naction(), " actions must be at most ", kMaxDraws,
                   ", got ", std::int64_t{options.horizon} * task.naction());
   }
+  if (options.value != nullptr && options.value->nstate() != task.nstate()) {
+    throw_invalid("the value must be of the task's ", task.nstate(), " states, got ",
+                  options.value->nstate());
+  }
 }
 
 void check_sizes(const PlannerOptions& options, const Task& task, const Dynamics& dynamics) {

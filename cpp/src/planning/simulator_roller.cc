@@ -26,7 +26,7 @@ namespace {
 class SimulatorRoller : public Roller {
  public:
   SimulatorRoller(std::shared_ptr<const Task> task, const PlannerOptions& options)
-      : horizon_(options.horizon), table_(select_kernels()) {
+      : horizon_(options.horizon), table_(select_kernels()), value_(options.value) {
     set_task(std::move(task));
   }
 
@@ -108,6 +108,7 @@ class SimulatorRoller : public Roller {
     double cost;
     bool moved;
     int segment;
+    bool dead;
   };
 
   Thread make_thread() const {
@@ -123,10 +124,16 @@ class SimulatorRoller : public Roller {
 
   // a diverged simulation, or one in which MuJoCo raises an error, has no finite cost
   Call run(Thread& thread, const Start& start, const float* actions, float* states) const {
-    Call call{this, &start, actions, thread.state.data(), thread.action.data(), thread.before.data(), states,
-              0,    false,  0};
+    Call call{
+        this,  &start, actions, thread.state.data(), thread.action.data(), thread.before.data(), states, 0,
+        false, 0,      false};
     if (apply(thread.batch, nullptr, 0, run_one, &call, 0) > 0) {
       call.cost = std::numeric_limits<double>::infinity();
+    }
+    if (value_ != nullptr && !call.dead && std::isfinite(call.cost)) {
+      double worth = 0;
+      value_->evaluate(thread.state.data(), 1, &worth);
+      call.cost -= worth;
     }
     return call;
   }
@@ -164,6 +171,7 @@ class SimulatorRoller : public Roller {
         break;
       }
     }
+    call.dead = dead;
     if (path != nullptr && !path->strict) {
       call.segment = call.start->at.segment + (call.moved ? 1 : 0);
     }
@@ -176,6 +184,7 @@ class SimulatorRoller : public Roller {
   int horizon_;
   int start_size_ = 0;
   const kernel::Table& table_;
+  std::shared_ptr<const Value> value_;  // or null
   int njob_ = 0;
   std::vector<Start> starts_;  // (nslot, njob)
   std::vector<Thread> threads_;

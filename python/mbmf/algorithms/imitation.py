@@ -322,6 +322,7 @@ class _Learner:
             seed=derive_seed(self._seed, _PLAN),
             nthread=self._sampler.threads,
             settings=planned.settings,
+            value=self._source.value,
         )
         # what MuJoCo failed in is absurd long before: nothing to learn from
         healthy = rollouts.select(~rollouts.diverged)

@@ -27,13 +27,15 @@ from mbmf.runs import parts
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.path_runs import refuse_other_path, results_path
 from mbmf.runs.run import Record, Run, versions
+from mbmf.runs.trained import load_value
 from mbmf.seeds import derive_seed
 from mbmf.tasks.dynamics_section import DynamicsSettings
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.task import Task
+from mbmf.values.value import ValueFunction
 
 # stages whose random numbers derive from the seed
-_TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL = range(6)
+_TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL, _VALUE = range(7)
 
 # one thread makes a run's numbers independent of --nthread, and loses a fifth of the speed of training on two
 TRAINING_THREADS = 1
@@ -131,7 +133,7 @@ def open_run(
         return Run.resume(
             where,
             config,
-            sections=("model_based", "planner", "dynamics"),
+            sections=("model_based", "planner", "dynamics", "value"),
             allow_other_task=allow_other_task,
         )
 
@@ -219,11 +221,22 @@ def model_based(
                 validated |= sampler.call(validate, model, (episodes, HORIZONS))
                 progress(1)
 
+        value, valued = _value(task, run, options, iteration, rollouts, observer)
+
         start = time.perf_counter()
         first = (iteration - 1) * settings.rollouts_per_iteration
         title = f"iteration {iteration}: control"
         batch = _control(
-            task, run, model, options, settings.rollouts_per_iteration, first, observer, sampler, title
+            task,
+            run,
+            model,
+            value,
+            options,
+            settings.rollouts_per_iteration,
+            first,
+            observer,
+            sampler,
+            title,
         )
         seconds_control = time.perf_counter() - start
         with run.writing(run.rollouts(iteration)) as path:
@@ -235,14 +248,15 @@ def model_based(
                 validated = sampler.call(validate_on_control, model, batch)
                 progress(1)
 
-        record = make_record(iteration, train, new, fit, validated, batch, seconds_control)
+        record = make_record(iteration, train, new, fit, validated, batch, seconds_control) | valued
         if task.path is not None:
             record["tracking"] = tracking.record(task, tracking.track(task, batch))
         run.append_metrics(record)
         observer.iteration(record, model, batch)
 
     # rollouts for imitation
-    return _save_rollouts(task, run, model, options, observer, sampler)
+    value = load_value(run, task, settings.iterations, allow_other_task=run.allow_other_task)
+    return _save_rollouts(task, run, model, value, options, observer, sampler)
 
 
 # --- data
@@ -327,6 +341,7 @@ def _fit(
             epochs=epochs,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
+            final_learning_rate=settings.final_learning_rate,
             fraction_use_new=settings.fraction_use_new,
             noise=settings.noise,
             validation_share=settings.validation_share,
@@ -335,6 +350,57 @@ def _fit(
             nthread=TRAINING_THREADS,
             progress=lambda epochs, loss: progress(epochs),
         )
+
+
+# --- value
+
+
+def _value(
+    task: Task, run: Run, options: Options, iteration: int, rollouts: list[Episodes], observer: Observer
+) -> tuple[ValueFunction | None, Record]:
+    """What ends the horizon of an iteration's plans, and what the metrics say of it.
+
+    It is fitted anew to the latest episodes of control, so that a run that was interrupted has the same.
+    Where the fit fails the horizon ends without a value.
+    """
+    settings = task.config.value
+    if settings is None or iteration < settings.first_iteration:
+        return None, {}
+    if options.use_existing_dynamics_model:
+        return load_value(run, task, iteration, allow_other_task=run.allow_other_task), {}
+    latest: list[Episodes] = []
+    for batch in reversed(rollouts):
+        if sum(map(len, latest)) >= settings.episodes:
+            break
+        latest.insert(0, batch)
+    value = ValueFunction(
+        task,
+        settings.hidden,
+        settings.activation,
+        _seed(options, _VALUE),
+        discount=settings.discount,
+        trace=settings.trace,
+        inputs=task.dynamics.model["inputs"],
+    )
+    with observer.stage(f"iteration {iteration}: value", settings.rounds) as progress:
+        try:
+            fit = value.fit(
+                Episodes.concatenate(latest),
+                rounds=settings.rounds,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                learning_rate=settings.learning_rate,
+                seed=_seed(options, _VALUE, iteration),
+                nthread=TRAINING_THREADS,
+                progress=progress,
+                allow_other_task=run.allow_other_task,
+            )
+        except DataError as error:
+            observer.note(f"iteration {iteration}: plans end without a value: {error}")
+            return None, {"value_explained": None}
+    with run.writing(run.value(iteration)) as path:
+        value.save(path)
+    return value, {"value_explained": fit.explained, "seconds_value": fit.seconds}
 
 
 # --- control
@@ -349,6 +415,7 @@ def _control(
     task: Task,
     run: Run,
     model: DynamicsModel,
+    value: ValueFunction | None,
     options: Options,
     episodes: int,
     first_episode: int,
@@ -359,7 +426,7 @@ def _control(
     """Episodes of MPC with the task's search. Each has a number of its own in the run, which all its noise
     derives from."""
     settings = settings_of(task)
-    planner = make_planner(task, model, seed=_seed(options, _PLAN), nthread=sampler.threads)
+    planner = make_planner(task, model, seed=_seed(options, _PLAN), nthread=sampler.threads, value=value)
     with observer.stage(title, episodes * settings.steps_per_rollout) as progress:
         return parts.collect_in_parts(
             run,
@@ -381,7 +448,13 @@ def _control(
 
 
 def _save_rollouts(
-    task: Task, run: Run, model: DynamicsModel, options: Options, observer: Observer, sampler: Sampler
+    task: Task,
+    run: Run,
+    model: DynamicsModel,
+    value: ValueFunction | None,
+    options: Options,
+    observer: Observer,
+    sampler: Sampler,
 ) -> Record:
     """Rollouts for imitation: those whose return exceeds the task's minimum, until there are enough.
 
@@ -404,7 +477,9 @@ def _save_rollouts(
             batch = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
         else:
             title = f"rollouts to save ({saved} of {wanted})"
-            batch = _control(task, run, model, options, count, first + attempts, observer, sampler, title)
+            batch = _control(
+                task, run, model, value, options, count, first + attempts, observer, sampler, title
+            )
             with run.writing(path) as new:
                 batch.save(new)
             parts.forget(run, _control_stage(first + attempts))

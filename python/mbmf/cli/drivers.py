@@ -133,7 +133,7 @@ def open_mpc(
 
     trained = load_trained(path, iteration, allow_other_task=allow_other_task)
     task = change(trained.task)
-    planner = make_planner(task, trained.model, seed=seed, nthread=nthread)
+    planner = make_planner(task, trained.model, seed=seed, nthread=nthread, value=trained.value)
     return Mpc(f"iteration_{trained.iteration}", path, task, trained.model, planner)
 
 

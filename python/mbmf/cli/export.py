@@ -64,7 +64,7 @@ def export_folder(options: Options, out: Path) -> None:
     trained = load_trained(path, options.iteration, allow_other_task=options.allow_other_task)
     task, planned = trained.task, trained.task.planner
     source = f"{path.name}, iteration {trained.iteration}"
-    save_bundle(out, task, trained.model, seed=trained.seed, source=source)
+    save_bundle(out, task, trained.model, value=trained.value, seed=trained.seed, source=source)
     print(
         f"{out}: {task.name} of {source}, {planned.search} with {planned.candidates} candidates of "
         f"{planned.horizon} steps every {task.dt:g} s"

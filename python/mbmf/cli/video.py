@@ -197,13 +197,16 @@ def _controller(run: Run, task: Task, options: Options) -> tuple[Planner, Dynami
     """The run's planner, with its latest model."""
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.planning.make import make_planner
+    from mbmf.runs.trained import load_value
 
     found = run.latest_model()
     if found is None:
         raise DataError(f"{run.path / 'models'}: a dynamics model must exist to plan with, got none")
     model = DynamicsModel.load(found, task, allow_other_task=options.allow_other_task)
     run.check(found)
-    return make_planner(task, model, seed=options.seed, nthread=options.nthread), model
+    iteration = int(found.stem.removeprefix("iteration_"))
+    value = load_value(run, task, iteration, allow_other_task=options.allow_other_task)
+    return make_planner(task, model, seed=options.seed, nthread=options.nthread, value=value), model
 
 
 def _drive(task: Task, planner: Planner, options: Options) -> Episodes:

@@ -34,8 +34,9 @@ from mbmf.yaml_text import write_yaml
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.tasks.task import Task
+    from mbmf.values.value import ValueFunction
 
-FORMAT, FORMAT_VERSION = "mbmf-export", 3
+FORMAT, FORMAT_VERSION = "mbmf-export", 4
 SUMS, IDENTITY = "SHA256SUMS", "identity.json"
 
 
@@ -66,6 +67,7 @@ def save_bundle(
     task: Task,
     model: DynamicsModel,
     *,
+    value: ValueFunction | None = None,
     search: str | None = None,
     horizon: int | None = None,
     candidates: int | None = None,
@@ -78,6 +80,7 @@ def save_bundle(
     Args:
         folder: new or empty, or an earlier export, which is replaced when the new one is whole.
         task: with terms for its cost, not a Python function.
+        value: what ends the planner's horizon; None: nothing.
         search, horizon, candidates, settings: of the planner; the task file's where not given.
         seed: of the planner.
         source: where the model is from, for people.
@@ -106,6 +109,8 @@ def save_bundle(
         "task.yaml": _yaml(task),
         IDENTITY: (json.dumps(task.identity.to_data(), indent=1) + "\n").encode(),
     }
+    if value is not None:
+        files["value.safetensors"] = serialize(_value_tensors(value))
     files |= _mjcf(task)
     contents = {
         "format": FORMAT,
@@ -122,6 +127,13 @@ def save_bundle(
                 name: arguments[name]
                 for name in ("activation", "inputs", "outputs", "particles", "propagate", "risk")
             },
+        },
+        "value": None
+        if value is None
+        else {
+            "hidden": list(value.hidden),
+            "activation": value.activation,
+            "inputs": list(value.inputs),
         },
         "planner": {
             "search": planned.search,
@@ -159,6 +171,17 @@ def _tensors(arguments: dict[str, Any]) -> dict[str, NDArray[Any]]:
         tensors["log_variance.min"] = arguments["log_variance_min"]
         tensors["log_variance.max"] = arguments["log_variance_max"]
     return tensors
+
+
+def _value_tensors(value: ValueFunction) -> dict[str, NDArray[Any]]:
+    """What a state is worth, by tensor (cpp/src/export/bundle.cc)."""
+    arguments = value.core_arguments()
+    tensors: dict[str, NDArray[Any]] = {
+        f"value.{name}": np.array([arguments[name]]) for name in ("mean", "std", "low", "high")
+    }
+    for i, (weight, bias) in enumerate(zip(arguments["weights"], arguments["biases"], strict=True)):
+        tensors[f"weight.{i}"], tensors[f"bias.{i}"] = weight, bias
+    return tensors | {"state.mean": arguments["state_mean"], "state.std": arguments["state_std"]}
 
 
 def _yaml(task: Task) -> bytes:

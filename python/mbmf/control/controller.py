@@ -157,6 +157,7 @@ class Controller:
             planner.nthread,
             planner.settings,
             options,
+            None if planner.value is None else planner.value.core,
         )
 
     def __repr__(self) -> str:

@@ -288,6 +288,7 @@ def _train(
         batch_size=options.batch_size,
         fraction_use_new=options.fraction_use_new or 0.0,
         learning_rate=options.learning_rate,
+        final_learning_rate=options.final_learning_rate,
         rng=generator(options.seed, _BATCHES),
         progress=options.progress,
         bootstrap=generator(options.seed, _BOOTSTRAP) if settings.bootstrap else None,

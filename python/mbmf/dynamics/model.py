@@ -174,6 +174,7 @@ class DynamicsModel:
         epochs: int,
         batch_size: int = 512,
         learning_rate: float = 1e-3,
+        final_learning_rate: float | None = None,
         fraction_use_new: float | None = 0.9,
         noise: float = 0.01,
         seed: int = 0,
@@ -195,6 +196,8 @@ class DynamicsModel:
             new_data: on-policy data, one set or several in order of their age.
             epochs: passes over the old data (over the new data, where the batches have no old share).
             batch_size: points of a batch, of each member.
+            final_learning_rate: of the last epoch, to which the rate falls by the same factor from epoch to
+                epoch. None: the rate stays.
             fraction_use_new: share of a batch that is drawn from the new data, 0 to 1. None: all data are one
                 pool, and an epoch is a pass over it.
             seed: of the batches, of bootstraps and of what is held out. The noise derives from the model's
@@ -220,6 +223,7 @@ class DynamicsModel:
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            final_learning_rate=final_learning_rate,
             fraction_use_new=fraction_use_new,
             noise=noise,
             seed=seed,

@@ -89,14 +89,7 @@ class Normalization:
     ) -> Normalization:
         """The statistics of the rows; ``inputs``: a word of the core's for each state, if not all are
         values."""
-        seen = None
-        if inputs is not None:
-            columns = zip(inputs, columns_of_each(inputs), strict=True)
-            words = [word for word, count in columns for _ in range(count)]
-            of_angle = np.isin(words, ("sine_cosine", "rotation"))
-            seen = Statistics.of(what_is_seen(states, inputs), of_angle)
-            small = of_angle & (seen.std > 0)
-            seen.std[small] = np.maximum(seen.std[small], LEAST_ANGLE_DEVIATION)
+        seen = None if inputs is None else seen_statistics(what_is_seen(states, inputs), inputs)
         return cls(
             Statistics.of(states),
             Statistics.of(actions, float32=True),
@@ -126,6 +119,17 @@ def what_is_seen(states: Floats, inputs: Sequence[str]) -> Floats:
         elif word == "value":
             columns.append(column)
     return np.stack(columns, axis=1) if columns else np.zeros((len(states), 0))
+
+
+def seen_statistics(seen: NDArray[Any], inputs: Sequence[str]) -> Statistics:
+    """The statistics of what is seen (N, seen) of states."""
+    columns = zip(inputs, columns_of_each(inputs), strict=True)
+    words = [word for word, count in columns for _ in range(count)]
+    of_angle = np.isin(words, ("sine_cosine", "rotation"))
+    found = Statistics.of(seen, of_angle)
+    small = of_angle & (found.std > 0)
+    found.std[small] = np.maximum(found.std[small], LEAST_ANGLE_DEVIATION)
+    return found
 
 
 def number_seen(inputs: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ class FitOptions:
     epochs: int
     batch_size: int
     learning_rate: float
+    final_learning_rate: float | None
     fraction_use_new: float | None
     noise: float
     seed: int
@@ -35,6 +36,9 @@ class FitOptions:
             checked[name] = count(name, given[name], 1, MAX_COUNT)
         rate = _positive("learning_rate", given["learning_rate"])
         checked["learning_rate"] = number("learning_rate", rate, 0, 1e37)  # what float32 holds
+        if given["final_learning_rate"] is not None:
+            last = _positive("final_learning_rate", given["final_learning_rate"])
+            checked["final_learning_rate"] = number("final_learning_rate", last, 0, 1e37)
         if given["fraction_use_new"] is not None:
             checked["fraction_use_new"] = number("fraction_use_new", given["fraction_use_new"], 0, 1)
         noise = given["noise"]

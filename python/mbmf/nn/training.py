@@ -62,6 +62,13 @@ def batch_shares(old: int, new: int, batch_size: int, fraction_use_new: float) -
     return min(batch_size - share_new, old), share_new
 
 
+def epoch_rate(first: float, last: float | None, epoch: int, epochs: int) -> float:
+    """The learning rate of an epoch, from 0, on the way from ``first`` to ``last``, if there is one."""
+    if last is None or epochs == 1:
+        return first
+    return float(first * (last / first) ** (epoch / (epochs - 1)))
+
+
 @dataclass
 class History:
     """What a training did, epoch by epoch.
@@ -164,6 +171,7 @@ class Trainer:
         batch_size: int,
         fraction_use_new: float,
         learning_rate: float,
+        final_learning_rate: float | None = None,
         rng: np.random.Generator,
         progress: Callable[[int, float], None] | None = None,
         bootstrap: np.random.Generator | None = None,
@@ -177,6 +185,8 @@ class Trainer:
         left out. ``progress`` is called with the epochs done and the loss of the last.
 
         Args:
+            final_learning_rate: of the last epoch; between it and the first the rate falls by the same factor
+                from epoch to epoch. None: the rate stays.
             bootstrap: each member has its own data, drawn from both parts with replacement, as many as there
                 are.
             held_out: data, as ``data``, on which each epoch is measured.
@@ -206,7 +216,8 @@ class Trainer:
                     order = old + rng.permutation(new)[: count * share_new]
                     chosen[:] = _of(pool_new, order, old).reshape(count, share_new)
             flat = torch.from_numpy(index.reshape(count, per_batch))
-            sums = passes.epoch(data, flat, lambda: self._adam.step(learning_rate))
+            rate = epoch_rate(learning_rate, final_learning_rate, epoch, epochs)
+            sums = passes.epoch(data, flat, lambda rate=rate: self._adam.step(rate))
             self._record(history, sums, batch)
             if held_out is not None:
                 history.held_out.append(self.evaluate(held_out).loss)
@@ -250,6 +261,11 @@ class Trainer:
         assert self._bounds is not None
         raw = self._output(data).chunk(2, dim=-2)[1]
         return log_variance(raw, self._bounds[0]).mT.numpy()
+
+    @torch.no_grad()
+    def outputs(self, data: torch.Tensor) -> NDArray[np.float32]:
+        """What one network gives for the rows of ``data`` (see `pack`), (n, outputs)."""
+        return self._output(data).mT.numpy()
 
     def loss(self, data: torch.Tensor, block: int = 8192) -> float:
         """The mean squared error over all rows of ``data`` (see `pack`), averaged over members."""

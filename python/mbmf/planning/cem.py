@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mbmf import _core
 from mbmf.planning.plan import HasCore, PathLike, SimulatorModel
 from mbmf.planning.planner import Planner
 from mbmf.tasks.task import Task
+
+if TYPE_CHECKING:
+    from mbmf.values.value import ValueFunction
 
 
 class CEM(Planner):
@@ -17,7 +20,7 @@ class CEM(Planner):
     normals have the variance min(((m + 1) / 2)², ((1 - m) / 2)², v) and are truncated at two deviations.
 
     Args:
-      task, model, horizon, seed, nthread, path: see :class:`mbmf.Planner`.
+      task, model, horizon, seed, nthread, path, value: see :class:`mbmf.Planner`.
       candidates: of each round.
       rounds: at most.
       elites: the cheapest candidates of a round, which the next one follows.
@@ -46,6 +49,7 @@ class CEM(Planner):
         tolerance: float = 1e-3,
         execute: Literal["best", "mean"] = "mean",
         path: PathLike | None = None,
+        value: ValueFunction | None = None,
     ) -> None:
         settings = {
             "rounds": rounds,
@@ -55,4 +59,4 @@ class CEM(Planner):
             "tolerance": tolerance,
             "execute": execute,
         }
-        super().__init__(task, model, "cem", horizon, candidates, seed, nthread, path, settings)
+        super().__init__(task, model, "cem", horizon, candidates, seed, nthread, path, settings, value)

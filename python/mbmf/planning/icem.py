@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mbmf import _core
 from mbmf.planning.plan import HasCore, PathLike, SimulatorModel
 from mbmf.planning.planner import Planner
 from mbmf.tasks.task import Task
+
+if TYPE_CHECKING:
+    from mbmf.values.value import ValueFunction
 
 
 class ICEM(Planner):
@@ -16,7 +19,7 @@ class ICEM(Planner):
     The mean begins as the last plan's, one step later (its last row again), the deviation as ``std``.
 
     Args:
-      task, model, horizon, seed, nthread, path: see :class:`mbmf.Planner`.
+      task, model, horizon, seed, nthread, path, value: see :class:`mbmf.Planner`.
       candidates: of the first round, without the elites that are kept.
       rounds: round i has max(2 elites, candidates / decay^i) candidates; the last one's first is the mean.
       elites: the cheapest candidates of a round, which the next one follows.
@@ -51,6 +54,7 @@ class ICEM(Planner):
         std: float = 0.5,
         execute: Literal["best", "mean"] = "best",
         path: PathLike | None = None,
+        value: ValueFunction | None = None,
     ) -> None:
         settings = {
             "rounds": rounds,
@@ -62,4 +66,4 @@ class ICEM(Planner):
             "std": std,
             "execute": execute,
         }
-        super().__init__(task, model, "icem", horizon, candidates, seed, nthread, path, settings)
+        super().__init__(task, model, "icem", horizon, candidates, seed, nthread, path, settings, value)

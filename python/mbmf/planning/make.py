@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mbmf import _core
 from mbmf.planning.cem import CEM
@@ -14,6 +14,9 @@ from mbmf.planning.planner import Planner
 from mbmf.planning.random_shooting import RandomShooting
 from mbmf.tasks.searches import search_kind, search_values
 from mbmf.tasks.task import Task
+
+if TYPE_CHECKING:
+    from mbmf.values.value import ValueFunction
 
 _CLASSES: dict[str, type[Planner]] = {
     "random_shooting": RandomShooting,
@@ -34,11 +37,12 @@ def make_planner(
     *,
     path: PathLike | None = None,
     settings: Mapping[str, Any] | None = None,
+    value: ValueFunction | None = None,
 ) -> Planner:
     """A planner as the task's file says (its ``planner`` section), or with what is given in its place.
 
     Args:
-      task, model, horizon, candidates, seed, nthread, path: see :class:`mbmf.Planner`.
+      task, model, horizon, candidates, seed, nthread, path, value: see :class:`mbmf.Planner`.
       search: the name of another search than the file's, with that search's defaults.
       settings: of the search, by name, in place of the file's.
 
@@ -53,5 +57,7 @@ def make_planner(
     values = {**(of_file.settings if name == of_file.search else {}), **(settings or {})}
     search_values(name, values)  # names what is wrong
     make: Any = _CLASSES[name]
-    found: Planner = make(task, model, horizon, candidates, seed=seed, nthread=nthread, path=path, **values)
+    found: Planner = make(
+        task, model, horizon, candidates, seed=seed, nthread=nthread, path=path, value=value, **values
+    )
     return found

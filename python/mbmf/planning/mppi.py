@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mbmf import _core
 from mbmf.planning.plan import HasCore, PathLike, SimulatorModel
 from mbmf.planning.planner import Planner
 from mbmf.tasks.task import Task
+
+if TYPE_CHECKING:
+    from mbmf.values.value import ValueFunction
 
 
 class MPPI(Planner):
@@ -18,7 +21,7 @@ class MPPI(Planner):
     The mean begins as the last plan's, one step later (its last row again).
 
     Args:
-      task, model, horizon, seed, nthread, path: see :class:`mbmf.Planner`.
+      task, model, horizon, seed, nthread, path, value: see :class:`mbmf.Planner`.
       candidates: of each round.
       rounds: of candidates.
       temperature: the difference of costs that divides a weight by e; PDDM's kappa is 1 / temperature.
@@ -48,6 +51,7 @@ class MPPI(Planner):
         std: float = 0.9,
         execute: Literal["best", "mean"] = "mean",
         path: PathLike | None = None,
+        value: ValueFunction | None = None,
     ) -> None:
         settings = {
             "rounds": rounds,
@@ -57,4 +61,4 @@ class MPPI(Planner):
             "std": std,
             "execute": execute,
         }
-        super().__init__(task, model, "mppi", horizon, candidates, seed, nthread, path, settings)
+        super().__init__(task, model, "mppi", horizon, candidates, seed, nthread, path, settings, value)

@@ -38,6 +38,7 @@ from mbmf.tasks.task import Task, check_path_start
 
 if TYPE_CHECKING:
     from mbmf.planning.own import Search
+    from mbmf.values.value import ValueFunction
 
 # how far an episode of `Planner.act` is
 _BEGUN = ("_memory", "_episode", "_step", "_segment", "_origin")
@@ -69,6 +70,7 @@ class Planner:
       nthread: threads; 0: one for every CPU.
       path: to follow in place of the task's; see :meth:`set_path`.
       settings: of the search, by name (docs/planning.md); defaults where not given.
+      value: what a candidate's last state is worth, taken off its cost; None: nothing.
 
     Raises:
       ValueError: an argument is out of range, the model is of other sizes, or nobody gives H.
@@ -92,6 +94,7 @@ class Planner:
         nthread: int = 0,
         path: PathLike | None = None,
         settings: Mapping[str, Any] | None = None,
+        value: ValueFunction | None = None,
     ) -> None:
         if path is not None:
             task = path if isinstance(path, Task) else task.with_path(path)
@@ -142,7 +145,9 @@ class Planner:
             self.nthread,
             self.settings,
             task.cost_function,
+            None if value is None else _value_core(value, task),
         )
+        self.value = copy.copy(value)
         self._own_search = not isinstance(search, str)
         # for copies: the search, its settings, and the model as it is now
         snapshot = copy.copy(model) if hasattr(model, "core") else model
@@ -162,7 +167,7 @@ class Planner:
             )
         made_of = self.task, model, search, self.horizon, self.candidates, self.seed, self.nthread
         begun = {name: getattr(self, name) for name in _BEGUN}
-        return _copy, (type(self), (*made_of, None, settings), begun)
+        return _copy, (type(self), (*made_of, None, settings, self.value), begun)
 
     @property
     def dynamics(self) -> _core.Dynamics | None:
@@ -380,6 +385,19 @@ def _core_of(model: HasCore, task: Task) -> _core.Dynamics:
                 "is taken all the same"
             )
     return model.core
+
+
+def _value_core(value: ValueFunction, task: Task) -> _core.Value:
+    """What the core takes off candidates. Raises ValueError if it is another robot's, or there is a path."""
+    if task.path is not None:
+        raise ValueError(
+            f"value must not be given for a task that follows a path, as {task.name} does: what is to come "
+            "there depends on the path, not on the state alone"
+        )
+    difference = value.task.identity.differences(task.identity, observations=False)
+    if difference:
+        raise ValueError(f"value must be of the robot, states and dt of task {task.name}, got {difference}")
+    return value.core
 
 
 def _copy(kind: type[Planner], made_of: tuple[Any, ...], begun: dict[str, Any]) -> Planner:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mbmf import _core
 from mbmf.planning.plan import HasCore, PathLike, SimulatorModel
 from mbmf.planning.planner import Planner
 from mbmf.tasks.task import Task
+
+if TYPE_CHECKING:
+    from mbmf.values.value import ValueFunction
 
 
 class RandomShooting(Planner):
     """Draws K action sequences of length H, rolls a model forward and takes the first action of the cheapest.
 
     Args:
-      task, model, horizon, candidates, seed, nthread, path: see :class:`mbmf.Planner`.
+      task, model, horizon, candidates, seed, nthread, path, value: see :class:`mbmf.Planner`.
       warm_start: candidate 0 is the last plan of the episode, one step later, in place of random actions.
 
     Example:
@@ -30,7 +35,10 @@ class RandomShooting(Planner):
         nthread: int = 0,
         warm_start: bool = False,
         path: PathLike | None = None,
+        value: ValueFunction | None = None,
     ) -> None:
         settings = {"warm_start": warm_start}
-        super().__init__(task, model, "random_shooting", horizon, candidates, seed, nthread, path, settings)
+        super().__init__(
+            task, model, "random_shooting", horizon, candidates, seed, nthread, path, settings, value
+        )
         self.warm_start = warm_start

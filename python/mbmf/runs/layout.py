@@ -40,6 +40,9 @@ class Layout:
     def model(self, iteration: int) -> Path:
         return self._shared.get("models", self.path / "models") / f"iteration_{iteration}.safetensors"
 
+    def value(self, iteration: int) -> Path:
+        return self.model(iteration).with_name(f"value_{iteration}.safetensors")
+
     def rollouts(self, name: str | int) -> Path:
         return self.path / "rollouts" / (f"{name}.npz" if isinstance(name, str) else f"iteration_{name}.npz")
 

@@ -9,11 +9,13 @@ from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.configuration import check_recorded_identity
 from mbmf.runs.run import Record, Run, first_difference
+from mbmf.runs.trained import load_value
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.planner_section import parse_planner, planner_settings
 from mbmf.tasks.record import comparable_task
 from mbmf.tasks.searches import PlannerSettings
 from mbmf.tasks.task import Task
+from mbmf.values.value import ValueFunction
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class ModelBasedResult:
         model: of the last iteration.
         settings: of the run: how long a rollout lasts, and more.
         planner: that drove the robot.
+        value: what ended its plans' horizon, or None.
         rollouts: the saved ones, at least one.
         steps: control steps that the model was trained on.
         seed: of the run.
@@ -32,6 +35,7 @@ class ModelBasedResult:
     model: DynamicsModel
     settings: ModelBasedConfig
     planner: PlannerSettings
+    value: ValueFunction | None
     rollouts: Episodes
     steps: int
     seed: int
@@ -81,9 +85,10 @@ class ModelBasedResult:
         if not rollouts.is_file():
             raise DataError(f"{rollouts}: saved rollouts must exist, got none")
         model = DynamicsModel.load(path, task, allow_other_task=allow)
+        value = load_value(run, task, len(records), allow_other_task=allow)
         saved = Episodes.load(rollouts, task=task, allow_other_task=allow)
         run.check_files()
-        return cls(model, settings, planner, saved, int(records[-1]["steps_total"]), seed)
+        return cls(model, settings, planner, value, saved, int(records[-1]["steps_total"]), seed)
 
 
 def _check_saved(run: Run, summary: Record) -> None:

@@ -12,6 +12,7 @@ from mbmf.errors import DataError
 from mbmf.runs.configuration import recorded_task
 from mbmf.runs.run import Run
 from mbmf.tasks.task import Task
+from mbmf.values.value import ValueFunction
 from mbmf.words import printed, show
 
 
@@ -24,6 +25,7 @@ class Trained:
       seed: of the run.
       iteration: whose model it is.
       path: the model's file.
+      value: what ended the horizon of that iteration's plans; None: nothing did.
     """
 
     task: Task
@@ -31,6 +33,7 @@ class Trained:
     seed: int
     iteration: int
     path: Path
+    value: ValueFunction | None = None
 
 
 def load_trained(
@@ -60,4 +63,20 @@ def load_trained(
     model = DynamicsModel.load(path, task, allow_other_task=allow_other_task)
     for file in (where, path):
         run.check(file)
-    return Trained(task, model, seed, int(path.stem.removeprefix("iteration_")), path)
+    number = int(path.stem.removeprefix("iteration_"))
+    value = load_value(run, task, number, allow_other_task=allow_other_task)
+    return Trained(task, model, seed, number, path, value)
+
+
+def load_value(
+    run: Run, task: Task, iteration: int, *, allow_other_task: bool = False
+) -> ValueFunction | None:
+    """What ended the horizon of an iteration's plans in a run; None: nothing did.
+
+    Raises DataError, which names the file, if it is damaged, or gone though the run wrote it.
+    """
+    path = run.value(iteration)
+    run.check(path)
+    if not path.is_file():
+        return None
+    return ValueFunction.load(path, task, allow_other_task=allow_other_task)

@@ -82,5 +82,7 @@ def _explain(file: Path, algorithm: str) -> None:
             "policy": ("policy", "mbmf-policy"),
         }
         kind, form = kinds.get(file.stem, ("dynamics model", FORMAT))
+        if file.stem.startswith("value_"):
+            kind, form = "value", "mbmf-value"
         versions = tuple(range(1, FORMAT_VERSION + 1)) if form == FORMAT else 1
         tensor_file.read(file, kind, form, versions, {})

@@ -45,6 +45,7 @@ class DynamicsConfig(BaseModel):
     first_epochs: Count | None = None
     batch_size: Annotated[int | None, integer(1, 10_000_000)] = None
     learning_rate: Annotated[float | None, number(0, 1, low_open=True)] = None
+    final_learning_rate: Annotated[float | None, number(0, 1, low_open=True)] = None
     noise: Annotated[float | None, number(0, 10)] = None
     fraction_use_new: Annotated[float | None, number(0, 1)] = None
     validation_share: Annotated[float, number(0, 0.9)] = 0.0
@@ -66,6 +67,7 @@ class DynamicsSettings:
     first_epochs: int | None
     batch_size: int
     learning_rate: float
+    final_learning_rate: float | None
     noise: float
     fraction_use_new: float | None
     validation_share: float
@@ -98,6 +100,7 @@ def dynamics_settings(section: DynamicsConfig | None, flat: ModelBasedConfig | N
     return DynamicsSettings(
         model,
         first_epochs=own.first_epochs,
+        final_learning_rate=own.final_learning_rate,
         validation_share=own.validation_share,
         patience=own.patience,
         **found,

@@ -44,6 +44,7 @@ from mbmf.tasks.learning import (
 from mbmf.tasks.motion_section import Goals, JointResets, MocapResets, Mocaps, NoiseConfig, References
 from mbmf.tasks.path_section import BoundsConfig, PathConfig
 from mbmf.tasks.planner_section import PlannerConfig
+from mbmf.tasks.value_section import ValueConfig
 
 Source = Literal[
     "time",
@@ -72,7 +73,7 @@ Source = Literal[
 ]
 # sections that do not say what the robot has to do, but how it may learn that
 LEARNING_SECTIONS = (
-    *("agent", "recipe", "recipes", "planner", "dynamics"),
+    *("agent", "recipe", "recipes", "planner", "dynamics", "value"),
     *("model_based", "model_free", "imitation", "fine_tune"),
 )
 # the recipe that every task has: its own sections, as they stand
@@ -302,6 +303,7 @@ class RecipeConfig(Part):
 
     planner: PlannerConfig | None = None
     dynamics: DynamicsConfig | None = None
+    value: ValueConfig | None = None
     model_based: ModelBasedConfig | None = None
     model_free: ModelFreeConfig | None = None
     imitation: ImitationConfig | None = None
@@ -344,6 +346,7 @@ class TaskConfig(Part):
     agent: AgentConfig | None = None
     planner: PlannerConfig | None = None
     dynamics: DynamicsConfig | None = None
+    value: ValueConfig | None = None
     model_based: ModelBasedConfig | None = None
     model_free: ModelFreeConfig | None = None
     imitation: ImitationConfig | None = None

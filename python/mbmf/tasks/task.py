@@ -213,6 +213,11 @@ class Task:
         )
         self._check_planner(file)
         self._check_dynamics(file)
+        if self.config.value is not None and self.config.path is not None:
+            raise ConfigError(
+                f"{file}: value must not be given for a task that follows a path: what is to come depends on "
+                "the path there, not on the state alone"
+            )
 
     def _check_dynamics(self, file: str) -> None:
         """Raises ConfigError on settings of the learned dynamics that do not fit together."""

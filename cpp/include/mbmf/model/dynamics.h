@@ -76,6 +76,8 @@ class Dynamics {
   // Whether rollouts draw the next state.
   bool is_noisy() const { return is_probabilistic() && propagation_ != Propagation::kExpectation; }
   double risk() const { return risk_; }
+  // What state i is kept less of.
+  float centre(int i) const { return centre_.empty() ? 0.0f : centre_[static_cast<std::size_t>(i)]; }
   // Of a set of states, those that are predicted together with one of them: whole quaternions.
   std::vector<int> predicted_with(const std::vector<int>& states) const;
   const Mlp& mlp(int member = 0) const { return members_[static_cast<std::size_t>(member)]; }

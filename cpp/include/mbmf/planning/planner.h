@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "mbmf/model/dynamics.h"
+#include "mbmf/model/value.h"
 #include "mbmf/planning/query.h"
 #include "mbmf/planning/search.h"
 #include "mbmf/task/task.h"
@@ -29,6 +30,7 @@ struct PlannerOptions {
   int nthread = 0;  // 0: one for every CPU
   std::string search = "random_shooting";
   std::map<std::string, double> settings = {};  // of the search, by name; what is not there is its default
+  std::shared_ptr<const Value> value = nullptr;  // of a candidate's last state; null: the horizon ends there
 };
 
 // Where the time of a plan went, nanoseconds.

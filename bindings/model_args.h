@@ -1,11 +1,13 @@
-// Layers of a network from arrays.
+// What networks are made of, from arrays and words.
 
-#ifndef MBMF_BINDINGS_LAYER_ARGS_H_
-#define MBMF_BINDINGS_LAYER_ARGS_H_
+#ifndef MBMF_BINDINGS_MODEL_ARGS_H_
+#define MBMF_BINDINGS_MODEL_ARGS_H_
 
+#include <string>
 #include <vector>
 
 #include "array_args.h"
+#include "mbmf/model/dynamics.h"
 #include "mbmf/model/mlp.h"
 
 namespace mbmf::bindings {
@@ -51,6 +53,42 @@ inline std::vector<std::vector<Layer>> parse_members(const std::vector<py::array
   return all;
 }
 
+inline Activation parse_activation(const std::string& name) {
+  if (name == "relu") return Activation::kRelu;
+  if (name == "tanh") return Activation::kTanh;
+  if (name == "silu") return Activation::kSilu;
+  throw_invalid("activation must be \"relu\", \"tanh\" or \"silu\", got \"", name, "\"");
+}
+
+inline std::vector<StateInput> parse_inputs(const std::vector<std::string>& names) {
+  std::vector<StateInput> inputs;
+  for (const std::string& name : names) {
+    if (name != "value" && name != "sine_cosine" && name != "nothing" && name != "rotation") {
+      throw_invalid("inputs must be \"value\", \"sine_cosine\", \"nothing\" or \"rotation\" each, got \"",
+                    name, "\"");
+    }
+    inputs.push_back(name == "value"         ? StateInput::kValue
+                     : name == "sine_cosine" ? StateInput::kSineCosine
+                     : name == "rotation"    ? StateInput::kRotation
+                                             : StateInput::kNothing);
+  }
+  return inputs;
+}
+
+inline Normalization parse_normalization(const py::array& mean, const py::array& std, Dim size) {
+  return {input_vector<double>(mean, "mean", size), input_vector<double>(std, "std", size)};
+}
+
+// States (n, nstate), float32 or float64: a model keeps what float64 says of them.
+inline std::vector<double> parse_states(const py::array& states, int nstate) {
+  if (py::dtype::of<float>().equal(states.dtype())) {
+    const float* data = input<float>(states, "states", {"n", nstate});
+    return {data, data + states.size()};
+  }
+  const double* data = input<double>(states, "states", {"n", nstate});
+  return {data, data + states.size()};
+}
+
 }  // namespace mbmf::bindings
 
-#endif  // MBMF_BINDINGS_LAYER_ARGS_H_
+#endif  // MBMF_BINDINGS_MODEL_ARGS_H_
