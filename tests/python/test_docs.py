@@ -26,6 +26,7 @@ WITH_PYTHON = [page for page in PAGES[1:] if any(block.language == "python" for 
 
 # what a page's Python is run with in place of what it says: the same with less to do
 SMALLER = {
+    "docs/values.md": {"episodes=20": "episodes=3", "(100, 100)": "(16,)", "epochs=20": "epochs=1"},
     "docs/ensembles.md": {"(200, 200, 200)": "(16,)", "epochs=60": "epochs=1", "steps=1000": "steps=120"},
     "docs/howto/model_errors.md": {"epochs=10": "epochs=1", "333": "110", "episodes=10": "episodes=2"},
     "docs/howto/not_learning.md": {"steps=100": "steps=3", "(200,)": "(16,)", "epochs=10": "epochs=1"},
@@ -65,6 +66,7 @@ PREPARED: dict[str, Callable[[dict[str, Any]], None]] = {
 
 # the task that what a page shows of a file is a part of
 PARTS = {
+    "docs/values.md": "gym_half_cheetah",
     "docs/ensembles.md": "gym_half_cheetah",
     "docs/planning.md": "cheetah_forward",
     "docs/recipes.md": "cheetah_forward",

@@ -137,7 +137,7 @@ def test_wrong_arguments(task: mbmf.Task, episodes: mbmf.Episodes, value: mbmf.V
         value.fit(episodes, rounds=0)
     before = value.predict(episodes.states[0])
     enormous = dataclasses.replace(episodes, rewards=np.full_like(episodes.rewards, 1e308))
-    with pytest.raises(DataError, match="the fit of the values diverged in round 1"), np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), pytest.raises(DataError, match="values diverged in round 1"):
         value.fit(enormous)
     assert (value.predict(episodes.states[0]) == before).all()  # a failed fit has changed nothing
     with pytest.raises(DataError, match="task"):

@@ -16,6 +16,7 @@ with other bits, so only ensembles have it, where it is five times as fast; oneD
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -217,7 +218,7 @@ class Trainer:
                     chosen[:] = _of(pool_new, order, old).reshape(count, share_new)
             flat = torch.from_numpy(index.reshape(count, per_batch))
             rate = epoch_rate(learning_rate, final_learning_rate, epoch, epochs)
-            sums = passes.epoch(data, flat, lambda rate=rate: self._adam.step(rate))
+            sums = passes.epoch(data, flat, functools.partial(self._adam.step, rate))
             self._record(history, sums, batch)
             if held_out is not None:
                 history.held_out.append(self.evaluate(held_out).loss)
