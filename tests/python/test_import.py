@@ -30,6 +30,7 @@ def test_import_registers_the_environments() -> None:
     code = "import mbmf, gymnasium; print(*(name for name in gymnasium.registry if name.startswith('mbmf/')))"
     names = {"mbmf/Swimmer-v0", "mbmf/HalfCheetah-v0", "mbmf/Hopper-v0", "mbmf/Ant-v0"}
     names |= {f"mbmf/Gym{robot}-v5" for robot in ("HalfCheetah", "Hopper", "Walker2d", "Ant", "Swimmer")}
+    names |= {"mbmf/PetsPusher-v0", "mbmf/PetsReacher-v0"}
     assert set(python(code).split()) == names
 
 

@@ -15,6 +15,8 @@ ENVIRONMENTS = {
     "mbmf/GymWalker2d-v5": ("gym_walker2d", 1000),
     "mbmf/GymAnt-v5": ("gym_ant", 1000),
     "mbmf/GymSwimmer-v5": ("gym_swimmer", 1000),
+    "mbmf/PetsPusher-v0": ("pets_pusher", 150),
+    "mbmf/PetsReacher-v0": ("pets_reacher", 150),
 }
 
 
