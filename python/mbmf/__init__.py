@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from mbmf.runs.trained import Trained as Trained
     from mbmf.runs.trained import load_trained as load_trained
     from mbmf.simulation.simulator import Simulator as Simulator
+    from mbmf.tasks.load import load_task as load_task
     from mbmf.tasks.task import Task as Task
-    from mbmf.tasks.task import load_task as load_task
     from mbmf.values.value import ValueFunction as ValueFunction
 
 __version__ = "0.1.0"
@@ -66,7 +66,7 @@ _MODULE_OF = {
     "collect_mpc": "rollouts.collect",
     "collect_policy": "rollouts.collect",
     "collect_random": "rollouts.collect",
-    "load_task": "tasks.task",
+    "load_task": "tasks.load",
     "load_trained": "runs.trained",
     "make_planner": "planning.make",
 }

@@ -12,7 +12,8 @@ import pytest
 
 from mbmf.errors import ConfigError, DataError
 from mbmf.tasks.file import preset_names
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.load import load_task
+from mbmf.tasks.task import Task
 
 FORWARD = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"]
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mbmf.errors import ConfigError, MbmfError
 from mbmf.tasks.file import PRESETS, parse_yaml
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.load import load_task
+from mbmf.tasks.task import Task
 
 BASE = yaml.safe_load((PRESETS / "hopper_forward.yaml").read_text())
 DELETE = object()

@@ -15,8 +15,9 @@ import mbmf
 from mbmf import _core
 from mbmf.errors import ConfigError
 from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
+from mbmf.tasks.load import load_task
 from mbmf.tasks.schema import Source, TaskConfig
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.task import Task
 
 
 def asset(name: str) -> Path:

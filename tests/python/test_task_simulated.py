@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mbmf.simulation.simulator import Simulator
-from mbmf.tasks.task import load_task
+from mbmf.tasks.load import load_task
 
 
 def six_of(R):

@@ -65,7 +65,7 @@ class CaseMaker:
     def __init__(self, preset: str, episodes: int = EPISODES, steps: int = STEPS, nthread: int = 0) -> None:
         from mbmf.rollouts.collect import collect_random
         from mbmf.simulation.simulator import Simulator
-        from mbmf.tasks.task import load_task
+        from mbmf.tasks.load import load_task
 
         self.task = load_task(preset)
         self.data: Episodes = collect_random(self.task, episodes, steps, seed=0, nthread=nthread)
@@ -87,7 +87,7 @@ class CaseMaker:
 def never_dying(case: PlanCase) -> PlanCase:
     """The case with bounds that nobody leaves: they are checked all the same, and no work is skipped."""
 
-    from mbmf.tasks.task import load_task
+    from mbmf.tasks.load import load_task
 
     config = case.task.to_data()
     config["alive"] = [

@@ -63,7 +63,7 @@ def run(options: Options) -> None:
     from rich.console import Console
 
     from mbmf import _core
-    from mbmf.tasks.task import load_task
+    from mbmf.tasks.load import load_task
 
     console = Console(highlight=False)
     nthread = options.nthread or len(os.sched_getaffinity(0))

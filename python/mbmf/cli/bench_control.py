@@ -137,8 +137,8 @@ def measure_plans(
     """How late each plan returned (ns), its candidates, and its time to plan (s)."""
     from mbmf import _core
     from mbmf.simulation.simulator import Simulator
+    from mbmf.tasks.load import load_task
     from mbmf.tasks.searches import search_values
-    from mbmf.tasks.task import load_task
 
     task = load_task(options.task)
     planned = task.with_planner(options.search).planner

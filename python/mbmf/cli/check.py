@@ -39,8 +39,8 @@ def run(options: Options) -> None:
     from rich.table import Table
 
     from mbmf.cli.evaluate import score_table
+    from mbmf.tasks.load import load_task
     from mbmf.tasks.settings import changed_task
-    from mbmf.tasks.task import load_task
     from mbmf.tasks.trial import try_task
 
     task = changed_task(load_task(options.task), options.set)

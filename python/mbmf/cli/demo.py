@@ -100,7 +100,7 @@ def run(options: Options) -> None:
 
 def small_task(options: Options) -> Task:
     """The preset, with the demo's settings. Raises ConfigError for one that is out of range."""
-    from mbmf.tasks.task import load_task
+    from mbmf.tasks.load import load_task
 
     config = load_task(PRESET).to_data()
     config["model_based"] |= {

@@ -119,7 +119,7 @@ def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     path = _run_path(options)
     from mbmf.algorithms import model_based
-    from mbmf.tasks.task import load_task
+    from mbmf.tasks.load import load_task
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -51,6 +51,6 @@ def show_trained(video: Path, nthread: int, note: Callable[[str], None]) -> None
 
 def trained_task() -> Task:
     """The preset, with the planner of the run that the model is of."""
-    from mbmf.tasks.task import load_task
+    from mbmf.tasks.load import load_task
 
     return load_task({**load_task(PRESET).to_data(), "planner": PLANNER})

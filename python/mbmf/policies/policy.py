@@ -264,8 +264,8 @@ class GaussianPolicy:
         Raises DataError if its file is of a version that did not keep it, ConfigError if the task cannot be
         made here (its MJCF file is not there, say).
         """
+        from mbmf.tasks.load import load_task
         from mbmf.tasks.record import with_model
-        from mbmf.tasks.task import load_task
         from mbmf.yaml_text import parse_yaml
 
         if self.task_config is None:

@@ -13,8 +13,9 @@ from mbmf.errors import ConfigError, DataError
 from mbmf.runs.layout import CONFIG
 from mbmf.runs.records import Entry
 from mbmf.tasks.identity import Identity, check_identity
+from mbmf.tasks.load import load_task
 from mbmf.tasks.record import comparable_task, located_model, relative_model, with_model
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.task import Task
 from mbmf.words import show
 from mbmf.yaml_text import parse_yaml, read_text
 

@@ -21,7 +21,8 @@ from mbmf.simulation import (
     registration as registration,  # the ids, also for those who import only this module
 )
 from mbmf.simulation.simulator import ResetName, Simulator
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.load import load_task
+from mbmf.tasks.task import Task
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -9,7 +9,8 @@ from typing import Any
 
 from mbmf.errors import ConfigError
 from mbmf.tasks.file import PRESETS, one_of, preset_names, read_task_file, show
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.load import load_task
+from mbmf.tasks.task import Task
 
 
 @dataclass(frozen=True)

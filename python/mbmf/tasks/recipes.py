@@ -8,8 +8,9 @@ from typing import Any
 
 from mbmf.errors import ConfigError
 from mbmf.tasks.file import check_task
+from mbmf.tasks.load import load_task
 from mbmf.tasks.schema import PAPER, TaskConfig
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.task import Task
 from mbmf.words import one_of, show
 
 

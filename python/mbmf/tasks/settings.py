@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mbmf.errors import ConfigError
-from mbmf.tasks.task import Task, load_task
+from mbmf.tasks.load import load_task
+from mbmf.tasks.task import Task
 from mbmf.words import show
 from mbmf.yaml_text import parse_yaml
 

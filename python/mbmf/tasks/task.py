@@ -7,8 +7,6 @@ C++ core's `_core.Task`, which simulator, planner and Gymnasium environment shar
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +15,14 @@ import numpy.typing as npt
 
 from mbmf.arguments import float64_array, numbers, whole_number
 from mbmf.errors import ConfigError, DataError
+from mbmf.tasks.checks import (
+    check_dynamics,
+    check_functions,
+    check_planner,
+    check_value,
+    warn_of_cheap_death,
+    warn_of_sparse_jacobians,
+)
 from mbmf.tasks.functions import CheckedFunction, RewardFunction, named_function
 
 if TYPE_CHECKING:
@@ -31,68 +37,8 @@ if TYPE_CHECKING:
     from mbmf.tasks.searches import PlannerSettings
 
 
-def load_task(
-    name_or_path: str | Path | Mapping[str, Any],
-    *,
-    reward: RewardFunction | None = None,
-    cost: RewardFunction | None = None,
-    path: str | Path | npt.ArrayLike | None = None,
-    segment_rule: Literal["predicted", "reached"] | None = None,
-    recipe: str | None = None,
-) -> Task:
-    """A task from a preset's name, a YAML file, or a mapping with a file's keys.
-
-    Args:
-        name_or_path: a preset's name; a path, with a folder or the ending .yaml or .yml; or a mapping with
-            the keys of a task file, whose model.file is relative to the current folder.
-        reward: takes the place of the task's reward: reward(states (n, nstate), actions (n, naction)) ->
-            (n,), of the states after the step and the actions in [-1, 1]. Slower: it leaves the C++ core. It
-            needs a cost, as a function or in the file.
-        cost: takes the place of the task's planning cost: cost(states (K, H + 1, nstate), actions
-            (K, H, naction)) -> (K,), lower is better. Slower: it leaves the C++ core.
-        path: to follow, for a task whose file has a section ``path``: the name of one of its paths or of a
-            common one (docs/tasks.md), a CSV file of x,y rows, or waypoints (P, 2); metres, relative to where
-            a rollout starts. None: the file's.
-        segment_rule: when a rollout goes on to the next segment: "predicted", as soon as the best plan does
-            (the paper's), or "reached", when the robot has passed its segment. None: the file's.
-        recipe: one of the file's recipes, whose learning sections take the place of the file's own
-            (docs/recipes.md). None: the file's own.
-
-    Raises:
-        ConfigError: what is wrong in the file, a line for each thing, as
-            `<file>: <key> must be <requirement>, got <value>`.
-    """
-    from mbmf.tasks.file import check_task, find_task_file, read_task_file
-
-    for argument, function in (("reward", reward), ("cost", cost)):
-        if function is not None and not callable(function):
-            raise ConfigError(f"{argument} must be a function of (states, actions), got {function!r}")
-    if isinstance(name_or_path, Mapping):
-        file, directory = "task", Path.cwd()
-        config = check_task(name_or_path, file)
-    elif isinstance(name_or_path, str | Path):
-        found = find_task_file(name_or_path)
-        file, directory = str(found), found.parent
-        config = read_task_file(found)
-    else:
-        raise ConfigError(f"name_or_path must be a preset's name, a path or a mapping, got {name_or_path!r}")
-    from mbmf.tasks.paths import follow
-    from mbmf.tasks.recipes import chosen
-
-    config = chosen(config, recipe)
-    config = follow(config, path, segment_rule, config.name)
-    task = Task(config, directory, file=file, reward=reward, cost=cost)
-    if reward is not None or cost is not None:
-        warnings.warn(
-            f"task {task.name}: a Python function for the reward or the cost is slower than terms, because "
-            "every step or plan leaves the C++ core for it",
-            stacklevel=2,
-        )
-    return task
-
-
 class Task:
-    """A compiled task. Make it with `load_task`.
+    """A compiled task. Make it with `mbmf.load_task`.
 
     Attributes:
         config: the checked contents of the task file; its model.file is absolute.
@@ -122,7 +68,6 @@ class Task:
         cost: RewardFunction | None = None,
         model: mujoco.MjModel | None = None,
     ) -> None:
-        from mbmf import _core
         from mbmf.tasks.identity import robot_digests
         from mbmf.tasks.model import compile_model, model_path
         from mbmf.tasks.motion_section import with_tables
@@ -131,17 +76,7 @@ class Task:
             reward = named_function(config.reward_function, f"{file}: reward_function")
         if cost is None and config.cost_function is not None:
             cost = named_function(config.cost_function, f"{file}: cost_function")
-        if reward is None and config.reward is None:
-            raise ConfigError(
-                f"{file}: reward must be given (terms, reward_function, or load_task's reward), got nothing"
-            )
-        if cost is not None and config.path is not None:
-            raise ConfigError(f"{file}: cost must be terms of the file for a task that follows paths")
-        if reward is not None and cost is None and config.cost is None and config.path is None:
-            raise ConfigError(
-                f"{file}: cost must be given (terms, cost_function, or load_task's cost) where reward is a "
-                "function, got nothing"
-            )
+        check_functions(config, file, reward, cost)
         given = model is not None
         if model is None:
             found = model_path(config.model, directory, file)
@@ -160,29 +95,8 @@ class Task:
         self.cost_function = None if cost is None else CheckedFunction("cost", cost)
         if given:  # a copy: what is said was said of the first
             return
-        self._warn_of_cheap_death(file)
-        if self.core.is_sparse and _core.mujoco_version() == "4.0.0":
-            warnings.warn(
-                f"{file}: the model uses sparse constraint Jacobians, in which MuJoCo 4.0.0 has a defect; "
-                "overrides: {option: {jacobian: dense}} avoids them",
-                stacklevel=3,
-            )
-
-    def _warn_of_cheap_death(self, file: str) -> None:
-        """Warns where a candidate that leaves the bounds of ``alive`` pays less than one that stays."""
-        from mbmf import _core
-
-        if not self.config.alive or self.config.dying_cost > 0 or self.cost_function is not None:
-            return
-        start = _core.Simulator(self.core, 1, 1, 0).states[0].astype(np.float32)
-        rest = np.zeros((1, 1, self.naction), np.float32)
-        cost = float(self.core.cost(np.stack([start, start])[None], rest, 0, [0.0, 0.0])[0])
-        if cost > 0:
-            warnings.warn(
-                f"{file}: dying_cost should be above 0 where costs are: at rest they are {cost / 2:.3g} a "
-                "step, and a plan that leaves `alive` pays nothing more",
-                stacklevel=4,
-            )
+        warn_of_cheap_death(self, file)
+        warn_of_sparse_jacobians(self, file)
 
     def _build(self, file: str) -> None:
         """Compiles the configuration for the model that there is."""
@@ -211,36 +125,9 @@ class Task:
         self.identity = identity_of(
             self.model, self._robot, asset, self.dt, built.state, built.observation, move_names(self.config)
         )
-        self._check_planner(file)
-        self._check_dynamics(file)
-        if self.config.value is not None and self.config.path is not None:
-            raise ConfigError(
-                f"{file}: value must not be given for a task that follows a path: what is to come depends on "
-                "the path there, not on the state alone"
-            )
-
-    def _check_dynamics(self, file: str) -> None:
-        """Raises ConfigError on settings of the learned dynamics that do not fit together."""
-        from mbmf.tasks.dynamics_section import dynamics_problems
-
-        problems = dynamics_problems(self.config.dynamics, self.config.model_based, self.state_names)
-        lines = [f"{file}: {problem}" for problem in problems]
-        if lines:
-            raise ConfigError("\n".join(lines))
-
-    def _check_planner(self, file: str) -> None:
-        """Raises ConfigError on settings of the search that do not fit together."""
-        from mbmf import _core
-        from mbmf.tasks.searches import search_values
-
-        planned = self.planner
-        if self.config.planner is None or planned.horizon is None:
-            return
-        values = search_values(planned.search, planned.settings)
-        try:
-            _core.check_search(self.core, planned.search, planned.horizon, planned.candidates, values)
-        except ValueError as error:
-            raise ConfigError(f"{file}: planner.{error}") from None
+        check_planner(self, file)
+        check_dynamics(self, file)
+        check_value(self, file)
 
     def with_path(
         self,
@@ -335,7 +222,7 @@ class Task:
         other = copy.copy(self)
         checked = check_task({**self.config.model_dump(exclude_none=True), "planner": section}, self.name)
         other.config = self.config.model_copy(update={"planner": checked.planner})
-        other._check_planner(self.name)
+        check_planner(other, self.name)
         return other
 
     @property

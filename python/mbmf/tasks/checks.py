@@ -1,0 +1,95 @@
+"""What is checked of a task beyond its file and its robot: that what it says fits together."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mbmf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mbmf.tasks.functions import RewardFunction
+    from mbmf.tasks.schema import TaskConfig
+    from mbmf.tasks.task import Task
+
+
+def check_functions(
+    config: TaskConfig, file: str, reward: RewardFunction | None, cost: RewardFunction | None
+) -> None:
+    """Raises ConfigError where there is no reward, or no cost to plan with."""
+    if reward is None and config.reward is None:
+        raise ConfigError(
+            f"{file}: reward must be given (terms, reward_function, or load_task's reward), got nothing"
+        )
+    if cost is not None and config.path is not None:
+        raise ConfigError(f"{file}: cost must be terms of the file for a task that follows paths")
+    if reward is not None and cost is None and config.cost is None and config.path is None:
+        raise ConfigError(
+            f"{file}: cost must be given (terms, cost_function, or load_task's cost) where reward is a "
+            "function, got nothing"
+        )
+
+
+def warn_of_cheap_death(task: Task, file: str) -> None:
+    """Warns where a candidate that leaves the bounds of ``alive`` pays less than one that stays."""
+    from mbmf import _core
+
+    if not task.config.alive or task.config.dying_cost > 0 or task.cost_function is not None:
+        return
+    start = _core.Simulator(task.core, 1, 1, 0).states[0].astype(np.float32)
+    rest = np.zeros((1, 1, task.naction), np.float32)
+    cost = float(task.core.cost(np.stack([start, start])[None], rest, 0, [0.0, 0.0])[0])
+    if cost > 0:
+        warnings.warn(
+            f"{file}: dying_cost should be above 0 where costs are: at rest they are {cost / 2:.3g} a "
+            "step, and a plan that leaves `alive` pays nothing more",
+            stacklevel=4,
+        )
+
+
+def warn_of_sparse_jacobians(task: Task, file: str) -> None:
+    """Warns where this MuJoCo has a defect."""
+    from mbmf import _core
+
+    if task.core.is_sparse and _core.mujoco_version() == "4.0.0":
+        warnings.warn(
+            f"{file}: the model uses sparse constraint Jacobians, in which MuJoCo 4.0.0 has a defect; "
+            "overrides: {option: {jacobian: dense}} avoids them",
+            stacklevel=4,
+        )
+
+
+def check_planner(task: Task, file: str) -> None:
+    """Raises ConfigError on settings of the search that do not fit together."""
+    from mbmf import _core
+    from mbmf.tasks.searches import search_values
+
+    planned = task.planner
+    if task.config.planner is None or planned.horizon is None:
+        return
+    values = search_values(planned.search, planned.settings)
+    try:
+        _core.check_search(task.core, planned.search, planned.horizon, planned.candidates, values)
+    except ValueError as error:
+        raise ConfigError(f"{file}: planner.{error}") from None
+
+
+def check_dynamics(task: Task, file: str) -> None:
+    """Raises ConfigError on settings of the learned dynamics that do not fit together."""
+    from mbmf.tasks.dynamics_section import dynamics_problems
+
+    problems = dynamics_problems(task.config.dynamics, task.config.model_based, task.state_names)
+    lines = [f"{file}: {problem}" for problem in problems]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def check_value(task: Task, file: str) -> None:
+    """Raises ConfigError on a learned value of a task that follows a path."""
+    if task.config.value is not None and task.config.path is not None:
+        raise ConfigError(
+            f"{file}: value must not be given for a task that follows a path: what is to come depends on "
+            "the path there, not on the state alone"
+        )
