@@ -185,11 +185,12 @@ def _value_tensors(value: ValueFunction) -> dict[str, NDArray[Any]]:
 
 
 def _yaml(task: Task) -> bytes:
-    """The task's file; a robot of the user's own is the one in the folder."""
-    text = task.to_yaml()
+    """The task's file; a robot of the user's own is the one in the folder, which has its actuators."""
+    data = task.to_data()
     if task.config.model.file is not None:
-        text = write_yaml(task.to_data() | {"model": {"file": "model.xml"}})
-    return text.encode()
+        data = {key: value for key, value in data.items() if key != "actuators"}
+        data["model"] = {"file": "model.xml"}
+    return write_yaml(data).encode()
 
 
 def _mjb(task: Task) -> bytes:
@@ -209,7 +210,7 @@ def _mjcf(task: Task) -> dict[str, bytes]:
     from mbmf.tasks.model import model_path, model_spec
 
     path = model_path(task.config.model, Path.cwd(), task.name)
-    spec, model = model_spec(path, task.config.overrides, task.name)
+    spec, model = model_spec(path, task.config.overrides, task.name, task.config.actuators or ())
     if robot_digests(model) != task.identity.robot:
         raise DataError(f"{path}: model must be as it was when the task was loaded, got another one")
     files: dict[str, bytes] = {}

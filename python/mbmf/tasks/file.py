@@ -130,7 +130,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 # the keys that choose among schema classes, and a field that has them
-_TAGS = {"term": "reward", "search": "planner"}
+_TAGS = {"term": "reward", "search": "planner", "kind": "actuators"}
 
 
 def _tag(model: type[BaseModel], key: str) -> str:

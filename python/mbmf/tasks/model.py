@@ -1,33 +1,23 @@
-"""Compiles a task's robot: MJCF, with the task's overrides, to a mujoco.MjModel."""
+"""Compiles a task's robot: MJCF, with the task's actuators and overrides, to a mujoco.MjModel."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import mujoco
 import numpy as np
 import numpy.typing as npt
 
 from mbmf.errors import ConfigError
+from mbmf.tasks.actuators import add_actuators
+from mbmf.tasks.actuators_section import ActuatorConfig
 from mbmf.tasks.file import one_of, show
+from mbmf.tasks.overrides import apply_overrides
 from mbmf.tasks.schema import ModelSource, Overrides
-
-# the options that take a keyword, and the prefix of their names in MuJoCo's enumerations
-_KEYWORDS = {
-    "integrator": (mujoco.mjtIntegrator, "mjINT_"),
-    "cone": (mujoco.mjtCone, "mjCONE_"),
-    "jacobian": (mujoco.mjtJacobian, "mjJAC_"),
-    "solver": (mujoco.mjtSolver, "mjSOL_"),
-}
-# what MuJoCo takes from a body only where the MJCF says its inertia
-_INERTIA = ("mass", "inertia", "ipos", "iquat", "fullinertia")
-# what identifies an element is not a parameter of it
-_FIXED = ("id", "signature")
 
 
 def model_path(source: ModelSource, directory: Path, file: str) -> Path:
@@ -72,22 +62,34 @@ def _in_package(source: ModelSource, file: str) -> tuple[str, Path, list[str]]:
 
 
 def compile_model(
-    path: Path, overrides: Overrides, file: str, *, needs_actuators: bool = True
+    path: Path,
+    overrides: Overrides,
+    file: str,
+    actuators: Sequence[ActuatorConfig] = (),
+    *,
+    needs_actuators: bool = True,
 ) -> mujoco.MjModel:
-    """Compiles the MJCF at `path` with overrides. Raises ConfigError with MuJoCo's message.
+    """Compiles the MJCF at `path` with actuators and overrides. Raises ConfigError with MuJoCo's message.
 
     needs_actuators: nothing else can be driven.
     """
-    model = model_spec(path, overrides, file)[1]
+    model = model_spec(path, overrides, file, actuators)[1]
     if not model.opt.timestep > 0:
         raise ConfigError(f"{file}: overrides.option.timestep must be above 0, got {model.opt.timestep}")
     if model.nu == 0 and needs_actuators:
-        raise ConfigError(f"{file}: model must have an actuator, got none: {path}")
+        raise ConfigError(
+            f"{file}: model must have an actuator, got none: {path} (the section actuators adds some)"
+        )
     return model
 
 
-def model_spec(path: Path, overrides: Overrides, file: str) -> tuple[mujoco.MjSpec, mujoco.MjModel]:
-    """The MJCF at `path` with overrides, to be changed further, and as it compiles. Raises ConfigError."""
+def model_spec(
+    path: Path, overrides: Overrides, file: str, actuators: Sequence[ActuatorConfig] = ()
+) -> tuple[mujoco.MjSpec, mujoco.MjModel]:
+    """The MJCF at `path` with actuators, then overrides, to be changed further, and as it compiles.
+
+    Raises ConfigError.
+    """
     with warnings.catch_warnings():
         # Gymnasium's own asset asks for it; whoever runs the task cannot change that
         warnings.filterwarnings("ignore", message="compiler attribute 'settotalmass'")
@@ -98,7 +100,8 @@ def model_spec(path: Path, overrides: Overrides, file: str) -> tuple[mujoco.MjSp
             raise ConfigError(
                 f"{file}: model must be MJCF that compiles: {path}: {_one_line(error)}"
             ) from error
-        _apply(spec, overrides, file)
+        add_actuators(spec, actuators, file)
+        apply_overrides(spec, overrides, file)
         try:
             model = spec.compile()
         except Exception as error:
@@ -122,104 +125,3 @@ def save_model(model: mujoco.MjModel) -> bytes:
 def load_model(mjb: bytes) -> mujoco.MjModel:
     """The model of what `save_model` gave."""
     return mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": mjb})
-
-
-def _apply(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
-    problems: list[str] = []
-
-    def put(element: Any, key: str, attribute: str, value: Any, keywords: bool = False) -> None:
-        problem = _set_keyword(element, attribute, value) if keywords else _set(element, attribute, value)
-        if problem:
-            problems.append(f"{file}: {key} must be {problem}, got {show(value)}")
-
-    for name, value in overrides.option.items():
-        put(spec.option, f"overrides.option.{name}", name, value, keywords=name in _KEYWORDS)
-    kinds = {"joints": spec.joints, "geoms": spec.geoms, "actuators": spec.actuators, "bodies": spec.bodies}
-    kinds |= {"sites": spec.sites, "tendons": spec.tendons, "equalities": spec.equalities}
-    kinds |= {"sensors": spec.sensors}
-    for kind, elements in kinds.items():
-        taken = {element.name for element in elements if element.name}
-        names = {element.name or str(number): element for number, element in enumerate(elements)}
-        unnamed = {str(number) for number, element in enumerate(elements) if not element.name}
-        # what is for all goes before what is for one
-        items = sorted(getattr(overrides, kind).items(), key=lambda item: isinstance(item[1], Mapping))
-        for name, value in items:
-            key = f"overrides.{kind}.{name}"
-            if not isinstance(value, Mapping):
-                for element in filter(_takes_all, elements):
-                    put(element, key, name, value)
-            elif name in taken & unnamed:
-                problems.append(
-                    f"{file}: {key} must be one of the model's {kind}, got the name of one and the number of "
-                    f"another, which has no name: give it one in the MJCF"
-                )
-            elif name not in names:
-                what = one_of(name, names, f"one of the model's {kind}")
-                problems.append(f"{file}: {key} must be {what}, got {show(name)}")
-            else:
-                for attribute, item in value.items():
-                    put(names[name], f"{key}.{attribute}", attribute, item)
-    if problems:
-        raise ConfigError("\n".join(dict.fromkeys(problems)))
-
-
-def _takes_all(element: Any) -> bool:
-    """Whether what is for all elements of a kind is for this one, too: neither for free joints, as an MJCF's
-    defaults are not, nor for the world."""
-    if isinstance(element, mujoco.MjsJoint):
-        return bool(element.type != mujoco.mjtJoint.mjJNT_FREE)
-    return not isinstance(element, mujoco.MjsBody) or element.name != "world"
-
-
-def _set_keyword(option: Any, attribute: str, value: Any) -> str | None:
-    enumeration, prefix = _KEYWORDS[attribute]
-    words = {name.removeprefix(prefix).lower(): item for name, item in enumeration.__members__.items()}
-    if not isinstance(value, str) or value.lower() not in words:
-        return one_of(value, words, "a known word")
-    setattr(option, attribute, words[value.lower()])
-    return None
-
-
-def _set(element: Any, attribute: str, value: Any) -> str | None:
-    """Sets an attribute of a part of a MjSpec; returns the requirement that the value fails, or None."""
-    if attribute not in _attributes(element):
-        return one_of(attribute, _attributes(element), "a known attribute")
-    if attribute in _INERTIA and isinstance(element, mujoco.MjsBody) and not element.explicitinertial:
-        return "left out of bodies whose inertia is that of their geoms (which have mass and density)"
-    current = getattr(element, attribute)
-    if isinstance(current, np.ndarray):
-        before = current.copy()
-        problem = _fill(current, value)
-        if problem is None and attribute.endswith("range") and len(current) == 2 and current[0] > current[1]:
-            current[:] = before
-            problem = "a list [low, high], low at most high"
-        return problem
-    if isinstance(current, bool | mujoco.mjtLimited):
-        if not isinstance(value, bool):
-            return "true or false"
-        value = mujoco.mjtLimited(int(value)) if isinstance(current, mujoco.mjtLimited) else value
-    elif isinstance(value, bool | str | tuple) or (isinstance(current, int) and not isinstance(value, int)):
-        return "an integer" if isinstance(current, int) else "a finite number"
-    elif isinstance(current, int) and not -(2**31) <= value < 2**31:
-        return "an integer of 32 bits"
-    try:
-        setattr(element, attribute, value)
-    except (TypeError, ValueError, OverflowError) as error:
-        return f"a value that MuJoCo takes ({str(error).splitlines()[0]})"
-    return None
-
-
-def _fill(array: npt.NDArray[np.float64], value: Any) -> str | None:
-    # as in MJCF, a number or a short list sets the first entries and leaves the rest
-    numbers = value if isinstance(value, tuple) else (value,)
-    if any(isinstance(item, bool | str) for item in numbers) or len(numbers) > len(array):
-        return f"a finite number or a list of at most {len(array)}"
-    array[: len(numbers)] = numbers
-    return None
-
-
-def _attributes(element: Any) -> Sequence[str]:
-    """The attributes that may be set: numbers, switches and arrays of numbers."""
-    kinds = (bool, int, float, np.ndarray, mujoco.mjtLimited)
-    names = [name for name in dir(element) if not name.startswith("_") and name not in _FIXED]
-    return [name for name in names if isinstance(getattr(element, name), kinds)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from mbmf import _core
+from mbmf.tasks.actuators_section import Actuators
 from mbmf.tasks.dynamics_section import DynamicsConfig
 from mbmf.tasks.fields import (
     AttributeMap,
@@ -21,6 +22,7 @@ from mbmf.tasks.fields import (
     Elements,
     FileName,
     FileNames,
+    Flag,
     FunctionName,
     Indices,
     Interval,
@@ -115,13 +117,27 @@ class ModelSource(Part):
         return self.file if self.package is None else None
 
 
+KINDS = ("joints", "geoms", "actuators", "bodies", "sites", "tendons", "equalities", "sensors")
+# of which the MJCF has classes
+Kind = Literal["joints", "geoms", "actuators", "sites", "tendons", "equalities"]
+
+
+def _some_kind(kinds: dict[str, Any]) -> dict[str, Any]:
+    if not kinds:
+        raise ValueError("a mapping of kinds (joints, geoms, ...) to attributes")
+    return kinds
+
+
 class Overrides(Part):
     """Changes to the MJCF before it is compiled: attribute to value, for all elements of a kind.
 
-    A mapping as the value changes only the element of that name.
+    A mapping as the value changes only the element of that name. Classes are of the MJCF's defaults: by name,
+    then kind.
     """
 
     option: AttributeMap = {}
+    flags: dict[Text, Flag] = {}
+    classes: dict[Key, Annotated[dict[Kind, AttributeMap], AfterValidator(_some_kind)]] = {}
     joints: Elements = {}
     geoms: Elements = {}
     actuators: Elements = {}
@@ -321,6 +337,7 @@ class TaskConfig(Part):
 
     name: FileName
     model: ModelSource
+    actuators: Actuators | None = None
     overrides: Overrides = Overrides()
     physics_steps: Count = 1
     episode_steps: Count = 1000

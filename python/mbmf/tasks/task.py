@@ -81,7 +81,8 @@ class Task:
         if model is None:
             found = model_path(config.model, directory, file)
             moves = any(mocap.move for mocap in (config.mocap or {}).values())
-            model = compile_model(found, config.overrides, file, needs_actuators=not moves)
+            added = config.actuators or ()
+            model = compile_model(found, config.overrides, file, added, needs_actuators=not moves)
             if config.references is not None:
                 tables = with_tables(config.references, directory, file)
                 config = config.model_copy(update={"references": tables})

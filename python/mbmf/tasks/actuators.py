@@ -1,0 +1,66 @@
+"""Adds the actuators of a task file to its robot, before that is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+
+from mbmf.errors import ConfigError
+from mbmf.tasks.actuators_section import ActuatorConfig, PositionServo, VelocityServo
+from mbmf.words import one_of, show
+
+_KINDS = {
+    "joint": ("joints", mujoco.mjtTrn.mjTRN_JOINT),
+    "joints": ("joints", mujoco.mjtTrn.mjTRN_JOINT),
+    "tendon": ("tendons", mujoco.mjtTrn.mjTRN_TENDON),
+    "site": ("sites", mujoco.mjtTrn.mjTRN_SITE),
+}
+
+
+def add_actuators(spec: mujoco.MjSpec, actuators: Sequence[ActuatorConfig], file: str) -> None:
+    """Adds them after the MJCF's own; its defaults for actuators hold for them. Raises ConfigError."""
+    problems: list[str] = []
+    taken = {actuator.name for actuator in spec.actuators}
+    for number, config in enumerate(actuators):
+        key, names = config.targets
+        elements, transmission = _KINDS[key]
+        known = {element.name for element in getattr(spec, elements) if element.name}
+        for target in names:
+            where = f"{file}: actuators[{number}]"
+            name = config.name or target
+            if target not in known:
+                what = one_of(target, sorted(known), f"one of the model's {elements} that have a name")
+                problems.append(f"{where}.{key} must be {what}, got {show(target)}")
+            elif name in taken:
+                problems.append(
+                    f"{where}.name must be another than those of the actuators before it, got {show(name)}"
+                )
+            else:
+                added = spec.add_actuator()
+                added.name, added.target, added.trntype = name, target, transmission
+                _set(added, config)
+            taken.add(name)
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+
+
+def _set(added: Any, config: ActuatorConfig) -> None:
+    # as in MJCF, a short gear leaves the rest
+    for place, value in enumerate(config.gear or ()):
+        added.gear[place] = value
+    if config.ctrlrange is not None:
+        added.ctrlrange[:], added.ctrllimited = config.ctrlrange, mujoco.mjtLimited.mjLIMITED_TRUE
+    if config.forcerange is not None:
+        added.forcerange[:], added.forcelimited = config.forcerange, mujoco.mjtLimited.mjLIMITED_TRUE
+    if isinstance(config, PositionServo):
+        optional = {key: getattr(config, key) for key in ("kv", "dampratio", "timeconst")}
+        given = {key: value for key, value in optional.items() if value is not None}
+        added.set_to_position(config.kp, **given)
+        if config.inheritrange is not None:
+            added.inheritrange = config.inheritrange
+    elif isinstance(config, VelocityServo):
+        added.set_to_velocity(config.kv)
+    else:
+        added.set_to_motor()

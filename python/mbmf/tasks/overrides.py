@@ -1,0 +1,181 @@
+"""Sets what a task file overrides of its robot before that is compiled: options, flags, attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from mbmf.errors import ConfigError
+from mbmf.tasks.schema import KINDS, Overrides
+from mbmf.words import one_of, show
+
+# the options that take a keyword, and the prefix of their names in MuJoCo's enumerations
+_KEYWORDS = {
+    "integrator": (mujoco.mjtIntegrator, "mjINT_"),
+    "cone": (mujoco.mjtCone, "mjCONE_"),
+    "jacobian": (mujoco.mjtJacobian, "mjJAC_"),
+    "solver": (mujoco.mjtSolver, "mjSOL_"),
+}
+# what MuJoCo takes from a body only where the MJCF says its inertia
+_INERTIA = ("mass", "inertia", "ipos", "iquat", "fullinertia")
+# what identifies an element is not a parameter of it
+_FIXED = ("id", "signature")
+# where MuJoCo keeps its flags: the option, the prefix of their names, and whether a bit switches off
+_FLAGS = (("disableflags", "mjDSBL_", True), ("enableflags", "mjENBL_", False))
+
+
+def apply_overrides(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
+    """Sets what a task overrides, before the robot is compiled. Raises ConfigError."""
+    problems: list[str] = []
+
+    def put(element: Any, key: str, attribute: str, value: Any, keywords: bool = False) -> None:
+        problem = _set_keyword(element, attribute, value) if keywords else _set(element, attribute, value)
+        if problem:
+            problems.append(f"{file}: {key} must be {problem}, got {show(value)}")
+
+    for name, value in overrides.option.items():
+        put(spec.option, f"overrides.option.{name}", name, value, keywords=name in _KEYWORDS)
+    for name, on in overrides.flags.items():
+        problem = _set_flag(spec.option, name, on)
+        if problem:
+            problems.append(f"{file}: overrides.flags must be {problem}, got {show(name)}")
+    kinds = {kind: getattr(spec, kind) for kind in KINDS}
+    # what is for all goes before what is for a class, and that before what is for one
+    for kind, elements in kinds.items():
+        for name, value in getattr(overrides, kind).items():
+            if not isinstance(value, Mapping):
+                for element in filter(_takes_all, elements):
+                    put(element, f"overrides.{kind}.{name}", name, value)
+    for class_name, parts in overrides.classes.items():
+        members = {kind: _of_class(class_name, kinds[kind]) for kind in parts}
+        known = {each for elements in kinds.values() for each in map(_class_of, elements) if each}
+        if class_name not in known:
+            what = one_of(class_name, sorted(known), "a class of the model's elements")
+            problems.append(f"{file}: overrides.classes must be {what}, got {show(class_name)}")
+            continue
+        for kind, attributes in parts.items():
+            key = f"overrides.classes.{class_name}.{kind}"
+            if not members[kind]:
+                problems.append(
+                    f"{file}: {key} must be left out, since no {kind} have that class, got {show(attributes)}"
+                )
+            for attribute, value in attributes.items():
+                for element in members[kind]:
+                    put(element, f"{key}.{attribute}", attribute, value)
+    for kind, elements in kinds.items():
+        taken = {element.name for element in elements if element.name}
+        names = {element.name or str(number): element for number, element in enumerate(elements)}
+        unnamed = {str(number) for number, element in enumerate(elements) if not element.name}
+        for name, value in getattr(overrides, kind).items():
+            key = f"overrides.{kind}.{name}"
+            if not isinstance(value, Mapping):
+                continue
+            if name in taken & unnamed:
+                problems.append(
+                    f"{file}: {key} must be one of the model's {kind}, got the name of one and the number of "
+                    f"another, which has no name: give it one in the MJCF"
+                )
+            elif name not in names:
+                what = one_of(name, names, f"one of the model's {kind}")
+                problems.append(f"{file}: {key} must be {what}, got {show(name)}")
+            else:
+                for attribute, item in value.items():
+                    put(names[name], f"{key}.{attribute}", attribute, item)
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+
+
+def _class_of(element: Any) -> str | None:
+    """The name of an element's class of defaults; what kinds without classes have is None."""
+    found = getattr(element, "classname", None)
+    return None if found is None else str(found.name)
+
+
+def _of_class(name: str, elements: Sequence[Any]) -> list[Any]:
+    return [element for element in elements if _class_of(element) == name and _takes_all(element)]
+
+
+def _set_flag(option: Any, name: str, on: bool) -> str | None:
+    """Switches a flag of the option; returns the requirement that its name fails, or None."""
+    words = {word: (bits, bit, inverse) for bits, prefix, inverse in _FLAGS for word, bit in _bits(prefix)}
+    if name not in words:
+        return one_of(name, words, "a flag that this MuJoCo has")
+    bits, bit, inverse = words[name]
+    before = getattr(option, bits)
+    setattr(option, bits, before | bit if on != inverse else before & ~bit)
+    return None
+
+
+def _bits(prefix: str) -> list[tuple[str, int]]:
+    enumeration = mujoco.mjtDisableBit if prefix == "mjDSBL_" else mujoco.mjtEnableBit
+    return [
+        (name.removeprefix(prefix).lower(), int(bit.value))
+        for name, bit in enumeration.__members__.items()
+        if name.startswith(prefix)
+    ]
+
+
+def _takes_all(element: Any) -> bool:
+    """Whether what is for all elements of a kind is for this one, too: neither for free joints, as an MJCF's
+    defaults are not, nor for the world."""
+    if isinstance(element, mujoco.MjsJoint):
+        return bool(element.type != mujoco.mjtJoint.mjJNT_FREE)
+    return not isinstance(element, mujoco.MjsBody) or element.name != "world"
+
+
+def _set_keyword(option: Any, attribute: str, value: Any) -> str | None:
+    enumeration, prefix = _KEYWORDS[attribute]
+    words = {name.removeprefix(prefix).lower(): item for name, item in enumeration.__members__.items()}
+    if not isinstance(value, str) or value.lower() not in words:
+        return one_of(value, words, "a known word")
+    setattr(option, attribute, words[value.lower()])
+    return None
+
+
+def _set(element: Any, attribute: str, value: Any) -> str | None:
+    """Sets an attribute of a part of a MjSpec; returns the requirement that the value fails, or None."""
+    if attribute not in _attributes(element):
+        return one_of(attribute, _attributes(element), "a known attribute")
+    if attribute in _INERTIA and isinstance(element, mujoco.MjsBody) and not element.explicitinertial:
+        return "left out of bodies whose inertia is that of their geoms (which have mass and density)"
+    current = getattr(element, attribute)
+    if isinstance(current, np.ndarray):
+        before = current.copy()
+        problem = _fill(current, value)
+        if problem is None and attribute.endswith("range") and len(current) == 2 and current[0] > current[1]:
+            current[:] = before
+            problem = "a list [low, high], low at most high"
+        return problem
+    if isinstance(current, bool | mujoco.mjtLimited):
+        if not isinstance(value, bool):
+            return "true or false"
+        value = mujoco.mjtLimited(int(value)) if isinstance(current, mujoco.mjtLimited) else value
+    elif isinstance(value, bool | str | tuple) or (isinstance(current, int) and not isinstance(value, int)):
+        return "an integer" if isinstance(current, int) else "a finite number"
+    elif isinstance(current, int) and not -(2**31) <= value < 2**31:
+        return "an integer of 32 bits"
+    try:
+        setattr(element, attribute, value)
+    except (TypeError, ValueError, OverflowError) as error:
+        return f"a value that MuJoCo takes ({str(error).splitlines()[0]})"
+    return None
+
+
+def _fill(array: npt.NDArray[np.float64], value: Any) -> str | None:
+    # as in MJCF, a number or a short list sets the first entries and leaves the rest
+    numbers = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(item, bool | str) for item in numbers) or len(numbers) > len(array):
+        return f"a finite number or a list of at most {len(array)}"
+    array[: len(numbers)] = numbers
+    return None
+
+
+def _attributes(element: Any) -> Sequence[str]:
+    """The attributes that may be set: numbers, switches and arrays of numbers."""
+    kinds = (bool, int, float, np.ndarray, mujoco.mjtLimited)
+    names = [name for name in dir(element) if not name.startswith("_") and name not in _FIXED]
+    return [name for name in names if isinstance(getattr(element, name), kinds)]
