@@ -15,10 +15,12 @@ import contextlib
 import csv
 import importlib.util
 import json
+import multiprocessing
 import subprocess
 import sys
 import tempfile
 import warnings
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -170,22 +172,28 @@ def try_robot(path: Path) -> dict[str, Any]:
 
 
 def in_process(path: Path) -> dict[str, Any]:
-    """`try_robot` in a process of its own; a crash or a hang is what differs."""
+    """`try_robot` in a process of its own, all imported before; a crash or a hang is what differs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "mbmf.nn.training", "mbmf.control.bundle"])
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=send_robot, args=(path, send))
+    process.start()
+    send.close()
     try:
-        done = subprocess.run(
-            [sys.executable, __file__, "--robot", str(path)],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        if receive.poll(TIMEOUT):
+            return dict(receive.recv())
+        process.kill()
         return NOTHING | {"differs": f"a hang of {TIMEOUT} s"}
-    try:
-        return dict(json.loads(done.stdout.splitlines()[-1]))
-    except (IndexError, ValueError):
-        last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        return NOTHING | {"differs": f"a crash ({done.returncode}): {last}"}
+    except EOFError:
+        process.join()
+        return NOTHING | {"differs": f"a crash (exit code {process.exitcode})"}
+    finally:
+        receive.close()
+        process.join()
+
+
+def send_robot(path: Path, send: Connection) -> None:
+    send.send(try_robot(path))
 
 
 def sifted(paths: list[Path]) -> dict[str, str]:
