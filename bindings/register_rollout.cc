@@ -23,7 +23,8 @@ namespace {
 // New arrays for the episodes of a collection.
 class EpisodeArrays {
  public:
-  EpisodeArrays(const Task& task, std::int64_t episodes, int steps, bool on_path = false) {
+  EpisodeArrays(const Task& task, std::int64_t episodes, int steps, bool on_path = false,
+                bool with_poses = false) {
     if (episodes < 1) throw_invalid("episodes must be at least 1, got ", episodes);
     if (steps < 1) throw_invalid("steps must be at least 1, got ", steps);
     const std::int64_t points = std::int64_t{steps} + 1;
@@ -43,6 +44,10 @@ class EpisodeArrays {
                 lengths_.mutable_data(),
                 terminated_.mutable_data(),
                 diverged_.mutable_data()};
+    if (with_poses) {
+      poses_ = make_array<double>({episodes, points, pose_size(task)});
+      buffers_.poses = poses_.mutable_data();
+    }
     if (!on_path) return;
     segments_ = make_array<std::int32_t>({episodes, points});
     origins_ = make_array<double>({episodes, 2});
@@ -64,6 +69,7 @@ class EpisodeArrays {
     result["lengths"] = lengths_;
     result["terminated"] = terminated_.attr("view")("bool");
     result["diverged"] = diverged_.attr("view")("bool");
+    if (buffers_.poses != nullptr) result["poses"] = poses_;
     if (buffers_.segments != nullptr) {
       result["segments"] = segments_;
       result["origins"] = origins_;
@@ -72,7 +78,7 @@ class EpisodeArrays {
   }
 
  private:
-  py::array_t<double> states_, observations_, rewards_, origins_;
+  py::array_t<double> states_, observations_, rewards_, origins_, poses_;
   py::array_t<float> actions_;
   py::array_t<std::int32_t> lengths_, segments_;
   py::array_t<std::uint8_t> terminated_, diverged_;
@@ -137,7 +143,7 @@ py::array flags(std::vector<std::uint8_t>&& values) {
   return take_array(std::move(values), {count}).attr("view")("bool");
 }
 
-py::dict policy_dict(const GaussianPolicy& policy, int nstate, const PolicyRolloutOptions& options,
+py::dict policy_dict(const Task& task, const GaussianPolicy& policy, const PolicyRolloutOptions& options,
                      PolicyBatch&& batch) {
   const std::int64_t n = batch.nsteps(), episodes = static_cast<std::int64_t>(batch.lengths.size());
   py::dict result;
@@ -151,7 +157,9 @@ py::dict policy_dict(const GaussianPolicy& policy, int nstate, const PolicyRollo
   result["diverged"] = flags(std::move(batch.diverged));
   result["final_observations"] =
       take_array(std::move(batch.final_observations), {episodes, policy.nobservation()});
-  for (const char* name : {"log_probs", "hidden", "states", "final_states"}) result[name] = py::none();
+  for (const char* name : {"log_probs", "hidden", "states", "final_states", "poses", "final_poses"}) {
+    result[name] = py::none();
+  }
   if (options.noise_std.value_or(1) > 0) result["log_probs"] = take_array(std::move(batch.log_probs), {n});
   if (options.keep_hidden) {
     py::list hidden;
@@ -161,8 +169,12 @@ py::dict policy_dict(const GaussianPolicy& policy, int nstate, const PolicyRollo
     result["hidden"] = py::tuple(hidden);
   }
   if (options.keep_states) {
-    result["states"] = take_array(std::move(batch.states), {n, nstate});
-    result["final_states"] = take_array(std::move(batch.final_states), {episodes, nstate});
+    result["states"] = take_array(std::move(batch.states), {n, task.nstate()});
+    result["final_states"] = take_array(std::move(batch.final_states), {episodes, task.nstate()});
+  }
+  if (options.keep_poses) {
+    result["poses"] = take_array(std::move(batch.poses), {n, pose_size(task)});
+    result["final_poses"] = take_array(std::move(batch.final_poses), {episodes, pose_size(task)});
   }
   return result;
 }
@@ -187,8 +199,9 @@ void register_rollout(py::module_& module) {
   module.def(
       "collect_mpc",
       [](const std::shared_ptr<Planner>& planner, std::int64_t episodes, int steps, std::uint64_t seed,
-         std::uint64_t first_episode, double action_noise, const py::object& progress) {
-        const EpisodeArrays arrays(planner->task(), episodes, steps, planner->task().spec().path.has_value());
+         std::uint64_t first_episode, double action_noise, bool keep_poses, const py::object& progress) {
+        const EpisodeArrays arrays(planner->task(), episodes, steps, planner->task().spec().path.has_value(),
+                                   keep_poses);
         run(progress, [&](const Progress& report) {
           collect_mpc(*planner, arrays.buffers(), seed, first_episode, action_noise, report);
           return arrays.steps();
@@ -196,27 +209,27 @@ void register_rollout(py::module_& module) {
         return arrays.dict();
       },
       py::arg("planner").none(false), py::arg("episodes"), py::arg("steps"), py::arg("seed"),
-      py::arg("first_episode"), py::arg("action_noise"), py::arg("progress"),
+      py::arg("first_episode"), py::arg("action_noise"), py::arg("keep_poses"), py::arg("progress"),
       "Episodes of the planner's actions, as a dictionary of arrays.");
   module.def(
       "collect_policy",
       [](const std::shared_ptr<Task>& task, const std::shared_ptr<GaussianPolicy>& policy, std::int64_t steps,
          std::int64_t episodes, int max_steps, std::uint64_t seed, std::uint64_t first_episode, int nthread,
          ResetKind start, std::optional<double> noise_std, bool keep_hidden, bool keep_states,
-         const py::object& progress) {
-        const PolicyRolloutOptions options{steps,   episodes, max_steps, seed,        first_episode,
-                                           nthread, start,    noise_std, keep_hidden, keep_states};
+         bool keep_poses, const py::object& progress) {
+        const PolicyRolloutOptions options{steps, episodes,  max_steps,   seed,        first_episode, nthread,
+                                           start, noise_std, keep_hidden, keep_states, keep_poses};
         PolicyBatch batch;
         run(progress, [&](const Progress& report) {
           batch = collect_policy(*task, *policy, options, report);
           return batch.nsteps();
         });
-        return policy_dict(*policy, task->nstate(), options, std::move(batch));
+        return policy_dict(*task, *policy, options, std::move(batch));
       },
       py::arg("task").none(false), py::arg("policy").none(false), py::arg("steps"), py::arg("episodes"),
       py::arg("max_steps"), py::arg("seed"), py::arg("first_episode"), py::arg("nthread"), py::arg("start"),
-      py::arg("noise_std"), py::arg("keep_hidden"), py::arg("keep_states"), py::arg("progress"),
-      "Episodes of a policy's actions, end to end, as a dictionary of arrays.");
+      py::arg("noise_std"), py::arg("keep_hidden"), py::arg("keep_states"), py::arg("keep_poses"),
+      py::arg("progress"), "Episodes of a policy's actions, end to end, as a dictionary of arrays.");
   module.def(
       "action_noise",
       [](std::uint64_t seed, std::uint64_t episode, std::uint64_t step, int naction) {

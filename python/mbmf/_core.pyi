@@ -1424,6 +1424,7 @@ def collect_mpc(
     seed: typing.SupportsInt | typing.SupportsIndex,
     first_episode: typing.SupportsInt | typing.SupportsIndex,
     action_noise: typing.SupportsFloat | typing.SupportsIndex,
+    keep_poses: bool,
     progress: typing.Any,
 ) -> dict[str, typing.Any]:
     """
@@ -1443,6 +1444,7 @@ def collect_policy(
     noise_std: typing.SupportsFloat | typing.SupportsIndex | None,
     keep_hidden: bool,
     keep_states: bool,
+    keep_poses: bool,
     progress: typing.Any,
 ) -> dict[str, typing.Any]:
     """

@@ -270,7 +270,9 @@ def test_a_failing_simulation_ends_its_episode_only() -> None:
 
     def collect(nthread: int) -> dict[str, Any]:
         kind = _core.ResetKind.DEFAULT
-        return _core.collect_policy(task, policy, 200, 0, 6, 0, 0, nthread, kind, None, False, True, None)
+        return _core.collect_policy(
+            task, policy, 200, 0, 6, 0, 0, nthread, kind, None, False, True, False, None
+        )
 
     batch = collect(2)
     assert batch["diverged"].any()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import pytest
 import yaml
 
 import mbmf
-from mbmf.show.poses import likely_positions, recover_positions
 from mbmf.show.video import save_episode_video
+from mbmf.simulation.poses import episode_poses, likely_positions, pose_is_known, recover_positions, set_pose
 from mbmf.simulation.renderer import Renderer, RenderError
 
 PRESETS = ["swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward"]
@@ -117,6 +118,99 @@ def test_what_the_state_does_not_say_is_guessed_and_named() -> None:
     assert np.abs(moved).max() > 0.02
     assert np.abs(positions[:, 0] - positions[0, 0] - moved).max() < 0.2 * np.abs(moved).max()
     np.testing.assert_array_equal(positions[:, 1:], np.array(states)[:, :5])
+
+
+MOVED = """<mujoco><worldbody>
+  <body name="arm"><joint name="j" axis="0 1 0" damping="1"/><geom size=".05" pos=".3 0 0"/></body>
+  <body name="target" pos="0 0 1" mocap="true"><geom size=".05" contype="0" conaffinity="0"/></body>
+</worldbody><actuator><motor joint="j"/></actuator></mujoco>"""
+
+
+def moved_body(tmp_path: Path) -> mbmf.Task:
+    """A task with a mocap body that actions move, whose state says nothing of where anything is."""
+    (tmp_path / "moved.xml").write_text(MOVED)
+    return mbmf.load_task(
+        {
+            **{"name": "moved", "model": {"file": str(tmp_path / "moved.xml")}, "physics_steps": 5},
+            "mocap": {"target": {"move": {"x": {"speed": 1}, "rz": {"speed": 2}}}},
+            "state": [{"source": "qvel"}],
+            "reward": [{"term": "linear", "state": "qvel.j"}],
+            "reset": {"default": {"qpos": {"uniform": 1}}},
+        }
+    )
+
+
+def test_poses_that_the_states_do_not_say_are_recorded(tmp_path: Path) -> None:
+    """Those of the rows that the simulator had: for MPC and policies, kept in files, selected and joined."""
+    task = moved_body(tmp_path)
+    assert not pose_is_known(task)
+    data = mbmf.collect_random(task, 2, 10, seed=0)
+    assert data.poses is None
+    model = mbmf.DynamicsModel(task, hidden=(4,))
+    model.fit(data, epochs=1)
+    planner = mbmf.RandomShooting(task, model, horizon=2, candidates=10, seed=0)
+    policy = mbmf.GaussianPolicy(task, hidden=(4,), seed=0)
+    batch = mbmf.collect_policy(task, policy, episodes=3, max_episode_steps=6, seed=3, keep_states=True)
+    for kind, episodes in (
+        ("control", mbmf.collect_mpc(task, planner, episodes=3, steps=6, seed=3)),
+        ("default", mbmf.PolicyBatch.concatenate([batch.first(2), *_rest(task, policy)]).to_episodes(task)),
+    ):
+        assert episodes.poses is not None
+        episodes.save(tmp_path / "episodes.npz")
+        again = mbmf.Episodes.load(tmp_path / "episodes.npz", task)
+        joined = mbmf.Episodes.concatenate([again.select([2]), again])
+        simulator = mbmf.Simulator(task, 3, seed=3)
+        simulator.start_episodes([0, 1, 2], kind)
+        shown = [episode_poses(task, joined, 1 + e) for e in range(3)]
+        np.testing.assert_array_equal(shown[2], episode_poses(task, joined, 0))
+        kinds = mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_MOCAP_POS
+        kinds |= mujoco.mjtState.mjSTATE_MOCAP_QUAT
+        want, whole = np.empty(8), mujoco.mjtState.mjSTATE_INTEGRATION
+        for step in range(7):
+            for e, row in enumerate(simulator.get_state()):
+                mujoco.mj_extractState(task.model, row, int(whole), want, int(kinds))
+                np.testing.assert_array_equal(shown[e][step], want)
+            if step < 6:
+                simulator.step(episodes.actions[:, step].astype(np.float64))
+        assert np.ptp([pose[-1] for pose in shown], axis=0)[[0, 1, 4]].min() > 0  # each moved by itself
+    data = mujoco.MjData(task.model)
+    set_pose(data, shown[0][-1])
+    np.testing.assert_array_equal([*data.qpos, *data.mocap_pos[0], *data.mocap_quat[0]], shown[0][-1])
+    # batches of which one has none, such as random data, have none together
+    assert mbmf.Episodes.concatenate([again, mbmf.collect_random(task, 1, 3)]).poses is None
+
+
+def _rest(task: mbmf.Task, policy: mbmf.GaussianPolicy) -> list[mbmf.PolicyBatch]:
+    options = {"max_episode_steps": 6, "seed": 3, "keep_states": True, "first_episode": 2}
+    return [mbmf.collect_policy(task, policy, episodes=1, **options)]
+
+
+def test_poses_of_other_robots_are_refused(tmp_path: Path) -> None:
+    task = moved_body(tmp_path)
+    policy = mbmf.GaussianPolicy(task, hidden=(4,), seed=0)
+    episodes = _rest(task, policy)[0].to_episodes(task)
+    assert episodes.poses is not None
+    dataclasses.replace(episodes, poses=episodes.poses[:, :, 1:].copy()).save(tmp_path / "other.npz")
+    with pytest.raises(mbmf.errors.DataError, match=r"poses must be of 8 numbers, got 7"):
+        mbmf.Episodes.load(tmp_path / "other.npz", task, allow_other_task=True)
+    with pytest.raises(mbmf.errors.DataError, match=r"poses must be of shape \(1, 7, 8\), got \(1, 6, 8\)"):
+        dataclasses.replace(episodes, poses=episodes.poses[:, 1:].copy())
+    with pytest.raises(mbmf.errors.DataError, match="poses must be finite"):
+        dataclasses.replace(episodes, poses=np.full_like(episodes.poses, np.nan))
+
+
+@pytest.mark.usefixtures("rendering")
+def test_a_video_shows_recorded_poses(tmp_path: Path) -> None:
+    """Without a word of a guess, although the states say nothing of the pose."""
+    task = moved_body(tmp_path)
+    policy = mbmf.GaussianPolicy(task, hidden=(4,), seed=0)
+    episodes, notes = _rest(task, policy)[0].to_episodes(task), []
+    save_episode_video(task, episodes, 0, tmp_path / "a.mp4", width=64, height=48, note=notes.append)
+    assert not notes
+    assert (tmp_path / "a.mp4").stat().st_size > 0
+    without = dataclasses.replace(episodes, poses=None)
+    with pytest.raises(RenderError, match="its state does not hold the pose of j"):
+        save_episode_video(task, without, 0, tmp_path / "b.mp4", width=64, height=48)
 
 
 def in_a_process(code: str, **environment: str) -> str:

@@ -40,16 +40,23 @@ std::vector<double> start_rows(const Task& task, int state_size, std::int64_t ep
   return rows;
 }
 
-// copies the simulations' current states and observations to row t of their episodes
+// copies the simulations' current states, observations and poses to row t of their episodes
 void record_states(const Simulator& simulator, const EpisodeBuffers& b, const std::vector<int>& ids, int t) {
   const int nstate = simulator.task().nstate(), nobservation = simulator.task().nobservation();
   for (const int id : ids) {
     const std::size_t row = static_cast<std::size_t>(id) * (static_cast<std::size_t>(b.steps) + 1) + t;
     std::copy_n(simulator.states() + static_cast<std::ptrdiff_t>(id) * nstate, nstate,
                 b.states + row * nstate);
-    if (b.observations == nullptr) continue;
-    std::copy_n(simulator.observations() + static_cast<std::ptrdiff_t>(id) * nobservation, nobservation,
-                b.observations + row * nobservation);
+    if (b.observations != nullptr) {
+      std::copy_n(simulator.observations() + static_cast<std::ptrdiff_t>(id) * nobservation, nobservation,
+                  b.observations + row * nobservation);
+    }
+    if (b.poses != nullptr) {
+      std::vector<double> whole(static_cast<std::size_t>(simulator.state_size()));
+      simulator.get_state(&id, 1, whole.data());
+      mj_extractState(simulator.task().model(), whole.data(), mjSTATE_INTEGRATION,
+                      b.poses + row * pose_size(simulator.task()), kPose);
+    }
   }
 }
 
@@ -68,6 +75,8 @@ std::vector<PathStart> path_starts(const Simulator& simulator, const EpisodeBuff
 }
 
 }  // namespace
+
+int pose_size(const Task& task) { return mj_stateSize(task.model(), kPose); }
 
 void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t seed,
                  std::uint64_t first_episode, double action_noise, const Progress& progress) {

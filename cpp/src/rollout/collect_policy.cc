@@ -16,6 +16,7 @@
 #include "mbmf/rollout/rollout.h"
 #include "physics/mujoco_batch.h"
 #include "physics/stepper.h"
+#include "rollout/episode_buffers.h"
 #include "rollout/watched_run.h"
 
 namespace mbmf {
@@ -45,12 +46,14 @@ void for_each_pair(const PolicyBatch& from, PolicyBatch* to, const Function& fun
   function(from.rewards, &to->rewards);
   for (std::size_t i = 0; i < from.hidden.size(); ++i) function(from.hidden[i], &to->hidden[i]);
   function(from.states, &to->states);
+  function(from.poses, &to->poses);
   function(from.lengths, &to->lengths);
   function(from.terminated, &to->terminated);
   function(from.truncated, &to->truncated);
   function(from.diverged, &to->diverged);
   function(from.final_observations, &to->final_observations);
   function(from.final_states, &to->final_states);
+  function(from.final_poses, &to->final_poses);
 }
 
 void clear(PolicyBatch* batch) {
@@ -107,6 +110,7 @@ class PolicyEpisodes {
       reserve(&runner.episode, options.max_steps);
       runner.state.resize(static_cast<std::size_t>(task.nstate()));
       runner.next_state.resize(static_cast<std::size_t>(task.nstate()));
+      if (options.keep_poses) runner.pose.resize(static_cast<std::size_t>(pose_size(task)));
       runner.observation.resize(static_cast<std::size_t>(task.nobservation()));
       runner.input.resize(static_cast<std::size_t>(task.nobservation()));
       runner.action.resize(static_cast<std::size_t>(na));
@@ -155,7 +159,7 @@ class PolicyEpisodes {
     std::int64_t number = 0;  // of the episode
     bool busy = false;
     PolicyBatch episode;  // so far
-    std::vector<double> state, next_state, observation, executed;
+    std::vector<double> state, next_state, pose, observation, executed;
     std::vector<float> input, action;
   };
 
@@ -173,6 +177,7 @@ class PolicyEpisodes {
     batch->rewards.reserve(n);
     for (std::size_t i = 0; i < widths_.size(); ++i) batch->hidden[i].reserve(n * widths_[i]);
     if (options_.keep_states) batch->states.reserve(n * task_.nstate());
+    if (options_.keep_poses) batch->poses.reserve(n * pose_size(task_));
   }
 
   // ---- running an episode: nothing with a destructor is alive while MuJoCo runs
@@ -208,10 +213,12 @@ class PolicyEpisodes {
     if (!begin(task_, d, options_.start, start, &failure)) {
       std::fill(r->input.begin(), r->input.end(), 0.0f);
       std::fill(r->state.begin(), r->state.end(), 0.0);
+      std::fill(r->pose.begin(), r->pose.end(), 0.0);
       r->episode.diverged.push_back(1);
       return true;
     }
     task_.read(task_.spec().state, d, r->state.data());
+    read_pose(d, r);
     observe(d, r);
     for (int t = 0; t < options_.max_steps; ++t) {
       if (stop_) return false;
@@ -224,6 +231,7 @@ class PolicyEpisodes {
       task_.read(task_.spec().state, d, r->next_state.data());
       record(mean, task_.reward(d, r->next_state.data(), r->executed.data()), r);
       std::copy_n(r->next_state.data(), ns, r->state.data());
+      read_pose(d, r);
       observe(d, r);
       steps_done_.fetch_add(1);
       if (!task_.healthy(d)) {
@@ -233,6 +241,10 @@ class PolicyEpisodes {
     }
     r->episode.truncated.push_back(1);
     return true;
+  }
+
+  void read_pose(const mjData* d, Runner* r) const {
+    if (options_.keep_poses) mj_getState(task_.model(), d, r->pose.data(), kPose);
   }
 
   // The policy's input from d, whose state has been read.
@@ -265,6 +277,7 @@ class PolicyEpisodes {
     append_row(mean, na, &e.means);
     e.rewards.push_back(reward);
     if (options_.keep_states) append_row(r->state.data(), task_.nstate(), &e.states);
+    append(r->pose, &e.poses);
     for (std::size_t i = 0; i < widths_.size(); ++i) {
       append_row(r->evaluator.hidden(static_cast<int>(i)), widths_[i], &e.hidden[i]);
     }
@@ -288,6 +301,7 @@ class PolicyEpisodes {
       for (auto* flags : {&e.terminated, &e.truncated, &e.diverged}) flags->resize(1);
       e.final_observations = r->input;
       if (options_.keep_states) e.final_states = r->state;
+      e.final_poses = r->pose;
       const std::lock_guard<std::mutex> lock(mutex_);
       if (r->number != ndone_) {
         waiting_.emplace(r->number, e);

@@ -1,7 +1,9 @@
-// Checks and clearing of the caller's episode buffers, for all collectors.
+// Checks and clearing of the caller's episode buffers, and what a pose is, for all collectors.
 
 #ifndef MBMF_SRC_ROLLOUT_EPISODE_BUFFERS_H_
 #define MBMF_SRC_ROLLOUT_EPISODE_BUFFERS_H_
+
+#include <mujoco/mujoco.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -10,6 +12,9 @@
 #include "mbmf/rollout/rollout.h"
 
 namespace mbmf {
+
+// the parts of MuJoCo's state that are a pose
+constexpr int kPose = mjSTATE_QPOS | mjSTATE_MOCAP_POS | mjSTATE_MOCAP_QUAT;
 
 inline void check_and_clear(const Task& task, const EpisodeBuffers& b) {
   if (b.episodes < 1) throw_invalid("episodes must be at least 1, got ", b.episodes);
@@ -26,6 +31,7 @@ inline void check_and_clear(const Task& task, const EpisodeBuffers& b) {
   std::fill_n(b.diverged, episodes, std::uint8_t{0});
   if (b.segments != nullptr) std::fill_n(b.segments, episodes * (steps + 1), 0);
   if (b.origins != nullptr) std::fill_n(b.origins, episodes * 2, 0.0);
+  if (b.poses != nullptr) std::fill_n(b.poses, episodes * (steps + 1) * pose_size(task), 0.0);
 }
 
 }  // namespace mbmf

@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     from mbmf.tasks.task import Task
 
 # arrays with a row for each step, and for each episode
-_OF_STEPS = ("observations", "actions", "means", "log_probs", "rewards", "states")
-_OF_EPISODES = ("lengths", "terminated", "truncated", "diverged", "final_observations", "final_states")
+_OF_STEPS = ("observations", "actions", "means", "log_probs", "rewards", "states", "poses")
+_OF_EPISODES = (
+    "lengths",
+    "terminated",
+    "truncated",
+    "diverged",
+    "final_observations",
+    "final_states",
+    "final_poses",
+)
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
@@ -46,6 +54,7 @@ class PolicyBatch:
         hidden: what each hidden layer gave, tanh included, float32 (N, width) each; None if not asked for.
         states: the task's states before each step, float64 (N, nstate); None if not asked for.
         final_states: after each episode's last step, float64 (E, nstate); None if not asked for.
+        poses, final_poses: like states, of `mbmf.Episodes.poses`; None where the states say them.
         first_episode: the number of the first episode.
         task: the task's name.
         identity: what the task was.
@@ -67,6 +76,8 @@ class PolicyBatch:
     first_episode: int
     task: str
     identity: Identity | None = None
+    poses: Float64Array | None = None
+    final_poses: Float64Array | None = None
 
     @property
     def nsteps(self) -> int:
@@ -166,6 +177,7 @@ class PolicyBatch:
             observations=observations,
             task=self.task,
             identity=self.identity,
+            poses=None if self.poses is None else padded(self.poses, self.final_poses),
         )
 
     def __len__(self) -> int:

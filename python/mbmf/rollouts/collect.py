@@ -14,6 +14,7 @@ from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
 from mbmf.policies.batch import PolicyBatch
 from mbmf.rollouts.episodes import Episodes
 from mbmf.rollouts.path_record import PathRecord
+from mbmf.simulation.poses import pose_is_known
 from mbmf.simulation.simulator import ResetName, Simulator, reset_kind
 from mbmf.tasks.identity import check_identity
 
@@ -95,7 +96,8 @@ def collect_mpc(
     """Episodes of the planner's actions, from the task's "control" reset (paper, section IV-C).
 
     They end after ``steps``, by the task's healthy bounds, or where MuJoCo fails; on a path, also once they
-    are past its last segment. Episode e is a pure function of (planner, seed, first_episode + e).
+    are past its last segment. Episode e is a pure function of (planner, seed, first_episode + e). Poses are
+    recorded where the states do not say them.
 
     Args:
         task: the planner's, whatever the path: the planner's path is followed.
@@ -118,7 +120,9 @@ def collect_mpc(
     seed = whole_number("seed", seed, 0, MAX_SEED)
     first_episode = whole_number("first_episode", first_episode, 0, MAX_SEED)
     noise = number("action_noise", action_noise, 0, 1e6)
-    arrays = _core.collect_mpc(planner.core, count, steps, seed, first_episode, noise, progress)
+    arrays = _core.collect_mpc(
+        planner.core, count, steps, seed, first_episode, noise, not pose_is_known(task), progress
+    )
     return _finish(task, arrays)
 
 
@@ -156,7 +160,7 @@ def collect_policy(
         std: standard deviation of every action in place of the policy's; 0: the mean actions, no noise.
         kind: which of the task's resets they start from: "default", "random" or "control".
         keep_hidden: keep what the policy's hidden layers gave.
-        keep_states: keep the task's states.
+        keep_states: keep the task's states, and poses where these do not say them.
         progress: called about ten times a second with the control steps done so far.
         allow_other_task: take a policy of another robot, other names or another dt, of the task's sizes.
 
@@ -189,6 +193,7 @@ def collect_policy(
         None if std is None else number("std", std, 0, 1e6),
         keep_hidden,
         keep_states or task.reward_function is not None,
+        keep_states and not pose_is_known(task),
         progress,
     )
     batch = PolicyBatch(**arrays, first_episode=first_episode, task=task.name, identity=task.identity)

@@ -35,7 +35,10 @@ _DTYPES: dict[str, Any] = {
     "terminated": np.bool_,
     "diverged": np.bool_,
     "observations": np.float64,
+    "poses": np.float64,
 }
+# that an episode may do without
+_OPTIONAL = ("observations", "poses")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -52,6 +55,8 @@ class Episodes:
         observations: the policy's, float64 (E, T + 1, nobservation); None: the same as the states.
         task: the task's name.
         identity: what the task was; None for arrays of your own, of which nobody knows.
+        poses: MuJoCo's qpos, mocap_pos and mocap_quat, float64 (E, T + 1, nq + 7 nmocap), for pictures; of
+            rollouts whose states do not say where everything is, else None.
         path: what the episodes followed, or None.
 
     Raises DataError if dtypes or shapes do not fit, a length is out of range or a number is not finite.
@@ -67,6 +72,7 @@ class Episodes:
     task: str
     path: PathRecord | None = None
     identity: Identity | None = None
+    poses: FloatArray | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -116,7 +122,7 @@ class Episodes:
     def concatenate(cls, batches: Sequence[Episodes], *, allow_other_task: bool = False) -> Episodes:
         """The episodes of several batches, padded to the longest. Raises DataError if tasks differ.
 
-        What they followed is kept only where it is the same path, their identity only where all have one.
+        What they followed is kept where it is the same path, identity and poses where all have them.
         allow_other_task: the robots, names and dt of one task may differ; the result is of no known identity.
         """
         if not batches:
@@ -140,13 +146,14 @@ class Episodes:
                 break
         steps = max(batch.actions.shape[1] for batch in batches)
         arrays: dict[str, Any] = {}
+        widths = {None if each.poses is None else each.poses.shape[2] for each in batches}
         for name, array in first._arrays().items():
-            if array is None:
+            if array is None or (name == "poses" and len(widths) > 1):
                 arrays[name] = None
                 continue
-            length = {"actions": steps, "rewards": steps, "states": steps + 1, "observations": steps + 1}.get(
-                name
-            )
+            length = {"actions": steps, "rewards": steps}.get(name)
+            if name in ("states", "observations", "poses"):
+                length = steps + 1
             parts = [getattr(batch, name) for batch in batches]
             arrays[name] = np.concatenate(parts if length is None else [_pad(part, length) for part in parts])
         path = joined([batch.path for batch in batches], steps + 1)
@@ -198,6 +205,9 @@ class Episodes:
         width = None if task.core.observes_state else task.nobservation
         if episodes._nobservation() != width:
             raise DataError(f"{name}: nobservation must be {width}, got {episodes._nobservation()}")
+        pose = task.model.nq + 7 * task.model.nmocap
+        if episodes.poses is not None and episodes.poses.shape[2] != pose:
+            raise DataError(f"{name}: poses must be of {pose} numbers, got {episodes.poses.shape[2]}")
         episodes.check_task(task, f"{name}: episodes")
         return episodes
 
@@ -231,12 +241,12 @@ def _problem(episodes: Episodes) -> str:
         return f"task must be {PLAIN_NAME}, got {show(episodes.task)}"
     arrays = episodes._arrays()
     for name, array in arrays.items():
-        if array is None and name == "observations":
+        if array is None and name in _OPTIONAL:
             continue
         if not isinstance(array, np.ndarray) or array.dtype != _DTYPES[name]:
             got = getattr(array, "dtype", type(array).__name__)
             return f"{name} must be {np.dtype(_DTYPES[name])}, got {got}"
-    states, actions, observations = episodes.states, episodes.actions, episodes.observations
+    states, actions = episodes.states, episodes.actions
     if states.ndim != 3 or states.shape[1] < 1:
         return f"states must be of shape (E, T + 1, nstate), got {states.shape}"
     count, steps = states.shape[0], states.shape[1] - 1
@@ -247,8 +257,10 @@ def _problem(episodes: Episodes) -> str:
         "terminated": (count,),
         "diverged": (count,),
     }
-    if observations is not None:
-        shapes["observations"] = (count, steps + 1, observations.shape[-1] if observations.ndim else 0)
+    for name in _OPTIONAL:
+        array = arrays[name]
+        if array is not None:
+            shapes[name] = (count, steps + 1, array.shape[-1] if array.ndim else 0)
     for name, shape in shapes.items():
         if getattr(episodes, name).shape != shape:
             return f"{name} must be of shape {shape}, got {getattr(episodes, name).shape}"
@@ -268,7 +280,7 @@ def _read(path: str | os.PathLike[str], any_format: bool) -> dict[str, Any]:
     wanted = {*_DTYPES, "format", "task"}
     with open_npz(path, "a file of Episodes.save") as file:
         names = file.names
-        if missing := sorted(wanted - names - {"observations"}):
+        if missing := sorted(wanted - names - set(_OPTIONAL)):
             raise DataError(f"must hold {', '.join(missing)}, got {_list(names) or 'nothing'}")
         path_keys = names.intersection(PATH_KEYS)
         if path_keys and (missing := sorted(set(PATH_KEYS) - names)):
@@ -284,7 +296,7 @@ def _read(path: str | os.PathLike[str], any_format: bool) -> dict[str, Any]:
         if found not in (_FORMAT, _BEFORE):
             raise DataError(f"format must be {_FORMAT}, got {printed(found)}")
         contents: dict[str, Any] = {name: file.read(name) for name in _DTYPES if name in names}
-        contents.setdefault("observations", None)
+        contents |= {name: None for name in _OPTIONAL if name not in names}
         if "identity" in names:
             contents["identity"] = _identity(file.read("identity"))
         if path_keys:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf import _core
-from mbmf.show.poses import recover_positions
+from mbmf.simulation.poses import recover_positions
 from mbmf.simulation.renderer import Line
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Videos of recorded episodes, as MP4, with or without a display.
 
-An episode holds the states of its task, not MuJoCo's. The pose of every step is found again from them
-(`mbmf.show.poses`).
+An episode holds the states of its task, not MuJoCo's. The pose of every step is the recorded
+one, or is found again from the states (`mbmf.simulation.poses`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mbmf.show.poses import Note, likely_positions
 from mbmf.simulation import mujoco_log
+from mbmf.simulation.poses import Note, episode_poses, set_pose
 from mbmf.simulation.renderer import Line, Renderer, RenderError
 
 if TYPE_CHECKING:
@@ -67,10 +67,8 @@ def save_episode_video(
         raise ValueError(f"index must be an episode of {len(episodes)}, got {index}")
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps must be a positive number, got {fps}")
-    length = int(episodes.lengths[index])
     stride = 1 if fps is not None else max(1, math.ceil(1 / (task.dt * _MAX_FPS)))
-    states = episodes.states[index, : length + 1 : stride]
-    positions = likely_positions(task, states, task.dt * stride, note)
+    poses = episode_poses(task, episodes, index, stride, note)
     target = Path(path)
     with (
         Renderer(task.model, width, height) as renderer,
@@ -79,7 +77,7 @@ def save_episode_video(
     ):
         unfinished = Path(folder) / f"video{'.gif' if target.suffix == '.gif' else '.mp4'}"
         rate = fps or 1 / (task.dt * stride)
-        pictures = _pictures(task.model, positions, stride, renderer, overlays, progress)
+        pictures = _pictures(task.model, poses, stride, renderer, overlays, progress)
         _encode(pictures, unfinished, (width, height), rate)
         os.replace(unfinished, target)
     return target
@@ -87,20 +85,20 @@ def save_episode_video(
 
 def _pictures(
     model: Any,
-    positions: NDArray[np.float64],
+    poses: NDArray[np.float64],
     stride: int,
     renderer: Renderer,
     overlays: Sequence[Overlay],
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[NDArray[np.uint8]]:
     data = mujoco.MjData(model)
-    for i, row in enumerate(positions):
-        data.qpos[:] = row
+    for i, row in enumerate(poses):
+        set_pose(data, row)
         with mujoco_log.quiet():
             mujoco.mj_forward(model, data)
         yield renderer.render(data, [line for overlay in overlays for line in overlay(i * stride)])
         if progress is not None:
-            progress(i + 1, len(positions))
+            progress(i + 1, len(poses))
 
 
 def _encode(pictures: Iterator[NDArray[np.uint8]], path: Path, size: tuple[int, int], fps: float) -> None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from mbmf.show.poses import Note, likely_positions
 from mbmf.show.video import Overlay, save_episode_video
 from mbmf.simulation import mujoco_log
+from mbmf.simulation.poses import Note, episode_poses, set_pose
 from mbmf.simulation.renderer import Renderer, RenderError, draw_lines, no_window
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def play_episode(
 
     Raises RenderError where no window opens, or the task's state holds nothing of the pose.
     """
-    states = episodes.states[index, : int(episodes.lengths[index]) + 1]
-    positions = likely_positions(task, states, task.dt, note)
+    poses = episode_poses(task, episodes, index, note=note)
     data = mujoco.MjData(task.model)
     try:
         from mujoco.viewer import launch_passive
@@ -105,11 +104,11 @@ def play_episode(
         if task.model.ncam:
             window.cam.type, window.cam.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
         begin = time.perf_counter()
-        for step, row in enumerate(positions):
+        for step, row in enumerate(poses):
             if not window.is_running():
                 return
             with window.lock():
-                data.qpos[:] = row
+                set_pose(data, row)
                 data.time = step * task.dt
                 with mujoco_log.quiet():
                     mujoco.mj_forward(task.model, data)
@@ -136,6 +135,7 @@ def predicted_episode(
     return dataclasses.replace(
         one,
         states=states[None, : steps + 1].astype(np.float64),
+        poses=None,
         actions=one.actions[:, :steps],
         rewards=np.zeros((1, steps)),
         lengths=np.array([steps], np.int32),

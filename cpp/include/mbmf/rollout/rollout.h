@@ -29,7 +29,13 @@ struct EpisodeBuffers {
   // of episodes on a path, or null
   std::int32_t* segments = nullptr;  // (episodes, steps + 1) where each state was planned from, then the last
   double* origins = nullptr;         // (episodes, 2) what was added to the waypoints
+
+  // what pictures of MPC's episodes need where the states do not say it, or null
+  double* poses = nullptr;  // (episodes, steps + 1, pose_size)
 };
+
+// The numbers of a pose: MuJoCo's qpos, mocap_pos and mocap_quat.
+int pose_size(const Task& task);
 
 // Called now and then with the number of control steps done; return false to stop (the call then throws
 // mbmf::Error).
@@ -62,6 +68,7 @@ struct PolicyRolloutOptions {
   std::optional<double> noise_std = {};  // deviation of every action in place of the policy's; 0: the means
   bool keep_hidden = false;
   bool keep_states = false;
+  bool keep_poses = false;
 };
 
 // Episodes end to end. Exactly one of terminated, truncated and diverged holds for an episode.
@@ -74,6 +81,7 @@ struct PolicyBatch {
   std::vector<double> rewards;             // (n), of the clipped action
   std::vector<std::vector<float>> hidden;  // per hidden layer (n, width) what it gave, if kept
   std::vector<double> states;              // (n, nstate), before the step, if kept
+  std::vector<double> poses;               // (n, pose_size), before the step, if kept
 
   // one row per episode
   std::vector<std::int32_t> lengths;
@@ -82,6 +90,7 @@ struct PolicyBatch {
   std::vector<std::uint8_t> diverged;     // ended by MuJoCo; the failing step is not in the episode
   std::vector<float> final_observations;  // (episodes, nobservation), after the last step
   std::vector<double> final_states;       // (episodes, nstate), after the last step, if kept
+  std::vector<double> final_poses;        // (episodes, pose_size), after the last step, if kept
 
   std::int64_t nsteps() const { return static_cast<std::int64_t>(rewards.size()); }
 };

@@ -2,7 +2,8 @@
 
 A position is taken from its own state, or from its cosine and sine. Joints that the state leaves out are
 solved for, so that the bodies, sites and centres of mass in the state are where they were. What even they do
-not say follows from velocities, or stays where it starts.
+not say follows from velocities, or stays where it starts; so that rollouts of such a task record poses
+(`mbmf.Episodes.poses`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mbmf.simulation.renderer import RenderError
 from mbmf.tasks.build import build_spec
 
 if TYPE_CHECKING:
+    from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 
 FloatArray = NDArray[np.float64]
@@ -60,6 +62,46 @@ def likely_positions(task: Task, states: FloatArray, seconds: float, note: Note 
             f"{'is' if len(poses.unknown) == 1 else 'are'}: pictures guess it"
         )
     return positions
+
+
+def pose_is_known(task: Task) -> bool:
+    """Whether the states say where everything is, judged at the start; if not, rollouts record poses.
+
+    What the task moves besides the robot, its mocap bodies, is in no state for certain.
+    """
+    if task.config.mocap:
+        return False
+    poses = _Poses(task)
+    try:
+        poses.find(_core.Simulator(task.core, 1, 1, 0).states, None)
+    except RenderError:
+        return False
+    return not poses.unknown
+
+
+def episode_poses(
+    task: Task, episodes: Episodes, index: int, stride: int = 1, note: Note | None = None
+) -> FloatArray:
+    """The poses of an episode, every ``stride``-th: recorded ones, or else `likely_positions` of its states.
+
+    (n, nq + 7 nmocap): qpos, then positions and quaternions of mocap bodies, for `set_pose`. Raises
+    RenderError.
+    """
+    until = int(episodes.lengths[index]) + 1
+    if episodes.poses is not None:
+        return episodes.poses[index, :until:stride]
+    positions = likely_positions(task, episodes.states[index, :until:stride], task.dt * stride, note)
+    data = mujoco.MjData(task.model)
+    still = np.concatenate([data.mocap_pos.ravel(), data.mocap_quat.ravel()])
+    return np.hstack([positions, np.tile(still, (len(positions), 1))])
+
+
+def set_pose(data: Any, pose: FloatArray) -> None:
+    """Puts a simulation's robot and mocap bodies where a row of `episode_poses` has them."""
+    nq, moved = len(data.qpos), data.mocap_pos.size
+    data.qpos[:] = pose[:nq]
+    data.mocap_pos[:] = pose[nq : nq + moved].reshape(-1, 3)
+    data.mocap_quat[:] = pose[nq + moved :].reshape(-1, 4)
 
 
 class _Poses:
