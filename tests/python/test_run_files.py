@@ -21,6 +21,7 @@ from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError
 from mbmf.files import atomic_folder
 from mbmf.runs import replace
+from mbmf.runs.configuration import task_entries
 from mbmf.runs.manifest import Manifest
 from mbmf.runs.run import Run
 
@@ -184,6 +185,30 @@ def test_a_run_without_a_list_of_its_files_is_compared_too(run: Path, missing: s
     with pytest.raises(DataError, match=rf"{missing.split('/')[-1]}: .* must be"):
         Run.resume(run, CONFIG)
     assert snapshot(run) == before
+
+
+def test_a_list_of_files_that_was_removed(tmp_path: Path) -> None:
+    """`--resume` of a finished run went on without a word, and compared nothing."""
+    task = mbmf.load_task("swimmer_forward")
+    config = {"algorithm": "model_free", "seed": 0, **task_entries(task)}
+    run = make(tmp_path / "runs/run_1", config)
+    (run / "files.json").unlink()
+    before = snapshot(run)
+    others = tmp_path / "run_2"
+    for use in (
+        lambda: Run.resume(run, config).close(),
+        lambda: Run.reuse(run, config, task=task.name, keep=("data",)).close(),
+        lambda: Run(run).check(run / "data/train.npz"),
+        lambda: Run.create(others, config, overwrite=True).share(Run(run), "data"),
+    ):
+        with pytest.raises(DataError, match=r"run_1/files\.json: list of files must be there"):
+            use()
+        assert snapshot(run) == before
+    # one that was killed as it began has no list yet, and nothing to lose
+    with Run.create(tmp_path / "run_3", config):
+        pass
+    (tmp_path / "run_3/files.json").unlink()
+    Run.resume(tmp_path / "run_3", config).close()
 
 
 def test_readers_notice_too(run: Path) -> None:

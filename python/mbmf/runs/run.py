@@ -35,7 +35,7 @@ from mbmf.runs.lock import Lock
 from mbmf.runs.manifest import Manifest
 from mbmf.runs.records import Entry, finite, line_of, read_lines, read_record
 from mbmf.runs.records import Record as Record
-from mbmf.runs.whole import check_files
+from mbmf.runs.whole import check_files, listed
 from mbmf.tasks.identity import Identity
 from mbmf.words import show
 from mbmf.yaml_text import read_text, write_yaml
@@ -153,8 +153,8 @@ class Run(Layout):
             name = found["task"].get("name") if isinstance(found.get("task"), Mapping) else None
             if name != task:
                 raise DataError(f"{run.path / CONFIG}: task must be {task} to use its files, got {name}")
-            manifest = Manifest(run.path)
-            if manifest.exists:
+            manifest = listed(run.path, found)
+            if manifest is not None:
                 manifest.check_folders(keep)
             run._begin(config, keep=keep)
         return run
@@ -184,8 +184,8 @@ class Run(Layout):
         with self.writing(other.path / layout.LOCK):
             if self._lock is not None:
                 self._lock.add_reader(other.path)
-        manifest = Manifest(other.path)
-        if manifest.exists:
+        manifest = listed(other.path, other.config())
+        if manifest is not None:
             manifest.check_folders((folder,))
         self._shared[folder] = other.path / folder
 
@@ -269,9 +269,16 @@ class Run(Layout):
         """Raises DataError if ``path``, a file of the run, is not there as the run wrote it."""
         root = next((each.parent for each in self._shared.values() if path.parent == each), self.path)
         try:
-            Manifest(root).check(path)
+            self._check(root, path)
         except DataError:
-            Manifest(root).check(path)  # unless its process has just written another one
+            self._check(root, path)  # unless its process has just written another one
+
+    @staticmethod
+    def _check(root: Path, path: Path) -> None:
+        manifest = Manifest(root)
+        if not manifest.exists and (root / CONFIG).is_file():
+            listed(root, read_config(root))
+        manifest.check(path)
 
     def check_files(self) -> None:
         """Raises DataError if a file of the run is missing, changed, or not its own."""

@@ -10,7 +10,7 @@ from mbmf import tensor_file
 from mbmf.dynamics.file import FORMAT, FORMAT_VERSION
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
-from mbmf.runs.layout import METRICS, SUMMARY, iterations
+from mbmf.runs.layout import FILES, METRICS, SUMMARY, iterations
 from mbmf.runs.manifest import Manifest
 from mbmf.runs.records import Record
 
@@ -29,14 +29,14 @@ def check_files(
 ) -> None:
     """Raises DataError, which names the file, unless the run directory ``path`` is whole.
 
-    A run of an earlier release has no list of its files: of it only the numbers of iterations are compared.
+    Of a run without a list of its files (`listed`) only the numbers of iterations are compared.
     """
     # fine-tuning may be over before its first iteration
     at_once = config.get("algorithm") in _OPTIMIZED and summary is not None and summary.get("iterations") == 0
     finished = summary is not None and not at_once
     _check_iterations(path, config, len(records), finished)
-    manifest = Manifest(path)
-    if not manifest.exists:
+    manifest = listed(path, config)
+    if manifest is None:
         return
     for name in manifest.names:
         try:
@@ -45,6 +45,23 @@ def check_files(
             _explain(path / name, str(config.get("algorithm")))
             raise
     manifest.check_strangers()
+
+
+def listed(path: Path, config: Mapping[str, Any]) -> Manifest | None:
+    """The recorded files of the run directory ``path``; None for a run of an earlier release, which has none.
+
+    A run that was killed as it began has none either, and no metrics yet. Raises DataError where the list was
+    removed: no release that records what a run is of was without it.
+    """
+    manifest = Manifest(path)
+    if manifest.exists:
+        return manifest
+    if "identity" in config and ((path / METRICS).exists() or (path / SUMMARY).exists()):
+        raise DataError(
+            f"{path / FILES}: list of files must be there, the run has written it, got none: put it back, or "
+            "begin anew with --overwrite"
+        )
+    return None
 
 
 def _check_iterations(path: Path, config: Mapping[str, Any], done: int, finished: bool) -> None:
