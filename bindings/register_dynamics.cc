@@ -134,10 +134,20 @@ so that float64 loses nothing.)")
             py::array_t<float> next = make_array<float>({self.members(), n, self.nstate()});
             py::array_t<float> deviation = make_array<float>({self.members(), n, self.nstate()});
             float *out = next.mutable_data(), *spread = deviation.mutable_data();
-            {
-              const ReleaseGil release;
-              self.predict_members(s.data(), a, n, out, spread, nthread);
-            }
+            const int nstate = self.nstate(), naction = self.naction(), members = self.members();
+            std::vector<float> some, some_spread;  // (members, count, nstate)
+            in_pieces(n, kFirstRows, [&](std::int64_t first, std::int64_t count) {
+              const std::int64_t rows = count * nstate;
+              some.resize(static_cast<std::size_t>(members * rows));
+              some_spread.resize(some.size());
+              self.predict_members(s.data() + first * nstate, a + first * naction, count, some.data(),
+                                   some_spread.data(), nthread);
+              for (int member = 0; member < members; ++member) {
+                const std::int64_t to = (member * n + first) * nstate;
+                std::copy_n(some.data() + member * rows, rows, out + to);
+                std::copy_n(some_spread.data() + member * rows, rows, spread + to);
+              }
+            });
             return py::make_tuple(next, deviation);
           },
           py::arg("states"), py::arg("actions"), py::arg("nthread") = 0,
@@ -177,11 +187,16 @@ so that float64 loses nothing.)")
             const py::ssize_t horizon = actions.shape(1);
             py::array_t<float> sampled = make_array<float>({n, self.particles(), horizon + 1, self.nstate()});
             float* out = sampled.mutable_data();
-            {
-              const ReleaseGil release;
-              self.sample(s.data(), a, n, static_cast<int>(horizon), Dynamics::noise(seed, 0, 0), out,
-                          nthread);
-            }
+            const Dynamics::Noise noise = Dynamics::noise(seed, 0, 0);
+            const int nstate = self.nstate(), naction = self.naction();
+            const std::int64_t one = (horizon + 1) * nstate * self.particles();
+            const auto piece = [&](std::int64_t first, std::int64_t count) {
+              const Dynamics::Noise here{noise.key, noise.first + static_cast<std::uint32_t>(first)};
+              self.sample(s.data() + first * nstate, a + first * horizon * naction, count,
+                          static_cast<int>(horizon), here, out + first * one, nthread);
+            };
+            if (n == 0) piece(0, 0);  // which checks the horizon
+            in_pieces(n, kFirstRows / std::max<py::ssize_t>(horizon * self.particles(), 1), piece);
             return sampled;
           },
           py::arg("states"), py::arg("actions"), py::arg("seed") = 0, py::arg("nthread") = 0,

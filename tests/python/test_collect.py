@@ -195,3 +195,46 @@ BAD_CALLS: list[tuple[Callable[[mbmf.Task], Any], str]] = [
 def test_bad_arguments_are_named(call: Callable[[mbmf.Task], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(mbmf.load_task("hopper_forward"))
+
+
+def test_an_episode_without_a_finite_candidate_ends_and_the_others_go_on() -> None:
+    """It ended the whole collection, and with it the run."""
+    task = mbmf.load_task("swimmer_forward")
+    zeros, ones = np.zeros(task.nstate), np.ones(task.nstate)
+
+    def planner_up_to(limit: float) -> mbmf.RandomShooting:
+        """Its model predicts no change, and nothing finite where the first coordinate is above ``limit``."""
+        first = np.zeros((8, task.nstate + task.naction), np.float32)
+        first[0, 0] = 1e6
+        last = np.zeros((task.nstate, 8), np.float32)
+        last[:, 0] = 3e38
+        dynamics = _core.Dynamics(
+            task.nstate,
+            task.naction,
+            weights=[first, last],
+            biases=[-limit * first[:, 0], zeros.astype(np.float32)],
+            activation="relu",
+            state_mean=zeros,
+            state_std=ones,
+            action_mean=np.zeros(task.naction),
+            action_std=np.ones(task.naction),
+            delta_mean=zeros,
+            delta_std=ones,
+        )
+        return mbmf.RandomShooting(task, dynamics, horizon=3, candidates=20, seed=0)
+
+    whole = mbmf.collect_mpc(task, planner_up_to(1e3), 4, 8, seed=1)
+    coordinate = whole.states[:, :, 0]
+    limit = float(np.median(coordinate[:, 4]))
+    assert np.abs(coordinate - limit).min() > 1e-6
+    found = mbmf.collect_mpc(task, planner_up_to(limit), 4, 8, seed=1)
+    for e in range(4):
+        over = np.flatnonzero(coordinate[e, :8] > limit)
+        length = over[0] if len(over) else 8
+        assert found.lengths[e] == length
+        assert found.diverged[e] == (length < 8)
+        assert np.array_equal(found.states[e, : length + 1], whole.states[e, : length + 1])
+        assert np.array_equal(found.actions[e, :length], whole.actions[e, :length])
+    assert 0 < found.diverged.sum() < 4
+    with pytest.warns(UserWarning, match="all 2 episodes ended in their first step"):
+        assert mbmf.collect_mpc(task, planner_up_to(-1e3), 2, 3).nsteps == 0

@@ -31,13 +31,22 @@ state = start_state(task)
 planner = mbmf.make_planner(task, model, sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
 planner.plan(state, 0, 0, candidates=50)
 call = sys.argv[5]
-if call != "validation_error":
+if call not in ("validation_error", "predict_members", "sample"):
     print("go", flush=True)
 try:
     if call == "plan":
         planner.plan(state)
     elif call == "plan_batch":
         planner.plan_batch(np.repeat(state[None], 500, axis=0))
+    elif call == "costs":
+        planner.core.costs(state, 0, 0)
+    elif call in ("predict_members", "sample"):
+        model, _ = make_model(task, hidden=20_000, scale=1e-8)  # one call takes many seconds
+        states = np.repeat(state[None], 500_000 if call == "predict_members" else 5_000, axis=0)
+        ahead = () if call == "predict_members" else (100,)
+        actions = np.zeros((len(states), *ahead, task.naction), np.float32)
+        print("go", flush=True)
+        getattr(model, call)(states, actions)
     elif call in ("predict", "open_loop"):
         ahead = () if call == "predict" else (100,)
         n = 1_000_000 if call == "predict" else 10_000
@@ -71,6 +80,9 @@ except KeyboardInterrupt:
         ("random_shooting", 20, 50_000, "collect_mpc"),
         ("random_shooting", 5, 100, "predict"),
         ("random_shooting", 5, 100, "open_loop"),
+        ("random_shooting", 100, 2_000_000, "costs"),
+        ("random_shooting", 5, 100, "predict_members"),
+        ("random_shooting", 5, 100, "sample"),
         ("random_shooting", 5, 100, "validation_error"),
     ],
 )

@@ -206,8 +206,21 @@ void Engine::roll_all(int slot, int job, const Proposal& proposal, std::int64_t 
                  out + first);
   };
   const std::int64_t pieces = (n + chunk - 1) / chunk;
-  if (pool.nthread() > 1) return pool.parallel_for(pieces, piece);
-  for (std::int64_t i = 0; i < pieces; ++i) piece(i, 0);  // where a piece may throw
+  std::int64_t count = pool.nthread();  // some hundredths of a second of them
+  for (std::int64_t first = 0; first < pieces;) {
+    const Nanoseconds begin = monotonic_now();
+    count = std::min(count, pieces - first);
+    if (pool.nthread() > 1) {
+      pool.parallel_for(count, [&](std::int64_t item, int thread) { piece(first + item, thread); });
+    } else {
+      for (std::int64_t i = 0; i < count; ++i) piece(first + i, 0);  // where a piece may throw
+    }
+    const Nanoseconds taken = monotonic_now() - begin;
+    first += count;
+    if (first < pieces && between_pieces) between_pieces();
+    if (taken < 20'000'000) count *= 2;
+    if (taken > 60'000'000) count = std::max<std::int64_t>(count / 2, pool.nthread());
+  }
 }
 
 void Engine::finish(std::size_t index) {

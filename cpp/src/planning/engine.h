@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct Engine {
   ThreadPool pool;
   std::int64_t most, most_keep;  // of a round; most_keep 0: all
   AnytimeRound anytime;
+  std::function<void()> between_pieces;  // of costs, to end a call by throwing; or empty
   Maker maker;
 
   // one plan of those that are made at once
@@ -94,7 +96,7 @@ struct Engine {
   // shows the search what a round of a job cost
   void take_costs(int number, std::size_t index, int slot, std::vector<RoundTrace>* traces);
 
-  // costs of positions 0 .. n - 1 of a proposal
+  // costs of positions 0 .. n - 1 of a proposal; may be ended by `between_pieces`
   void roll_all(int slot, int job, const Proposal& proposal, std::int64_t n, double* out);
 
   // What is executed, what it leads to, and what is remembered.

@@ -63,7 +63,8 @@ std::vector<RoundTrace> Planner::trace(const PlanQuery& query, PlanMemory* memor
   return traces;
 }
 
-void Planner::plan_batch(const PlanQuery* queries, std::int64_t n, PlanMemory* const* memories, Plan* plans) {
+void Planner::plan_batch(const PlanQuery* queries, std::int64_t n, PlanMemory* const* memories, Plan* plans,
+                         std::uint8_t* found) {
   Engine& m = *engine_;
   const Engine::Guard guard(&m);
   for (std::int64_t first = 0; first < n; first += kMaxJobs) {
@@ -77,7 +78,10 @@ void Planner::plan_batch(const PlanQuery* queries, std::int64_t n, PlanMemory* c
       m.begin(m.jobs[i], queries[at], memories == nullptr ? nullptr : memories[at], plans + at);
     }
     m.run(count, nullptr);
-    for (std::size_t i = 0; i < count; ++i) m.require_found(m.jobs[i]);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (found == nullptr) m.require_found(m.jobs[i]);
+      if (found != nullptr) found[first + static_cast<std::int64_t>(i)] = m.jobs[i].found;
+    }
   }
 }
 
@@ -141,7 +145,10 @@ void Planner::set_task(std::shared_ptr<const Task> task) {
   m.task = std::move(task);
 }
 
-void Planner::set_check(std::function<void()> check) { engine_->anytime.set_check(std::move(check)); }
+void Planner::set_check(std::function<void()> check) {
+  engine_->between_pieces = check;
+  engine_->anytime.set_check(std::move(check));
+}
 
 std::int64_t Planner::scratch_bytes() const {
   const Engine& m = *engine_;

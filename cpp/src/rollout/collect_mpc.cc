@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mbmf/base/error.h"
@@ -104,6 +106,7 @@ void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t 
   std::vector<PlanMemory*> memories;                                   // of the live ones
   std::vector<PlanQuery> queries;
   std::vector<Plan> plans(live.size());
+  std::vector<std::uint8_t> found(live.size());
   std::int64_t done = 0;
   auto reported = std::chrono::steady_clock::now();
   for (int t = 0; t < buffers.steps && !live.empty(); ++t) {
@@ -128,7 +131,23 @@ void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t 
       query.predict = false;
       memories.push_back(&memory[static_cast<std::size_t>(live[i])]);
     }
-    planner.plan_batch(queries.data(), static_cast<std::int64_t>(live.size()), memories.data(), plans.data());
+    const auto n = static_cast<std::int64_t>(live.size());
+    planner.plan_batch(queries.data(), n, memories.data(), plans.data(), found.data());
+
+    // an episode without a plan ends here and keeps what it has
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < live.size(); ++i) {
+      if (!found[i]) {
+        buffers.diverged[live[i]] = 1;
+        continue;
+      }
+      live[kept] = live[i];
+      queries[kept] = queries[i];
+      if (kept != i) std::swap(plans[kept], plans[i]);
+      ++kept;
+    }
+    live.resize(kept);
+    if (live.empty()) break;
 
     // execute with noise, store without
     executed.clear();

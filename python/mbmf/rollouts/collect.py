@@ -96,8 +96,10 @@ def collect_mpc(
     """Episodes of the planner's actions, from the task's "control" reset (paper, section IV-C).
 
     They end after ``steps``, by the task's healthy bounds, or where MuJoCo fails; on a path, also once they
-    are past its last segment. Episode e is a pure function of (planner, seed, first_episode + e). Poses are
-    recorded where the states do not say them.
+    are past its last segment. Where no candidate has a finite cost an episode ends before that step: it keeps
+    what it has, counts as diverged, and the others go on; where all end like this at once, a warning says so.
+    Episode e is a pure function of (planner, seed, first_episode + e). Poses are recorded where the states do
+    not say them.
 
     Args:
         task: the planner's, whatever the path: the planner's path is followed.
@@ -110,7 +112,6 @@ def collect_mpc(
 
     Raises:
         ValueError: an argument is out of range, or the planner is of another task.
-        mbmf.CoreError: no candidate of a plan has a finite cost.
         KeyboardInterrupt: on Ctrl-C; what ``progress`` raises comes out too.
     """
     if not planner.task.same_robot(task):
@@ -123,7 +124,14 @@ def collect_mpc(
     arrays = _core.collect_mpc(
         planner.core, count, steps, seed, first_episode, noise, not pose_is_known(task), progress
     )
-    return _finish(task, arrays)
+    found = _finish(task, arrays)
+    if found.diverged.all() and found.nsteps == 0:
+        warnings.warn(
+            f"planner should have a model of task {task.name} that predicts finite costs, and a robot that "
+            f"can be simulated: all {len(found)} episodes ended in their first step",
+            stacklevel=2,
+        )
+    return found
 
 
 def collect_policy(

@@ -51,7 +51,8 @@ class Episodes:
         rewards: float64 (E, T).
         lengths: control steps of each episode, int32 (E,).
         terminated: the episode ended by leaving the task's healthy bounds, bool (E,).
-        diverged: the episode ended because MuJoCo failed, bool (E,); the failing step is not part of it.
+        diverged: the episode ended because MuJoCo failed, or no candidate of a plan had a finite cost, bool
+            (E,); that step is not part of it.
         observations: the policy's, float64 (E, T + 1, nobservation); None: the same as the states.
         task: the task's name.
         identity: what the task was; None for arrays of your own, of which nobody knows.

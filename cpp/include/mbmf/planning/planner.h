@@ -83,8 +83,10 @@ class Planner {
   // The same for a control loop: false, and no exception, where no candidate has a finite cost.
   bool try_plan(const PlanQuery& query, PlanMemory* memory, Plan* plan);
   // n plans that do not depend on each other, each as `plan` would make it: queries (n) without deadlines,
-  // memories (n) or null, plans (n). They share the threads.
-  void plan_batch(const PlanQuery* queries, std::int64_t n, PlanMemory* const* memories, Plan* plans);
+  // memories (n) or null, plans (n). They share the threads. found (n): 0, and no exception, where no
+  // candidate has a finite cost.
+  void plan_batch(const PlanQuery* queries, std::int64_t n, PlanMemory* const* memories, Plan* plans,
+                  std::uint8_t* found = nullptr);
   // A plan, and its rounds as they were.
   std::vector<RoundTrace> trace(const PlanQuery& query, PlanMemory* memory, Plan* plan);
 
@@ -99,7 +101,7 @@ class Planner {
   // (episode, step): out (count, horizon, naction).
   void sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count, float* out);
 
-  // Called on the planning thread about twenty times a second during plans that last, to end them by
+  // Called on the planning thread about twenty times a second during calls that last, to end them by
   // throwing; for Ctrl-C. The planner is usable afterwards.
   void set_check(std::function<void()> check);
 

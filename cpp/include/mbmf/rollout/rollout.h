@@ -24,7 +24,7 @@ struct EpisodeBuffers {
   double* rewards;           // (episodes, steps)
   std::int32_t* lengths;     // (episodes) control steps
   std::uint8_t* terminated;  // (episodes) ended by leaving the healthy bounds
-  std::uint8_t* diverged;    // (episodes) ended by MuJoCo; the failing step is not in the episode
+  std::uint8_t* diverged;    // (episodes) ended by MuJoCo, or without a plan; that step is not in the episode
 
   // of episodes on a path, or null
   std::int32_t* segments = nullptr;  // (episodes, steps + 1) where each state was planned from, then the last
@@ -48,6 +48,7 @@ void collect_random(const Task& task, const EpisodeBuffers& buffers, std::uint64
 
 // Episodes of the planner's actions, started with ResetKind::kControl. Episode e is a pure function of
 // (planner, seed, first_episode + e). action_noise: standard deviation of the noise on executed actions.
+// Where no candidate has a finite cost the episode ends before that step, as diverged, and the others go on.
 //
 // On a task with a path an episode keeps its segment, from 0 on, which advances by next_segment
 // (mbmf/task/path.h), and ends once it is past the path's last_segment; relative waypoints begin where the
