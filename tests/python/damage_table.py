@@ -34,7 +34,7 @@ def task_file(folder: Path) -> Path:
     config["model_based"] |= yaml.safe_load(f"{{iterations: 2, {SMALL}, {REST}, {MORE}}}")
     config["imitation"] |= {"epochs": 2, "iterations": 1, "rollouts_to_label": 1, "test_rollouts": 1}
     config["fine_tune"] |= {"batch_size": 60, "iterations": 1}
-    config["model_free"] |= {"hidden": [8, 8], "steps_per_rollout": 25, "batch_size": 60}
+    config["model_free"] |= {"hidden": [8, 8], "steps_per_rollout": 25, "batch_size": 60, "iterations": 2}
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

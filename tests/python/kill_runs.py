@@ -1,12 +1,16 @@
 """Runs that are killed at random moments and resumed: the same bits as one that was not, or a refusal.
 
-`python tests/python/kill_runs.py --repeats 100` says, for each command and signal, how it went.
+`python tests/python/kill_runs.py --repeats 100` says, for each command and way to end it, how it went. The
+ways are SIGKILL, SIGTERM, and a disk that is full: a small tmpfs, which needs the right to mount one.
+Commands run in forked children that have all imported, so that moments are spread over the work.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import importlib
 import os
 import random
 import shutil
@@ -15,29 +19,35 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from damage_table import task_file
+from mbmf.cli.main import main as cli
 
-# what differs between two runs that are the same: clocks
-_INCIDENTAL = ("config.yaml", "metrics.jsonl", "summary.json", "files.json")
+KINDS = ("mb", "mb --overwrite", "mf", "mbmf", "reproduce", "export", "plot")
+# go on with --resume; the others with the same words again
+_RESUMED = ("mb", "mf", "mbmf")
+_FULL = "full disk"
 
 
 def command(kind: str, runs: Path, task: Path, *, again: bool) -> list[str]:
-    start = [sys.executable, "-W", "ignore", "-m", "mbmf.cli.main"]
     at = [f"--runs_dir={runs}"]
     resume = ["--resume"] if again else []
+    quick = ["--print_minimal", "--nthread=1"]
     return {
-        "mb": [*start, "mb", f"--yaml_file={task}", *at, "--run_num=1", "--print_minimal", *resume],
+        "mb": ["mb", f"--yaml_file={task}", *at, "--run_num=1", *quick, *resume],
         "mb --overwrite": [
-            *(*start, "mb", f"--yaml_file={task}", *at, "--run_num=1", "--print_minimal", "--seed=5"),
+            *("mb", f"--yaml_file={task}", *at, "--run_num=1", *quick, "--seed=5"),
             "--overwrite",
         ],
-        "mf": [*start, "mf", f"--which_agent={task}", *at, "--num_workers_trpo=1", *resume],
-        "mbmf": [*start, "mbmf", f"--which_agent={task}", *at, "--run_num=1", *resume],
-        "export": [*start, "export", *at, "--run_num=1", f"--out={runs / 'out'}"],
-        "plot": [*start, "plot", "loss", *at, "--run_num=1"],
+        "mf": ["mf", f"--which_agent={task}", *at, "--num_workers_trpo=1", *resume],
+        "mbmf": ["mbmf", f"--which_agent={task}", *at, "--run_num=1", *quick, *resume],
+        "reproduce": ["reproduce", str(task), "--seeds", "1", f"--output={runs / 'paper'}", *quick],
+        "export": ["export", *at, "--run_num=1", f"--out={runs / 'out'}"],
+        "plot": ["plot", "loss", *at, "--run_num=1"],
     }[kind]
 
 
@@ -50,66 +60,145 @@ def weights(runs: Path) -> str:
     return found.hexdigest()
 
 
-def run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+def begin(words: list[str], log: Path) -> int:
+    """A forked child that runs a command, in a group of its own, and writes what it says to ``log``."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.setsid()
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        code = cli(words)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
-def attempt(kind: str, how: signal.Signals, start: Path, task: Path, seconds: float, want: str) -> str:
-    """Starts a command, ends it after a while, and does it again: how that went."""
+def finished(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run(words: list[str], log: Path) -> int:
+    return finished(begin(words, log))
+
+
+def contents(runs: Path) -> dict[str, bytes]:
+    """Every file, but for locks."""
+    return {
+        str(path): path.read_bytes()
+        for path in runs.rglob("*")
+        if path.is_file() and not path.name.startswith(".lock")
+    }
+
+
+def end_early(kind: str, how: str, runs: Path, task: Path, log: Path, lasted: float, need: int) -> bool:
+    """Begins a command and has it ended: whether it was not over by itself."""
+    if how == _FULL:
+        with full_disk(runs, random.uniform(0.05, 1.05) * need):
+            return run(command(kind, runs, task, again=False), log) != 0
+    child = begin(command(kind, runs, task, again=False), log)
+    time.sleep(random.uniform(0, lasted))
+    os.kill(child, signal.Signals[how])
+    return finished(child) != 0
+
+
+@contextlib.contextmanager
+def full_disk(runs: Path, room: float) -> Iterator[None]:
+    """``runs`` on a disk that has so many bytes left; what is on it is copied back."""
+    used = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in runs.rglob("*"))
+    kept = runs.with_name("kept")
+    runs.rename(kept)
+    runs.mkdir()
+    options = f"size={int(used + room) // 4096 * 4096 + 65536}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(runs)], check=True)
+    try:
+        shutil.copytree(kept, runs, dirs_exist_ok=True)
+        yield
+        shutil.rmtree(kept)
+        shutil.copytree(runs, kept)
+    finally:
+        subprocess.run(["umount", "-l", str(runs)], check=True)
+        runs.rmdir()
+        kept.rename(runs)
+
+
+def attempt(kind: str, how: str, start: Path, task: Path, lasted: float, need: int, want: str) -> str:
+    """Starts a command, has it ended after a while, and does it again: how that went."""
     with tempfile.TemporaryDirectory() as place:
-        runs = Path(place) / "runs"
+        runs, log = Path(place) / "runs", Path(place) / "log"
         shutil.copytree(start, runs)
-        process = subprocess.Popen(
-            command(kind, runs, task, again=False), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(seconds)
-        process.send_signal(how)
-        process.wait()
-        begun = kind in ("mb", "mf", "mbmf") and any(runs.rglob("config.yaml"))
-        found = run(command(kind, runs, task, again=begun))
-        if found.returncode and "config.yaml: run must exist" in found.stderr:
-            found = run(command(kind, runs, task, again=False))
-        if found.returncode == 0:
+        ended = end_early(kind, how, runs, task, log, lasted, need)
+        said = log.read_text() if how == _FULL and ended else ""
+        before = contents(runs)
+        code = run(command(kind, runs, task, again=kind in _RESUMED), log)
+        if code and "config.yaml: run must exist" in log.read_text().replace("\n", ""):
+            code = run(command(kind, runs, task, again=False), log)
+        text = log.read_text()
+        when = "" if ended else " (it was over already)"
+        if "Traceback" in text + said:
+            return f"TRACEBACK: {(text + said).strip().splitlines()[-1][-120:]}"
+        if code == 0:
             same = weights(runs) == want
             left = [path.name for path in runs.rglob("*") if path.name.startswith((".", "saving_"))]
             left = [name for name in left if name.endswith(".tmp") or name.startswith("saving_")]
-            return ("the same bits" if same else "OTHER BITS") + (f", left {left}" if left else "")
-        lines = (found.stderr or found.stdout).strip().splitlines() or [""]
-        traceback = "Traceback" in found.stderr
-        return f"{'TRACEBACK' if traceback else 'refused'}: {lines[-1][-120:]}"
+            return ("the same bits" if same else "OTHER BITS") + when + (f", left {left}" if left else "")
+        line = (text.strip().splitlines() or [""])[-1][-120:].replace(str(place), "")
+        return f"refused, {'nothing touched' if contents(runs) == before else 'TOUCHED'}{when}: {line}"
+
+
+def warm_up() -> None:
+    """Imports what the commands import. Nothing is run here: a child inherits it all."""
+    for name in ("mb", "mbmf", "mf", "reproduce", "export", "plot"):
+        importlib.import_module(f"mbmf.cli.{name}")
+    for name in ("torch", "matplotlib.pyplot", "onnx", "mbmf.algorithms.reproduce", "mbmf.show.plots"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="in all, at most")
-    parser.add_argument("--only", action="append")
+    parser.add_argument("--only", action="append", choices=KINDS)
+    parser.add_argument("--how", action="append", choices=("SIGKILL", "SIGTERM", _FULL))
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
     os.environ["MUJOCO_GL"] = "egl"
+    warnings.simplefilter("ignore")
+    warm_up()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        task = task_file(folder)
+        task, log = task_file(folder), folder / "log"
         nothing, learned = folder / "nothing", folder / "learned"
         nothing.mkdir()
-        assert run(command("mb", learned, task, again=False)).returncode == 0
-        for kind in options.only or ("mb", "mb --overwrite", "mf", "mbmf", "export", "plot"):
-            start = nothing if kind in ("mb", "mf") else learned
+        assert run(command("mb", learned, task, again=False), log) == 0, log.read_text()
+        for kind in options.only or KINDS:
+            start = nothing if kind in ("mb", "mf", "reproduce") else learned
             whole = folder / f"whole {kind}"
             shutil.copytree(start, whole)
-            begin = time.monotonic()
-            done = run(command(kind, whole, task, again=False))
-            assert done.returncode == 0, done.stderr
-            lasted, want = time.monotonic() - begin, weights(whole)
-            for how in (signal.SIGKILL, signal.SIGTERM):
+            began = time.monotonic()
+            assert run(command(kind, whole, task, again=False), log) == 0, log.read_text()
+            lasted, want = time.monotonic() - began, weights(whole)
+            files = [path for path in whole.rglob("*") if path.is_file()]
+            need = sum(
+                path.stat().st_size for path in files if not (start / path.relative_to(whole)).exists()
+            )
+            for how in options.how or ("SIGKILL", "SIGTERM", _FULL):
                 counts: Counter[str] = Counter()
                 for _ in range(options.repeats):
                     if time.monotonic() > end:
                         break
-                    moment = random.uniform(0.3 * lasted, lasted)
-                    counts[attempt(kind, how, start, task, moment, want)] += 1
+                    counts[attempt(kind, how, start, task, lasted, need, want)] += 1
                 for text, count in counts.most_common():
-                    print(f"| {kind} | {how.name} | {count} | {text} |", flush=True)
+                    print(f"| {kind} | {how} | {count} | {text} |", flush=True)
 
 
 if __name__ == "__main__":
