@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 
     from mbmf.control.controller import Controller
     from mbmf.control.live import Drive
+    from mbmf.dynamics.model import DynamicsModel
     from mbmf.planning.planner import Planner
+    from mbmf.show.page_process import PageProcess
     from mbmf.tasks.task import Task
 
     Watch = Callable[[int, npt.NDArray[np.float64]], None]
 
 # whose records fit in memory
 _MOST_STEPS = 10_000_000
+# of the page
+_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,10 @@ class Options(PlannerOptions):
     view: bool = False
     """Show the robot in MuJoCo's viewer while it runs, where there is a display."""
 
+    view_port: int | None = None
+    """Show the robot, its plans and the paths to switch to as a page in the browser, at this port of this
+    machine, by a process that takes no time from the loop. Needs mbmf[view]."""
+
     output: Path | None = None
     """Folder for what it writes (default: <runs_dir>/run_<run_num>/control)."""
 
@@ -133,6 +141,10 @@ def run(options: Options) -> None:
     from mbmf.planning.make import make_planner
     from mbmf.runs.trained import load_trained
 
+    if options.view_port is not None:
+        from mbmf.show.page import check_page
+
+        check_page(_HOST, options.view_port)
     console = Console(highlight=False)
     path = run_path(options.runs_dir, options.run_num)
     trained = load_trained(path, options.iteration, allow_other_task=options.allow_other_task)
@@ -169,7 +181,11 @@ def run(options: Options) -> None:
     )
     # a path begins where the robot is at first: it is followed in one episode
     length = None if task.path is None else steps
-    with _watching(options, task, steps, console) as watch:
+    with ExitStack() as stack:
+        page = None
+        if options.view_port is not None:
+            page = _page(task, trained.model, options, console, stack)
+        watch = stack.enter_context(_watching(options, task, steps, console, page, controller or planner))
         if controller is not None:
             drive = drive_in_real_time(
                 controller, steps, seed=options.seed, episode_steps=length, watch=watch
@@ -211,8 +227,15 @@ def _controller(options: Options, planner: Planner) -> Controller:
 
 
 @contextmanager
-def _watching(options: Options, task: Task, steps: int, console: Console) -> Iterator[Watch]:
-    """What is called while it runs: the progress, and the viewer where one was asked for."""
+def _watching(
+    options: Options,
+    task: Task,
+    steps: int,
+    console: Console,
+    page: PageProcess | None,
+    loop: Controller | Planner,
+) -> Iterator[Watch]:
+    """What is called while it runs: the progress, the viewer and the page where they were asked for."""
     from rich.progress import Progress
 
     with ExitStack() as stack:
@@ -233,8 +256,25 @@ def _watching(options: Options, task: Task, steps: int, console: Console) -> Ite
                 progress.update(bar, completed=done, refresh=True)
             if show is not None:
                 show(row)
+            if page is not None:
+                page.show(row)
+                wanted = page.wanted_path()
+                if wanted is not None:
+                    loop.set_path(wanted)
 
         yield watch
+
+
+def _page(
+    task: Task, model: DynamicsModel, options: Options, console: Console, stack: ExitStack
+) -> PageProcess:
+    from mbmf.show.page_process import PageProcess
+
+    assert options.view_port is not None
+    page = PageProcess(task, model, options.seed, _HOST, options.view_port)
+    stack.callback(page.close)
+    console.print(f"page: {page.url}", markup=False)
+    return page
 
 
 def _yield_to_the_loop() -> None:

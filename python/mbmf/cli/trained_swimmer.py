@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mbmf.cli.progress import Bar
 
 if TYPE_CHECKING:
+    from mbmf.dynamics.model import DynamicsModel
     from mbmf.tasks.task import Task
 
 PRESET = "swimmer_forward"
@@ -28,16 +29,13 @@ def show_trained(video: Path, nthread: int, note: Callable[[str], None]) -> None
 
     ``note`` is told which of them, and why neither, where that is so.
     """
-    from mbmf.dynamics.model import DynamicsModel
     from mbmf.planning.make import make_planner
     from mbmf.rollouts.collect import collect_mpc
     from mbmf.show.overlays import Plans
     from mbmf.show.viewer import never_stopping, show_episode
-    from mbmf.tasks.file import PRESETS
 
     begin = time.perf_counter()
-    task = trained_task()
-    model = DynamicsModel.load(PRESETS / f"{PRESET}.safetensors", task)
+    task, model = trained_model()
     planner = make_planner(task, model, nthread=nthread)
     with Bar("a trained swimmer", STEPS) as bar:
         episode = collect_mpc(task, planner, 1, STEPS, progress=bar.update)
@@ -54,3 +52,12 @@ def trained_task() -> Task:
     from mbmf.tasks.load import load_task
 
     return load_task({**load_task(PRESET).to_data(), "planner": PLANNER})
+
+
+def trained_model() -> tuple[Task, DynamicsModel]:
+    """That task, and the model."""
+    from mbmf.dynamics.model import DynamicsModel
+    from mbmf.tasks.file import PRESETS
+
+    task = trained_task()
+    return task, DynamicsModel.load(PRESETS / f"{PRESET}.safetensors", task)
