@@ -22,7 +22,7 @@ COMMANDS = {
     "plot": "draw runs: learning curves (mbmf), loss, forwardsim, trajfollow",
     "report": "write a run as one HTML page",
     "video": "show an episode as a video, recorded or driven now",
-    "view": "show a learned robot and its plans in the browser, and change them",
+    "view": "show a learned robot in the browser, and change its plans",
     "evaluate": "score a policy, or a run's controller, over episodes",
     "export": "write what was learned for programs without Python: C++, ONNX",
     "control": "drive a learned robot in real time, simulated, and time the loop",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mbmf.show.driven import Candidates, Driven
     from mbmf.show.page import Page
     from mbmf.tasks.task import Task
+    from mbmf.values.value import ValueFunction
 
 # a second; the browser hardly shows more
 _PICTURES = 30
@@ -26,7 +27,7 @@ _PICTURES = 30
 
 @dataclass(frozen=True)
 class Options(PlannerOptions):
-    """Show a learned robot in the browser, with its plans, and change how it plans while it runs.
+    """Show a learned robot and its plans in the browser, and change them as it runs.
 
     Needs mbmf[view]. Ctrl-C ends it.
     """
@@ -81,10 +82,10 @@ def run(options: Options) -> None:
     check_page(options.host, options.port)
     if options.browser:
         _check_browser(options)
-    task, model = _learned(options)
+    task, model, value = _learned(options)
     from mbmf.show.driven import Driven
 
-    driven = Driven(task, model, options.seed, options.nthread)
+    driven = Driven(task, model, options.seed, options.nthread, value)
     driven.plans = options.plans
     page = Page(task, options.host, options.port)
     try:
@@ -116,23 +117,23 @@ def _check_browser(options: Options) -> None:
     )
 
 
-def _learned(options: Options) -> tuple[Task, DynamicsModel]:
+def _learned(options: Options) -> tuple[Task, DynamicsModel, ValueFunction | None]:
     """What drives, as the options change it."""
     if options.run_num is None:
         from mbmf.cli.trained_swimmer import trained_model
 
         if options.iteration is not None:
             raise ConfigError(f"--iteration must be given with --run_num only, got {options.iteration}")
-        task, model = trained_model()
+        (task, model), value = trained_model(), None
     else:
         from mbmf.runs.trained import load_trained
 
         path = run_path(options.runs_dir, options.run_num)
         trained = load_trained(path, options.iteration, allow_other_task=options.allow_other_task)
-        task, model = trained.task, trained.model
+        task, model, value = trained.task, trained.model, trained.value
     if options.desired_traj_type is not None:
         task = task.with_path(options.desired_traj_type)
-    return options.applied_to(task), model
+    return options.applied_to(task), model, value
 
 
 def _offer(page: Page, driven: Driven) -> None:

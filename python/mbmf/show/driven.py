@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mbmf.planning.plan import Plan
     from mbmf.planning.planner import Planner
     from mbmf.tasks.task import Task
+    from mbmf.values.value import ValueFunction
 
 #: unit vectors of pushes
 DIRECTIONS = {
@@ -103,19 +104,26 @@ class Driven:
     """A simulation, and the planner that drives it; the planner may be changed between steps.
 
     Args:
-      task, model: of the run.
+      task, model, value: of the run.
       seed: of the starts and the plans.
       nthread: of the planner; 0: one for every CPU.
 
     Rewards are the task's, whatever weights are planned with.
     """
 
-    def __init__(self, task: Task, model: DynamicsModel, seed: int = 0, nthread: int = 0) -> None:
+    def __init__(
+        self,
+        task: Task,
+        model: DynamicsModel,
+        seed: int = 0,
+        nthread: int = 0,
+        value: ValueFunction | None = None,
+    ) -> None:
         self.task = task
         self.paused = False
         self.plans = 10
         self.episode = -1
-        self._model, self._seed, self._nthread = model, seed, nthread
+        self._model, self._seed, self._nthread, self._value = model, seed, nthread, value
         self._weights: dict[str, float] = {}
         self._path: str | None = None
         self.settings = task.planner
@@ -238,6 +246,7 @@ class Driven:
             self._seed,
             self._nthread,
             settings=settings.settings,
+            value=self._value,
         )
         self._memory = self.planner.make_memory()
 
