@@ -29,7 +29,7 @@ struct PlannerOptions {
   std::uint64_t seed = 0;
   int nthread = 0;  // 0: one for every CPU
   std::string search = "random_shooting";
-  std::map<std::string, double> settings = {};  // of the search, by name; what is not there is its default
+  std::map<std::string, double> settings = {};   // of the search, by name; what is not there is its default
   std::shared_ptr<const Value> value = nullptr;  // of a candidate's last state; null: the horizon ends there
 };
 
