@@ -192,8 +192,8 @@ class ModelRoller : public Roller {
     std::vector<int> read = cost_->rows();
     if (value_ != nullptr) {
       if (packed_value_ == nullptr) {
-        std::vector<float> centre;
-        for (int i = 0; i < task_->nstate(); ++i) centre.push_back(dynamics_->centre(i));
+        std::vector<float> centre(static_cast<std::size_t>(task_->nstate()));
+        for (int i = 0; i < task_->nstate(); ++i) centre[static_cast<std::size_t>(i)] = dynamics_->centre(i);
         packed_value_ = std::make_unique<PackedValue>(*value_, table_, std::move(centre));
       }
       const std::vector<int> seen = packed_value_->seen();
