@@ -255,8 +255,7 @@ def model_based(
         observer.iteration(record, model, batch)
 
     # rollouts for imitation
-    value = load_value(run, task, settings.iterations, allow_other_task=run.allow_other_task)
-    return _save_rollouts(task, run, model, value, options, observer, sampler)
+    return _save_rollouts(task, run, model, _existing_value(task, run), options, observer, sampler)
 
 
 # --- data
@@ -355,6 +354,15 @@ def _fit(
 # --- value
 
 
+def _existing_value(task: Task, run: Run) -> ValueFunction | None:
+    """What belongs to the run's latest model, or None."""
+    path = run.latest_model()
+    if path is None:
+        return None
+    iteration = int(path.stem.removeprefix("iteration_"))
+    return load_value(run, task, iteration, allow_other_task=run.allow_other_task)
+
+
 def _value(
     task: Task, run: Run, options: Options, iteration: int, rollouts: list[Episodes], observer: Observer
 ) -> tuple[ValueFunction | None, Record]:
@@ -364,10 +372,10 @@ def _value(
     Where the fit fails the horizon ends without a value.
     """
     settings = task.config.value
-    if settings is None or iteration < settings.first_iteration:
-        return None, {}
     if options.use_existing_dynamics_model:
-        return load_value(run, task, iteration, allow_other_task=run.allow_other_task), {}
+        return _existing_value(task, run), {}
+    if settings is None or iteration < settings.first_iteration or not rollouts:
+        return None, {}
     latest: list[Episodes] = []
     for batch in reversed(rollouts):
         if sum(map(len, latest)) >= settings.episodes:
