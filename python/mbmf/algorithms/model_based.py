@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mbmf.algorithms import value_stage
 from mbmf.algorithms.iteration import make_record, part, validate, validate_on_control
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
@@ -27,7 +28,6 @@ from mbmf.runs import parts
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.path_runs import refuse_other_path, results_path
 from mbmf.runs.run import Record, Run, versions
-from mbmf.runs.trained import load_value
 from mbmf.seeds import derive_seed
 from mbmf.tasks.dynamics_section import DynamicsSettings
 from mbmf.tasks.learning import ModelBasedConfig
@@ -221,7 +221,22 @@ def model_based(
                 validated |= sampler.call(validate, model, (episodes, HORIZONS))
                 progress(1)
 
-        value, valued = _value(task, run, options, iteration, rollouts, observer)
+        value: ValueFunction | None = None
+        valued: Record = {}
+        if options.use_existing_dynamics_model:
+            value = value_stage.existing(task, run)
+        elif value_stage.begins(task, iteration, rollouts):
+            value, valued = value_stage.learn(
+                task,
+                run,
+                iteration,
+                rollouts,
+                seed=_seed(options, _VALUE),
+                fit_seed=_seed(options, _VALUE, iteration),
+                nthread=TRAINING_THREADS,
+                stage=observer.stage,
+                note=observer.note,
+            )
 
         start = time.perf_counter()
         first = (iteration - 1) * settings.rollouts_per_iteration
@@ -255,7 +270,7 @@ def model_based(
         observer.iteration(record, model, batch)
 
     # rollouts for imitation
-    return _save_rollouts(task, run, model, _existing_value(task, run), options, observer, sampler)
+    return _save_rollouts(task, run, model, value_stage.existing(task, run), options, observer, sampler)
 
 
 # --- data
@@ -349,66 +364,6 @@ def _fit(
             nthread=TRAINING_THREADS,
             progress=lambda epochs, loss: progress(epochs),
         )
-
-
-# --- value
-
-
-def _existing_value(task: Task, run: Run) -> ValueFunction | None:
-    """What belongs to the run's latest model, or None."""
-    path = run.latest_model()
-    if path is None:
-        return None
-    iteration = int(path.stem.removeprefix("iteration_"))
-    return load_value(run, task, iteration, allow_other_task=run.allow_other_task)
-
-
-def _value(
-    task: Task, run: Run, options: Options, iteration: int, rollouts: list[Episodes], observer: Observer
-) -> tuple[ValueFunction | None, Record]:
-    """What ends the horizon of an iteration's plans, and what the metrics say of it.
-
-    It is fitted anew to the latest episodes of control, so that a run that was interrupted has the same.
-    Where the fit fails the horizon ends without a value.
-    """
-    settings = task.config.value
-    if options.use_existing_dynamics_model:
-        return _existing_value(task, run), {}
-    if settings is None or iteration < settings.first_iteration or not rollouts:
-        return None, {}
-    latest: list[Episodes] = []
-    for batch in reversed(rollouts):
-        if sum(map(len, latest)) >= settings.episodes:
-            break
-        latest.insert(0, batch)
-    value = ValueFunction(
-        task,
-        settings.hidden,
-        settings.activation,
-        _seed(options, _VALUE),
-        discount=settings.discount,
-        trace=settings.trace,
-        inputs=task.dynamics.model["inputs"],
-    )
-    with observer.stage(f"iteration {iteration}: value", settings.rounds) as progress:
-        try:
-            fit = value.fit(
-                Episodes.concatenate(latest),
-                rounds=settings.rounds,
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                learning_rate=settings.learning_rate,
-                seed=_seed(options, _VALUE, iteration),
-                nthread=TRAINING_THREADS,
-                progress=progress,
-                allow_other_task=run.allow_other_task,
-            )
-        except DataError as error:
-            observer.note(f"iteration {iteration}: plans end without a value: {error}")
-            return None, {"value_explained": None}
-    with run.writing(run.value(iteration)) as path:
-        value.save(path)
-    return value, {"value_explained": fit.explained, "seconds_value": fit.seconds}
 
 
 # --- control
