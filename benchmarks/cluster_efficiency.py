@@ -152,10 +152,18 @@ def four_seeds(engine: RayEngine, repeats: int) -> None:
         with tempfile.TemporaryDirectory() as place:
             alone, cluster = Path(place) / "alone", Path(place) / "cluster"
             plan = reproduce.Plan(seeds=SEEDS, nthread=cpus())
-            here.append(timed(lambda f=alone, p=plan: reproduce.reproduce(task, "swimmer", f, p))[0])
+            here.append(
+                timed(
+                    lambda f=alone, p=plan: reproduce.reproduce([reproduce.Experiment(task, "swimmer", f)], p)
+                )[0]
+            )
             print(f"| one process | {here[-1]:.1f} s |", flush=True)
             there.append(
-                timed(lambda f=cluster, p=plan: reproduce.reproduce_on(engine, task, "swimmer", f, p))[0]
+                timed(
+                    lambda f=cluster, p=plan: reproduce.reproduce_on(
+                        engine, [reproduce.Experiment(task, "swimmer", f)], p
+                    )
+                )[0]
             )
             # checkpoints hold seconds
             files = [path.relative_to(alone) for path in alone.rglob("[!c]*.safetensors")]

@@ -50,7 +50,7 @@ def processes() -> Iterator[Engine]:
 def whole(task: mbmf.Task, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `mbmf reproduce` computes, one seed after the other."""
     folder = tmp_path_factory.mktemp("whole") / "out"
-    reproduce.reproduce(task, "small", folder, PLAN)
+    reproduce.reproduce([reproduce.Experiment(task, "small", folder)], PLAN)
     return everything(folder)
 
 
@@ -71,7 +71,10 @@ def all_of(
 ) -> list[tuple[str, list[str], Progress]]:
     told: list[tuple[str, list[str], Progress]] = []
     reproduce.reproduce_on(
-        engine, task, "small", folder, plan, lambda name, lines, far: told.append((name, [*lines], far))
+        engine,
+        [reproduce.Experiment(task, "small", folder)],
+        plan,
+        lambda name, lines, far: told.append((name, [*lines], far)),
     )
     return told
 
@@ -175,7 +178,9 @@ def test_interrupted_and_killed_it_goes_on(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reproduce.reproduce_on(processes, task, "small", tmp_path / "out", PLAN, report)
+        reproduce.reproduce_on(
+            processes, [reproduce.Experiment(task, "small", tmp_path / "out")], PLAN, report
+        )
     assert len(killed) == 3
     all_of(processes, task, tmp_path / "out")
     assert everything(tmp_path / "out") == whole

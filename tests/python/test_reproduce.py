@@ -23,7 +23,9 @@ STAGES = ("run_{}/imitation", "run_{}/mbmf_std0.5_1", "mf_small_{}")
 
 def make_folder(folder: Path) -> Path:
     long = {section: {**settings, "iterations": 30} for section, settings in LEARNING.items()}
-    (folder / "small.yaml").write_text(yaml.safe_dump(task_config(**long)))
+    best = {"fine_tune": long["fine_tune"] | {"std_on_mlp_policy": 0.3}, "model_free": long["model_free"]}
+    best["model_free"] = best["model_free"] | {"gae_lambda": 0.9}
+    (folder / "small.yaml").write_text(yaml.safe_dump(task_config(**long, recipes={"best": best})))
     return folder
 
 
@@ -84,24 +86,21 @@ def test_interrupted_anywhere_it_goes_on_where_it_was(
 ) -> None:
     folder = make_folder(tmp_path)
 
-    def interrupt(*args: Any, **kwargs: Any) -> None:
-        raise KeyboardInterrupt
-
     for place in (
         "mbmf.algorithms.model_based.DynamicsModel.save",
         "mbmf.algorithms.imitation_checkpoint.save",
         "mbmf.algorithms.model_free.trpo_step",
         "mbmf.algorithms.model_free.model_free",
-        "mbmf.show.plots.save_figure",
+        "mbmf.cli.reproduce_results.save_figure",
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(place, interrupt)
+            patch.setattr(place, _interrupt)
             assert main(command(folder)) == 130
         assert not (folder / "out/thresholds.csv").exists()
     flags = f"{folder / 'small.yaml'} --seeds 3 5 --max_steps=900 --output={folder / 'out'} --print_minimal"
     capsys.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr("mbmf.algorithms.reproduce.reproduce", interrupt)
+        patch.setattr("mbmf.algorithms.reproduce.reproduce", _interrupt)
         assert main(command(folder)) == 130
     assert f"Interrupted. To continue:\n  mbmf reproduce {flags}" in capsys.readouterr().err
     assert main(command(folder)) == 0
@@ -123,6 +122,15 @@ def test_interrupted_anywhere_it_goes_on_where_it_was(
         (["--seeds", "3", "3"], "seeds must be one or more different ones, 0 or higher, got (3, 3)"),
         (["--seeds", "-1"], "seeds must be one or more different ones, 0 or higher, got (-1,)"),
         (["--max_steps=0"], "--max_steps must be at least 1, got 0"),
+        (["--recipe", "paper", "paper"], "--recipe must be one or more different ones, got paper paper"),
+        (
+            ["--recipe", "paper", "bast"],
+            "recipe must be a recipe (paper, best; nearest: best) of small, got",
+        ),
+        (
+            ["--stages", "mf", "mf"],
+            "stages must be one or more different ones of mb, mbmf, mf, got ('mf', 'mf')",
+        ),
         (["--nthread=-1"], "--nthread must be at least 0, got -1"),
         (["--num_rollouts_save_for_mf=0"], "--num_rollouts_save_for_mf must be at least 1, got 0"),
         (["--std_on_mlp_policy=-1"], "--std_on_mlp_policy must be above 0 and at most 1e+06, got -1"),
@@ -142,7 +150,7 @@ def test_bad_input(
 def test_a_task_without_a_section_is_refused_before_any_work(section: str, tmp_path: Path) -> None:
     task = mbmf.load_task(task_config(**{section: None}))
     with pytest.raises(ConfigError, match=f"task small: {section} must be given"):
-        reproduce.reproduce(task, "small", tmp_path / "out", reproduce.Plan())
+        reproduce.reproduce([reproduce.Experiment(task, "small", tmp_path / "out")], reproduce.Plan())
     assert not (tmp_path / "out").exists()
 
 
@@ -157,3 +165,70 @@ def test_rewards_that_are_not_positive_have_no_shares(
     monkeypatch.setattr("mbmf.show.learning_curves.Curve.best", property(lambda curve: -1.0))
     assert main(command(whole)) == 0
     assert "note: no table: the best mean reward of MF must be positive" in capsys.readouterr().out
+
+
+def test_recipes_beside_each_other(
+    tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, flags = make_folder(tmp_path), ["--recipe", "paper", "best"]
+    with monkeypatch.context() as patch:
+        patch.setattr("mbmf.algorithms.reproduce.reproduce", _interrupt)
+        assert main(command(folder, *flags)) == 130
+    err = capsys.readouterr().err
+    assert "--recipe paper best --max_steps=900 --output" in err
+    assert main(command(folder, *flags)) == 0
+    shown = capsys.readouterr().out
+    assert "control steps to a reward (times fewer than MF, paper)" in shown
+    out = folder / "out"
+    # each recipe is what it is alone, and the paper's are the task's own sections
+    for name in ("mf_small_3", "run_5/mbmf_std0.5_1"):
+        assert numbers_of(out / "paper" / name) == numbers_of(whole / "out" / name)
+    assert numbers_of(out / "best/run_3")["metrics"] == numbers_of(whole / "out/run_3")["metrics"]
+    configs = [
+        yaml.safe_load((out / f"best/{run}/config.yaml").read_text())
+        for run in ("mf_small_best_3", "run_3/mbmf_std0.3_1")
+    ]
+    assert configs[0]["task"]["model_free"]["gae_lambda"] == 0.9
+    assert configs[1]["settings"]["initial_std"] == 0.3
+    for recipe, agent in (("paper", "small"), ("best", "small_best")):
+        assert (out / recipe / f"mbmf_{agent}.png").stat().st_size > 1000
+        assert (out / recipe / "thresholds.csv").exists()
+    # the table by hand, from the curves that are written beside it
+    assert (out / "recipes.png").stat().st_size > 1000
+    curves = list(csv.DictReader((out / "recipe_curves.csv").open(newline="")))
+    assert {(row["recipe"], row["method"]) for row in curves} == {
+        (recipe, method) for recipe in ("paper", "best") for method in ("MB", "MBMF", "MF")
+    }
+    table = list(csv.DictReader((out / "recipes.csv").open(newline="")))
+    assert [(row["recipe"], row["method"]) for row in table[::4]] == [
+        ("paper", "MF"), ("best", "MF"), ("paper", "MBMF"), ("best", "MBMF")
+    ]  # fmt: skip
+    alone = list(csv.DictReader((whole / "out/thresholds.csv").open(newline="")))
+    for i, row in enumerate(alone):
+        assert [table[i]["steps"], table[8 + i]["steps"]] == [row["mf_steps"], row["mbmf_steps"]]
+    for i, row in enumerate(table):
+        base = table[i % 4]["steps"]
+        assert row["ratio"] == "" or float(row["ratio"]) == pytest.approx(float(base) / float(row["steps"]))
+    contents = json.loads((out / "recipes.json").read_text())
+    assert contents["recipes"] == ["paper", "best"]
+    assert len(contents["rows"]) == len(table) == 16
+
+
+def _interrupt(*args: Any, **kwargs: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_stages_alone_and_then_the_rest(
+    tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folder(tmp_path)
+    out = folder / "out"
+    assert main(command(folder, "--stages", "mf")) == 0
+    assert not (out / "run_3").exists()
+    assert "there is no" not in capsys.readouterr().out
+    assert main(command(folder, "--stages", "mb")) == 0
+    assert not (out / "run_3/imitation").exists()
+    assert "there is no" not in capsys.readouterr().out
+    assert (out / "mbmf_small.csv").read_text().count("MF,") == 0
+    assert main(command(folder)) == 0
+    assert everything(folder) == everything(whole)

@@ -26,8 +26,10 @@ from mbmf.tasks.task import Task
 SEEDS = (0, 70, 100)
 # of the fine-tuning of each run
 NUMBER = 1
-#: what may be done for a seed, as the commands are called: mb, then imitation and fine-tuning, or TRPO alone
-METHODS = ("mb", "mbmf", "mf")
+#: what may be done for a seed, as the commands are called, in how many stages: model-based learning; that,
+#: then imitation and fine-tuning; TRPO alone
+STAGES = {"mb": 1, "mbmf": 3, "mf": 1}
+METHODS = tuple(STAGES)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Plan:
         std: initial standard deviation of fine-tuning; None: the task's.
         num_rollouts_save_for_mf: rollouts to imitate; None: the task's.
         nthread: threads, 0: one per CPU. The numbers do not depend on it.
+        methods: which of `METHODS`; mbmf does what mb does, so only one of these two.
     """
 
     seeds: tuple[int, ...] = SEEDS
@@ -50,12 +53,18 @@ class Plan:
     std: float | None = None
     num_rollouts_save_for_mf: int | None = None
     nthread: int = 0
+    methods: tuple[str, ...] = ("mbmf", "mf")
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"seeds must be one or more different ones, 0 or higher, got {self.seeds}")
         if max(self.seeds) > MAX_COUNT:
             raise ConfigError(f"seeds must be at most {MAX_COUNT}, as they name folders, got {self.seeds}")
+        if not self.methods or len(set(self.methods)) < len(self.methods) or {*self.methods} - {*METHODS}:
+            shown = ", ".join(METHODS)
+            raise ConfigError(f"stages must be one or more different ones of {shown}, got {self.methods}")
+        if {"mb", "mbmf"} <= {*self.methods}:
+            raise ConfigError(f"stages must be mbmf, which begins with mb, without mb, got {self.methods}")
 
 
 class Observers(Protocol):

@@ -7,27 +7,22 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 from rich.markup import escape
 
 from mbmf.cli.cluster_options import ClusterOptions
-from mbmf.cli.planner_options import RECIPE, SET
-from mbmf.errors import ConfigError, DataError
+from mbmf.cli.planner_options import SET
+from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
     from mbmf.algorithms.model_free import Limits
-    from mbmf.algorithms.reproduce import Paths
+    from mbmf.algorithms.reproduce import Experiment
     from mbmf.cli.console import ConsoleObserver
     from mbmf.cli.imitation_console import ImitationConsole
     from mbmf.cli.policy_console import PolicyConsole
     from mbmf.runs.run import Run
-    from mbmf.show.thresholds import Threshold
     from mbmf.tasks.task import Task
 
 
@@ -42,9 +37,12 @@ class Options(ClusterOptions):
     """The robot: swimmer, half_cheetah, hopper, ant (or its number); or a preset's name or the path of a YAML
     file with all learning sections (docs/presets.md)."""
 
-    recipe: str | None = field(default=None, metadata=RECIPE)
+    recipe: tuple[str, ...] = field(default=(), metadata={"metavar": "NAME..."})
     """Settings of the task's file in place of its own (docs/recipes.md): best, where there is one (default:
-    paper, the file's own)."""
+    paper, the file's own). Several, as in paper best, are compared in one figure and one table."""
+
+    stages: tuple[Literal["mb", "mbmf", "mf"], ...] = ("mb", "mbmf", "mf")
+    """What is run: model-based learning; that, then imitation and fine-tuning; model-free learning."""
 
     seeds: tuple[int, ...] = (0, 70, 100)
     """Seeds; each is the number of its runs."""
@@ -67,7 +65,7 @@ class Options(ClusterOptions):
 
     output: Path | None = None
     """Folder of the runs, the figure and the table (default: runs/reproduce_<agent>, with a recipe
-    runs/reproduce_<agent>_<recipe>)."""
+    runs/reproduce_<agent>_<recipe>). With several recipes each has a folder in it."""
 
     set: tuple[str, ...] = field(default=(), metadata=SET)
     """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
@@ -89,19 +87,18 @@ def run(options: Options) -> None:
     if options.num_rollouts_save_for_mf == 0:
         raise ConfigError("--num_rollouts_save_for_mf must be at least 1, got 0")
     from mbmf.algorithms import reproduce
+    from mbmf.cli.reproduce_results import conclude
     from mbmf.cli.runs_console import print_progress
     from mbmf.show.learning_curves import PAPER_AGENTS
     from mbmf.tasks.agents import agent_name, load_agent
-    from mbmf.tasks.recipes import named_with_recipe, with_recipe
-    from mbmf.tasks.settings import changed_task
+    from mbmf.tasks.schema import PAPER
 
     name, task = load_agent(options.agent, "agent")
-    task = with_recipe(task, options.recipe)
-    name = named_with_recipe(name, task)
-    task = changed_task(task, options.set)
     if options.paper and agent_name(task) not in PAPER_AGENTS:
         raise ConfigError(f"--paper must be given for one of {', '.join(PAPER_AGENTS)} only, got {name}")
-    folder = options.output or Path("runs") / f"reproduce_{name}"
+    recipes = options.recipe or (task.config.recipe or PAPER,)
+    if len(set(recipes)) < len(recipes):
+        raise ConfigError(f"--recipe must be one or more different ones, got {' '.join(recipes)}")
     plan = reproduce.Plan(
         seeds=options.seeds,
         max_steps=options.max_steps,
@@ -109,19 +106,40 @@ def run(options: Options) -> None:
         std=options.std_on_mlp_policy,
         num_rollouts_save_for_mf=options.num_rollouts_save_for_mf,
         nthread=options.nthread,
+        methods=tuple(each for each in options.stages if each != "mb" or "mbmf" not in options.stages),
     )
+    experiments = {each: _experiment(options, name, task, each) for each in recipes}
     try:
         if options.address is None and options.jobs == 1:
             options.check()
-            paths = reproduce.reproduce(task, name, folder, plan, _Consoles(options.print_minimal))
+            reproduce.reproduce([*experiments.values()], plan, _Consoles(options.print_minimal))
         else:
             with options.engine_of_runs(options.jobs, options.nthread) as engine:
-                paths = reproduce.reproduce_on(engine, task, name, folder, plan, print_progress)
+                reproduce.reproduce_on(engine, [*experiments.values()], plan, print_progress)
     except KeyboardInterrupt:
         again = shlex.join(["mbmf", "reproduce", *_words(options)])
         print(f"\nInterrupted. To continue:\n  {again}", file=sys.stderr)
         raise
-    _conclude(options, name, task, folder, paths)
+    conclude(experiments, plan, name, _joint_folder(options, name), paper=options.paper)
+
+
+def _experiment(options: Options, name: str, task: Task, recipe: str) -> Experiment:
+    """The task with the recipe and what else was asked for, and where its runs are."""
+    from mbmf.algorithms.reproduce import Experiment
+    from mbmf.tasks.recipes import named_with_recipe, with_recipe
+    from mbmf.tasks.settings import changed_task
+
+    task = with_recipe(task, recipe)
+    agent = named_with_recipe(name, task)
+    folder = options.output or Path("runs") / f"reproduce_{agent}"
+    if options.output is not None and len(options.recipe) > 1:
+        folder = options.output / recipe
+    return Experiment(changed_task(task, options.set), agent, folder)
+
+
+def _joint_folder(options: Options, name: str) -> Path:
+    """Of the figure and table of several recipes."""
+    return options.output or Path("runs") / f"reproduce_{name}_{'_'.join(options.recipe)}"
 
 
 class _Consoles:
@@ -155,66 +173,6 @@ class _Consoles:
         return PolicyConsole(limits, batch_size, done=done, minimal=self._minimal, console=self._console)
 
 
-def _conclude(options: Options, name: str, task: Task, folder: Path, paths: Sequence[Paths]) -> None:
-    """Draws the figure, and writes and prints the table."""
-    from rich.console import Console
-
-    from mbmf.algorithms import fine_tune
-    from mbmf.algorithms.reproduce import NUMBER
-    from mbmf.show.learning_curves import paper_curves, plot_learning_curves, write_curves
-    from mbmf.show.plots import save_figure
-    from mbmf.show.run_curves import fine_tuning_curve, read_curves
-    from mbmf.show.thresholds import thresholds, write_thresholds
-    from mbmf.tasks.agents import agent_name
-
-    console = Console(highlight=False)
-    runs, std = [each.mb for each in paths], fine_tune.settings_of(task, std=options.std_on_mlp_policy)
-    notes: list[str] = []
-    curves = read_curves(
-        task.name,
-        runs,
-        [each.mf for each in paths],
-        std=std.initial_std,
-        number=NUMBER,
-        note=notes.append,
-    )
-    figure = plot_learning_curves(
-        curves,
-        paper=paper_curves(agent_name(task)) if options.paper else None,
-        title=f"{name}: learning curves",
-    )
-    written = save_figure(figure, folder / f"mbmf_{name}.png")
-    written.append(write_curves(folder / f"mbmf_{name}.csv", curves))
-    tuned = fine_tuning_curve([each.fine_tune for each in paths])
-    if tuned is not None and "MF" in curves:
-        try:
-            rows = thresholds(curves["MF"], tuned)
-        except DataError as error:
-            notes.append(f"no table: {error}")
-        else:
-            about = {"agent": name, "seeds": list(options.seeds), "mf_best": curves["MF"].best}
-            written += write_thresholds(folder, rows, {**about, "mbmf_best": tuned.best})
-            console.print(thresholds_table(name, rows))
-    for note in notes:
-        console.print(f"note: {note}", soft_wrap=True, markup=False)
-    for path in written:
-        console.print(str(path), soft_wrap=True, markup=False)
-
-
-def thresholds_table(name: str, rows: Sequence[Threshold]) -> Table:
-    """The rows, for the terminal."""
-    from rich.table import Table
-
-    table = Table(title=f"{name}: control steps to a share of MF's best reward", title_justify="left")
-    for title in ("share", "reward", "MF", "MBMF", "MF / MBMF"):
-        table.add_column(title, justify="right")
-    for row in rows:
-        steps = ["never" if each is None else f"{each:,.0f}" for each in (row.mf_steps, row.mbmf_steps)]
-        ratio = "–" if row.ratio is None else f"{row.ratio:.2f}"
-        table.add_row(f"{row.share:.0%}", f"{row.reward:,.1f}", *steps, ratio)
-    return table
-
-
 def _words(options: Options) -> list[str]:
     """The command line of these options."""
     defaults = Options(agent="")
@@ -222,7 +180,9 @@ def _words(options: Options) -> list[str]:
     if options.seeds != defaults.seeds:
         words += ["--seeds", *map(str, options.seeds)]
     numbers = ("max_steps", "stop_at_reward", "std_on_mlp_policy", "num_rollouts_save_for_mf")
-    for name in ("recipe", *numbers, "output"):
+    words += ["--recipe", *options.recipe] if options.recipe else []
+    words += ["--stages", *options.stages] if options.stages != defaults.stages else []
+    for name in (*numbers, "output"):
         if getattr(options, name) is not None:
             words.append(f"--{name}={getattr(options, name)}")
     if options.set:

@@ -29,9 +29,9 @@ FloatArray = NDArray[np.float64]
 METHODS = ("MB", "MBMF", "MF")
 PAPER_AGENTS = ("swimmer", "half_cheetah", "hopper", "ant")
 
-_TITLES = {"MB": "model-based (MB)", "MBMF": "model-based, then model-free (MBMF)", "MF": "model-free (MF)"}
+TITLES = {"MB": "model-based (MB)", "MBMF": "model-based, then model-free (MBMF)", "MF": "model-free (MF)"}
 # told apart by readers who do not see all colours (Okabe and Ito)
-_COLORS = {"MB": "#009E73", "MBMF": "#0072B2", "MF": "#D55E00"}
+COLORS = {"MB": "#009E73", "MBMF": "#0072B2", "MF": "#D55E00"}
 _MARKERS = {"MB": "o", "MBMF": "s", "MF": "^"}
 _PAPER_FOLDER = Path(__file__).parent / "paper_curves"
 
@@ -229,11 +229,11 @@ def plot_learning_curves(
     figure = new_figure(8, 6)
     axes = figure.subplots()
     for method in METHODS:
-        color, order = _COLORS[method], 3 if method == "MB" else 2  # MBMF starts with MB: that lies on top
+        color, order = COLORS[method], 3 if method == "MB" else 2  # MBMF starts with MB: that lies on top
         if method in curves:
             curve = curves[method]
             seeds = len(curve.series)
-            label = _TITLES[method] + (f", mean ± std of {seeds} seeds" if seeds > 1 else "")
+            label = TITLES[method] + (f", mean ± std of {seeds} seeds" if seeds > 1 else "")
             axes.plot(
                 curve.steps,
                 curve.mean,
