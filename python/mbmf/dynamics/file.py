@@ -28,8 +28,15 @@ from mbmf.dynamics.fitting import Trained, layer_sizes_of
 from mbmf.dynamics.normalization import Normalization, Statistics, number_seen
 from mbmf.dynamics.settings import Settings
 from mbmf.errors import DataError
-from mbmf.nn.mlp_state import ACTIVATIONS, MAX_LAYERS, Matrix, MlpState
-from mbmf.tasks.identity import check_identity, read_identity
+from mbmf.nn.mlp_state import Matrix, MlpState
+from mbmf.nn.network_file import (
+    Expected,
+    check_layout,
+    check_of_task,
+    expected_layers,
+    layer_tensors,
+    layers_of,
+)
 from mbmf.words import show
 
 if TYPE_CHECKING:
@@ -55,10 +62,7 @@ _NORMALIZED = ("state", "action", "delta")
 
 def parameter_tensors(layers: Sequence[Matrix], normalization: Normalization) -> dict[str, NDArray[Any]]:
     """What a model predicts with, by tensor: layers [W | b] as of `MlpState`, and the normalisation."""
-    tensors: dict[str, NDArray[Any]] = {}
-    for i, layer in enumerate(layers):
-        tensors[f"weight.{i}"] = np.ascontiguousarray(layer[..., :-1])
-        tensors[f"bias.{i}"] = np.ascontiguousarray(layer[..., -1])
+    tensors = layer_tensors(layers)
     names = _NORMALIZED if normalization.seen is normalization.state else (*_NORMALIZED, "seen")
     for name in names:
         statistics: Statistics = getattr(normalization, name)
@@ -108,19 +112,8 @@ def load(
     """
     versions = tuple(range(1, FORMAT_VERSION + 1))
     header, tensors = tensor_file.read(path, "dynamics model", FORMAT, versions, _FIELDS)
-    for key, wanted in (
-        ("task", task.name),
-        ("nstate", task.nstate),
-        ("naction", task.naction),
-        ("state_names", list(task.state_names)),
-    ):
-        if header[key] != wanted and not (allow_other_task and key in ("task", "state_names")):
-            raise DataError(
-                f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {show(header[key])}"
-            )
-    if not allow_other_task:
-        found = read_identity(header, path)
-        check_identity(f"{path}: dynamics model", found, task.identity, task.name, observations=False)
+    keys, kind = ("nstate", "naction", "state_names"), "dynamics model"
+    check_of_task(path, kind, header, task, keys, observations=False, allow_other_task=allow_other_task)
     if header["format_version"] == 1:
         header |= {"kind": KIND, "settings": {}, "elites": [0]}
     settings = _settings(path, task, header)
@@ -131,7 +124,7 @@ def load(
             raise DataError(f"{path}: {name} must be non-negative, got {tensor.min()}")
     count = range(len(sizes) - 1)
     mlp = MlpState(
-        [np.concatenate([tensors[f"weight.{i}"], tensors[f"bias.{i}"][..., None]], axis=-1) for i in count],
+        layers_of(tensors, len(count)),
         [tensors[f"adam.first.{i}"] for i in count],
         [tensors[f"adam.second.{i}"] for i in count],
         header["updates"],
@@ -149,17 +142,11 @@ def _settings(path: str | os.PathLike[str], task: Task, header: dict[str, Any]) 
             raise DataError(f"{path}: {key} must be of type {wanted.__name__}, got {show(header.get(key))}")
     if header["kind"] != KIND:
         raise DataError(f"{path}: kind must be {KIND}, got {show(header['kind'])}")
-    hidden = header["hidden"]
-    if not 0 < len(hidden) <= MAX_LAYERS or not all(
-        type(size) is int and 0 < size <= 1 << 20 for size in hidden
-    ):
-        raise DataError(f"{path}: hidden must be one or more positive integers, got {show(hidden)}")
-    if header["activation"] not in ACTIVATIONS:
-        raise DataError(
-            f"{path}: activation must be one of {', '.join(ACTIVATIONS)}, got {show(header['activation'])}"
-        )
+    check_layout(path, header)
     try:
-        settings = Settings.of(task, hidden, header["activation"], header["seed"], **header["settings"])
+        settings = Settings.of(
+            task, header["hidden"], header["activation"], header["seed"], **header["settings"]
+        )
     except ValueError as error:
         raise DataError(f"{path}: settings: {error}") from None
     except TypeError:
@@ -178,14 +165,10 @@ def _settings(path: str | os.PathLike[str], task: Task, header: dict[str, Any]) 
     return settings
 
 
-def _expected(
-    task: Task, settings: Settings, sizes: tuple[int, ...]
-) -> dict[str, tuple[tuple[int, ...], type]]:
-    expected: dict[str, tuple[tuple[int, ...], type]] = {}
+def _expected(task: Task, settings: Settings, sizes: tuple[int, ...]) -> Expected:
     ahead = (settings.members,) if settings.members > 1 else ()
+    expected = expected_layers(sizes, ahead)
     for i, (cols, rows) in enumerate(itertools.pairwise(sizes)):
-        expected[f"weight.{i}"] = ((*ahead, rows, cols), np.float32)
-        expected[f"bias.{i}"] = ((*ahead, rows), np.float32)
         moment = ((*ahead, rows, cols + 1), np.float32)
         expected[f"adam.first.{i}"] = expected[f"adam.second.{i}"] = moment
     lengths = dict(zip(_NORMALIZED, (task.nstate, task.naction, task.nstate), strict=True))

@@ -8,7 +8,6 @@ where the task's MJCF is from the policy's folder, if it is the user's own.
 
 from __future__ import annotations
 
-import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 from mbmf import tensor_file
 from mbmf.errors import DataError
 from mbmf.nn.mlp_state import MAX_LAYERS
-from mbmf.tasks.identity import Identity, check_identity, read_identity
+from mbmf.nn.network_file import Expected, check_of_task, expected_layers
+from mbmf.tasks.identity import Identity, read_identity
 from mbmf.tasks.record import located_model, relative_model
 from mbmf.words import show
 
@@ -89,18 +89,10 @@ def load(path: str | os.PathLike[str], task: Task | None, allow_other_task: bool
     header, tensors = tensor_file.read(path, "policy", FORMAT, FORMAT_VERSION, _FIELDS)
     identity = read_identity(header, path)
     if task is not None:
-        for key, wanted in (
-            ("task", task.name),
-            ("nobservation", task.nobservation),
-            ("naction", task.naction),
-            ("observation_names", list(task.observation_names)),
-        ):
-            if header[key] != wanted and not (allow_other_task and key in ("task", "observation_names")):
-                raise DataError(
-                    f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {show(header[key])}"
-                )
-        if not allow_other_task:
-            check_identity(f"{path}: policy", identity, task.identity, task.name)
+        keys = ("nobservation", "naction", "observation_names")
+        check_of_task(
+            path, "policy", header, task, keys, observations=True, allow_other_task=allow_other_task
+        )
     sizes = [header["nobservation"], *header["hidden"], header["naction"]]
     if len(sizes) > MAX_LAYERS + 2 or not all(type(size) is int and 1 <= size <= _MAX_SIZE for size in sizes):
         raise DataError(
@@ -112,9 +104,7 @@ def load(path: str | os.PathLike[str], task: Task | None, allow_other_task: bool
             f"{path}: observation_names must be {header['nobservation']} names, got {len(names)} entries"
         )
 
-    expected: dict[str, tuple[tuple[int, ...], type]] = {"log_std": ((header["naction"],), np.float32)}
-    for i, (cols, rows) in enumerate(itertools.pairwise(sizes)):
-        expected[f"weight.{i}"], expected[f"bias.{i}"] = ((rows, cols), np.float32), ((rows,), np.float32)
+    expected: Expected = {"log_std": ((header["naction"],), np.float32)} | expected_layers(sizes)
     tensor_file.check_tensors(path, tensors, expected)
     log_std = tensors["log_std"]
     if not (np.abs(log_std) <= MAX_LOG_STD).all():

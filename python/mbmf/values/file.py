@@ -8,7 +8,6 @@ that wrote it.
 
 from __future__ import annotations
 
-import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,9 @@ import numpy as np
 from mbmf import tensor_file
 from mbmf.dynamics.normalization import Statistics, number_seen
 from mbmf.errors import DataError
-from mbmf.nn.mlp_state import ACTIVATIONS, MAX_LAYERS, MlpState
+from mbmf.nn.mlp_state import MlpState
+from mbmf.nn.network_file import check_layout, check_of_task, expected_layers, layer_tensors, layers_of
 from mbmf.tasks.ensembles import INPUTS
-from mbmf.tasks.identity import check_identity, read_identity
 from mbmf.words import show
 
 if TYPE_CHECKING:
@@ -46,9 +45,7 @@ _NUMBERS = ("mean", "std", "low", "high")
 def save(path: str | os.PathLike[str], value: ValueFunction, state: ValueState) -> None:
     """Writes the file of a task's values, whole or not at all. Raises OSError."""
     tensors: dict[str, Any] = {"seen.mean": state.seen.mean, "seen.std": state.seen.std}
-    for i, layer in enumerate(state.mlp.layers):
-        tensors[f"weight.{i}"] = np.ascontiguousarray(layer[:, :-1])
-        tensors[f"bias.{i}"] = np.ascontiguousarray(layer[:, -1])
+    tensors |= layer_tensors(state.mlp.layers)
     for name in _NUMBERS:
         tensors[f"value.{name}"] = np.array([getattr(state, name)])
     header = {
@@ -78,27 +75,10 @@ def load(
     from mbmf.values.value import ValueState
 
     header, tensors = tensor_file.read(path, "value", FORMAT, FORMAT_VERSION, _FIELDS)
-    for key, wanted in (
-        ("task", task.name),
-        ("nstate", task.nstate),
-        ("state_names", list(task.state_names)),
-    ):
-        if header[key] != wanted and not (allow_other_task and key != "nstate"):
-            raise DataError(
-                f"{path}: {key} must be {wanted!r}, as of task {task.name}, got {show(header[key])}"
-            )
-    if not allow_other_task:
-        found = read_identity(header, path)
-        check_identity(f"{path}: value", found, task.identity, task.name, observations=False)
+    keys = ("nstate", "state_names")
+    check_of_task(path, "value", header, task, keys, observations=False, allow_other_task=allow_other_task)
+    check_layout(path, header)
     hidden, inputs = header["hidden"], header["inputs"]
-    if not 0 < len(hidden) <= MAX_LAYERS or not all(
-        type(size) is int and 0 < size <= 1 << 20 for size in hidden
-    ):
-        raise DataError(f"{path}: hidden must be one or more positive integers, got {show(hidden)}")
-    if header["activation"] not in ACTIVATIONS:
-        raise DataError(
-            f"{path}: activation must be one of {', '.join(ACTIVATIONS)}, got {show(header['activation'])}"
-        )
     words = set(INPUTS.values())
     if len(inputs) != task.nstate or not all(isinstance(word, str) and word in words for word in inputs):
         raise DataError(f"{path}: inputs must be a word for each of {task.nstate} states, got {show(inputs)}")
@@ -107,16 +87,10 @@ def load(
         f"seen.{name}": ((sizes[0],), np.float64) for name in ("mean", "std")
     }
     expected |= {f"value.{name}": ((1,), np.float64) for name in _NUMBERS}
-    for i, (cols, rows) in enumerate(itertools.pairwise(sizes)):
-        expected[f"weight.{i}"], expected[f"bias.{i}"] = ((rows, cols), np.float32), ((rows,), np.float32)
+    expected |= expected_layers(sizes)
     tensor_file.check_tensors(path, tensors, expected)
-    mlp = MlpState(
-        [
-            np.concatenate([tensors[f"weight.{i}"], tensors[f"bias.{i}"][:, None]], axis=1)
-            for i in range(len(sizes) - 1)
-        ]
-    )
+    mlp = MlpState(layers_of(tensors, len(sizes) - 1))
     seen = Statistics(tensors["seen.mean"], tensors["seen.std"])
     state = ValueState(mlp, seen, *(float(tensors[f"value.{name}"][0]) for name in _NUMBERS))
-    keys = ("hidden", "activation", "seed", "discount", "trace")
-    return {key: header[key] for key in keys}, tuple(inputs), state
+    settings = ("hidden", "activation", "seed", "discount", "trace")
+    return {key: header[key] for key in settings}, tuple(inputs), state
