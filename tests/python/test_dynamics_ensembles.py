@@ -291,6 +291,26 @@ def test_states_that_hardly_move_are_seen_or_named(task: mbmf.Task, data: mbmf.E
         assert (np.abs(predicted - expected) <= 2e-6 * scale).all()
 
 
+@pytest.mark.parametrize("mean", [-0.6, 1e3, 1e6])
+def test_far_states_that_move_little_spoil_no_prediction(
+    task: mbmf.Task, data: mbmf.Episodes, mean: float
+) -> None:
+    at = task.state_names.index(PLACE)
+    others = np.arange(task.nstate) != at
+    for relative in (1e-3, 1e-5, 1e-7):
+        states = data.states.copy()
+        moved = np.random.default_rng(0).standard_normal(states.shape[:2])
+        states[:, :, at] = mean + relative * abs(mean) * moved
+        far = dataclasses.replace(data, states=states)
+        model = mbmf.DynamicsModel(task, hidden=(16,))
+        model.fit(far, epochs=2, noise=0.0)
+        assert model.normalization.state.std[at] > 0
+        x, actions, _ = far.transitions()
+        error = np.abs(model.predict(x, actions) - NumpyDynamics(model).predict(x, actions))
+        assert (error[:, others] <= 1e-4 * model.normalization.delta.std[others] + 1e-6).all()
+        assert error[:, at].max() <= 2e-7 * np.abs(x[:, at]).max()  # a prediction is a float32
+
+
 def test_sines_that_float32_rounds_away_are_constant(task: mbmf.Task, data: mbmf.Episodes) -> None:
     states = data.states.copy()
     at = task.state_names.index(ANGLE)
