@@ -11,6 +11,7 @@ import pytest
 
 import mbmf
 from mbmf.algorithms import imitation
+from mbmf.algorithms.imitation import _Learner
 from mbmf.cluster.sampler import Here
 from mbmf.errors import ConfigError, DataError
 from mbmf.runs.mb_result import ModelBasedResult
@@ -84,6 +85,37 @@ def test_a_run_learns_from_what_the_method_says(
     policy, steps = imitation.load_policy(Run(path), task)
     assert steps == records[-1]["steps_total"]
     assert policy.hidden == (8, 8)
+
+
+def test_patience_ends_a_training_at_the_lowest_held_out_loss(
+    tmp_path: Path, source: ModelBasedResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = IMITATION | {"epochs": 400, "learning_rate": 0.1, "iterations": 1}
+    patient = mbmf.load_task(task_config(imitation=settings | {"patience": 3}))
+    imitate(tmp_path / "patient", patient, source)
+    records = numbers_of(tmp_path / "patient")["metrics"]
+    assert all(record["epochs"] == record["best_epoch"] + 3 < 400 for record in records)
+    # a run of just so many passes is the same; what follows them is lost
+    best = records[0]["best_epoch"]
+    plain = mbmf.load_task(task_config(imitation=settings | {"epochs": best}))
+    imitate(tmp_path / "plain", plain, source)
+    same = numbers_of(tmp_path / "plain")["metrics"][0]
+    for name in ("loss_train", "loss_validation", "returns"):
+        assert same[name] == records[0][name]
+    later = mbmf.load_task(task_config(imitation=settings | {"epochs": best + 3}))
+    imitate(tmp_path / "later", later, source)
+    assert numbers_of(tmp_path / "later")["metrics"][0]["loss_validation"] >= same["loss_validation"]
+    # interrupted between its trainings it ends with the same numbers
+    with monkeypatch.context() as patch:
+        patch.setattr(_Learner, "_label", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            imitate(tmp_path / "again", patient, source)
+    imitate(tmp_path / "again", patient, source, resume=True)
+    assert numbers_of(tmp_path / "again") == numbers_of(tmp_path / "patient")
+
+
+def _interrupt(*args: Any, **kwargs: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_each_visited_state_is_labelled_with_what_mpc_would_do(

@@ -196,6 +196,47 @@ def test_time_limits_are_told_apart_from_ends(
         learn(tmp_path / "without", recorded, resume=True)
 
 
+def test_the_first_baseline_may_be_fitted_to_its_own_batch(
+    task: mbmf.Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fit_baseline_first the first values are ridge regression's, by NumPy; all later ones as ever."""
+    seen: list[tuple[Any, ...]] = []
+
+    def watched(rewards: Any, values: Any, lengths: Any, *more: Any) -> Any:
+        seen.append((rewards, values, lengths))
+        return original(rewards, values, lengths, *more)
+
+    original, batches = mf.generalized_advantages, []
+    fitted = mf.BaselineData
+
+    def data(observations: Any, times: Any, workers: Any) -> Any:
+        batches.append((observations, times))
+        return fitted(observations, times, workers)
+
+    monkeypatch.setattr(mf, "generalized_advantages", watched)
+    monkeypatch.setattr(mf, "BaselineData", data)
+    learn(tmp_path / "without", task)
+    assert (seen[0][1] == 0).all()
+    seen.clear()
+    batches.clear()
+    first = mbmf.load_task(task.to_data() | {"model_free": SMALL | {"fit_baseline_first": True}})
+    learn(tmp_path / "with", first)
+    (rewards, values, lengths), (observations, times) = seen[0], batches[0]
+    returns, end = np.empty(len(rewards)), 0
+    for length in lengths:
+        total = 0.0
+        for t in range(end + length - 1, end - 1, -1):
+            returns[t] = total = rewards[t] + 0.995 * total
+        end += length
+    clipped, t = np.clip(observations.astype(np.float64), -10, 10), times[:, None] / 100
+    x = np.hstack([clipped, clipped**2, t, t**2, t**3, np.ones_like(t)])
+    c = np.linalg.solve(x.T @ x + 1e-5 * np.eye(x.shape[1]), x.T @ returns)
+    np.testing.assert_allclose(values, x @ c, rtol=1e-6, atol=1e-6)
+    records = numbers_of(tmp_path / "with")["metrics"]
+    assert records[0]["explained_variance"] > 0
+    assert records != numbers_of(tmp_path / "without")["metrics"]
+
+
 def test_limits_stop_a_run_and_higher_ones_continue_it(
     tmp_path: Path, task: mbmf.Task, whole: dict[str, Any]
 ) -> None:

@@ -81,12 +81,15 @@ class Cloning:
         batch_size: int,
         learning_rate: float,
         rng: np.random.Generator,
+        held_out: Examples | None = None,
+        patience: int | None = None,
         progress: Callable[[int, float], None] | None = None,
-    ) -> tuple[Cloning, float]:
-        """Goes on with the training; the result, and the mean squared error during the last epoch.
+    ) -> tuple[Cloning, training.History]:
+        """Goes on with the training; the result, and its losses, the mean squared error during each epoch.
 
-        An epoch is one pass over the examples in random order. Raises DataError if the training diverged.
-        Use within `torch_threads`; one thread makes the result independent of their number.
+        An epoch is one pass over the examples in random order. With ``patience`` the training ends after so
+        many without a lower loss on ``held_out``, and the result is that of the lowest. Raises DataError if
+        it diverged. Use within `torch_threads`; one thread makes the result independent of their number.
         """
         trainer = training.Trainer(self.mlp, "tanh")
         history = trainer.train(
@@ -97,6 +100,8 @@ class Cloning:
             fraction_use_new=0.0,
             learning_rate=learning_rate,
             rng=rng,
+            held_out=None if patience is None or held_out is None else _pack(held_out),
+            patience=patience,
             progress=progress,
         )
         losses = history.losses
@@ -105,7 +110,7 @@ class Cloning:
                 f"training of the policy diverged (loss {losses[-1]} in the last of {epochs} epochs): "
                 f"imitation.learning_rate must be smaller, got {learning_rate}"
             )
-        return Cloning(trainer.state()), losses[-1]
+        return Cloning(trainer.state()), history
 
     def loss(self, examples: Examples) -> float:
         """The mean squared error over the examples and the actions' dimensions."""

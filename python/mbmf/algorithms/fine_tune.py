@@ -33,6 +33,7 @@ def settings_of(
         batch_size=own.batch_size if batch_size is None else batch_size,
         iterations=own.iterations if iterations is None else iterations,
         gae_lambda=own.gae_lambda if gae_lambda is None else gae_lambda,
+        fit_baseline_first=own.fit_baseline_first,
     )
 
 

@@ -216,12 +216,14 @@ class _Learner:
         start = time.perf_counter()
         title = f"imitation {iteration} of {settings.iterations + 1}"
         with observer.stage(f"{title}: train", settings.epochs) as progress:
-            self._cloning, loss = self._cloning.fit(
+            self._cloning, history = self._cloning.fit(
                 self._examples,
                 epochs=settings.epochs,
                 batch_size=settings.batch_size,
                 learning_rate=settings.learning_rate,
                 rng=np.random.default_rng(derive_seed(self._seed, _BATCHES, iteration)),
+                held_out=self._validation,
+                patience=settings.patience,
                 progress=lambda epochs, _: progress(epochs),
             )
         self._cloning.write_to(self._policy)
@@ -235,7 +237,7 @@ class _Learner:
             "points": len(self._examples),
             "points_validation": len(self._validation),
             "steps_total": self._steps,
-            "loss_train": loss,
+            "loss_train": history.losses[history.best],
             "loss_validation": self._cloning.loss(self._validation),
             "reward_mean": float(good.mean()) if len(good) else None,
             "reward_std": float(good.std()) if len(good) else None,
@@ -246,6 +248,9 @@ class _Learner:
             "seconds_training": trained - start,
             "seconds_tests": time.perf_counter() - trained,
         }
+
+        if settings.patience is not None:
+            record |= {"epochs": len(history.losses), "best_epoch": history.best + 1}
 
         # rollouts of the policy, with what MPC would have done
         labelled = None

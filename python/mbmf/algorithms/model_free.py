@@ -301,8 +301,13 @@ class _Iteration:
 
         # advantages, by the baseline that was fitted to the batch before; then fit it to this one
         data = BaselineData(batch.observations, batch.times, workers)
-        values = data.predict(self.baseline)
         sums = EpisodeSums(batch.lengths)
+        if settings.fit_baseline_first and self.counters.iterations == 1:
+            # zeros expect nothing; 2 nobservation + 4 numbers hardly learn a batch by heart
+            first = sums(batch.rewards, settings.discount)
+            if np.isfinite(first).all():
+                self.baseline = data.fit(first, settings.baseline_ridge)
+        values = data.predict(self.baseline)
         rewards, final = batch.rewards, None
         if settings.bootstrap_truncated:
             # an episode that ran out of time would have gone on, one that was terminated would not

@@ -85,6 +85,7 @@ class ModelFreeConfig(TrpoConfig):
     batch_size: Annotated[int, integer(1, 1_000_000_000)] = 50_000
     steps_per_rollout: Count
     iterations: Count
+    fit_baseline_first: bool = False
 
 
 class ImitationConfig(_Section):
@@ -99,6 +100,7 @@ class ImitationConfig(_Section):
     validation_points: Annotated[int, integer(1, 1_000_000_000)] = 700
     batch_size: Annotated[int, integer(1, 10_000_000)] = 512
     learning_rate: Annotated[float, number(0, 1, low_open=True)] = 1e-3
+    patience: Annotated[int | None, integer(1, 1_000_000)] = None
 
 
 class FineTuneConfig(_Section):
@@ -108,6 +110,7 @@ class FineTuneConfig(_Section):
     batch_size: Annotated[int | None, integer(1, 1_000_000_000)] = None
     iterations: Annotated[int | None, integer(1, 1_000_000)] = None
     gae_lambda: Annotated[float | None, number(0, 1)] = None
+    fit_baseline_first: bool | None = None
 
 
 _SectionT = TypeVar("_SectionT", bound=_Section)
