@@ -1,15 +1,24 @@
-"""Writing files so that a reader, or a killed run, never meets half of one."""
+"""Writing files so that a reader, or a killed run, never meets half of one.
+
+What is not written yet has a temporary name in the same folder, and a lock of the system as long as its
+process lives. What a killed process left is removed by whoever writes the same file or folder next.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+# of temporary names, behind the name of what is written
+_ENDING = r"\.\d+-[0-9a-f]{8}\.(tmp|old)"
 
 
 @contextlib.contextmanager
@@ -25,14 +34,15 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"path must be a file, got the folder {target}")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    file = open(temporary, "xb")  # noqa: SIM115 - closed below, before the rename
+    _clear(target)
+    temporary, descriptor = _begin(target, folder=False)
     try:
-        with file:
+        with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+            # before the lock is gone
+            os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -60,9 +70,10 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path).resolve()
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"path must be a folder, got the file {target}")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _clear(target)
+    temporary, descriptor = _begin(target, folder=True)
     before = temporary.with_suffix(".old")
-    temporary.mkdir(parents=True)
     try:
         yield temporary
         if target.exists() and not _exchange(temporary, target):
@@ -77,10 +88,58 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(descriptor)
     _sync_folder(target.parent)
     # the old one, under the name that it has now
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(before, ignore_errors=True)
+
+
+def _begin(target: Path, *, folder: bool) -> tuple[Path, int]:
+    """A new temporary file or folder beside ``target``, open and locked. Raises OSError."""
+    while True:
+        temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        if folder:
+            temporary.mkdir()
+            flags = os.O_RDONLY | os.O_DIRECTORY
+        descriptor = os.open(temporary, flags, 0o666)
+        with contextlib.suppress(OSError):  # no locks here: then nobody can take one to remove it, either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # before it was locked it may have been taken for one that was left
+        if os.path.lexists(temporary):
+            return temporary, descriptor
+        os.close(descriptor)
+
+
+def _clear(target: Path) -> None:
+    """Removes what killed processes left of writing ``target``; what was there before is put back."""
+    pattern = re.compile(re.escape(f".{target.name}") + _ENDING)
+    with contextlib.suppress(OSError):
+        left = [name for name in os.listdir(target.parent) if pattern.fullmatch(name)]
+        # the new one before the old one, whose lock it is
+        for path in (target.with_name(name) for name in sorted(left, reverse=True)):
+            if path.suffix == ".old" and os.path.lexists(path.with_suffix(".tmp")):
+                continue
+            with contextlib.suppress(OSError):
+                _remove_unless_locked(path, target)
+
+
+def _remove_unless_locked(path: Path, target: Path) -> None:
+    """Raises OSError, with all as it was, if a living process has it, and for what none of them has made."""
+    folder = path.is_dir()
+    descriptor = os.open(path, (os.O_RDONLY if folder else os.O_RDWR) | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.suffix == ".old" and not os.path.lexists(target):
+            os.rename(path, target)
+        elif folder:
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -16,6 +16,8 @@ import pytest
 
 import mbmf
 import objects_table
+from mbmf.cli import main as cli
+from small_mb_run import make_run, task_config
 from test_planner import make_model, start_state
 
 _LONG = """
@@ -209,3 +211,46 @@ def test_the_table_of_objects_has_no_crash() -> None:
     assert [row[0].strip() for row in rows] == list(objects_table.OBJECTS)
     allowed = {"same", "same or raises", "works", "raises"}
     assert {cell.strip() for row in rows for cell in row[1:]} <= allowed
+
+
+def _terminated_while_it_writes(words: list[str]) -> int:
+    """The status of a command in a forked child, to which SIGTERM comes at its first write to the disk."""
+    child = os.fork()
+    if child == 0:
+        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            os._exit(cli.main(words))
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It ended the process at once: an export left its half behind."""
+    runs = tmp_path / "runs"
+    make_run(runs / "run_1", task_config())
+    out = tmp_path / "out"
+    assert _terminated_while_it_writes(["export", f"--runs_dir={runs}", "--run_num=1", f"--out={out}"]) == 143
+    assert "mbmf: ended by SIGTERM" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert _terminated_while_it_writes(["mb", "--yaml_file=swimmer_forward", f"--runs_dir={runs}"]) == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_forked_child_of_a_command_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+    receive, send = os.pipe()
+
+    def run(command: str, words: list[str]) -> None:
+        child = os.fork()
+        if child == 0:
+            os.write(send, b"x")  # Python forgets what comes while it forks
+            time.sleep(60)
+            os._exit(0)
+        os.read(receive, 1)
+        os.kill(child, signal.SIGTERM)
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    monkeypatch.setattr("mbmf.cli.main._run", run)
+    assert cli.main(["list"]) == 0
+    assert ended == [-signal.SIGTERM]

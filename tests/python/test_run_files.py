@@ -19,7 +19,7 @@ import pytest
 import mbmf
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError
-from mbmf.files import atomic_folder
+from mbmf.files import atomic_folder, atomic_write
 from mbmf.runs import replace
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.manifest import Manifest
@@ -395,6 +395,36 @@ def test_an_export_that_was_killed_is_no_obstacle(run: Path) -> None:
         (new / "bundle.json").write_text("new")
     assert (run / "bundle/bundle.json").read_text() == "new"
     assert not list(run.glob(".bundle.*"))
+
+
+def test_what_a_killed_process_left_goes_when_the_same_is_written_again(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic_write(tmp_path / "picture.png") as file:
+            file.write(b"half")
+            os._exit(9)
+
+    def export() -> None:
+        with atomic_folder(tmp_path / "out") as new:
+            (new / "bundle.json").write_text("half")
+            os._exit(9)
+
+    killed(write)
+    killed(export)
+    (tmp_path / ".out.12-0123abcd.old").mkdir()  # between two renames; it is the export of before
+    (tmp_path / ".other.12-0123abcd.tmp").touch()  # of another name
+    assert len(os.listdir(tmp_path)) == 4
+    with atomic_write(tmp_path / "picture.png") as file:
+        file.write(b"whole")
+        with atomic_write(tmp_path / "picture.png") as faster:  # the other one's is not taken for a leftover
+            faster.write(b"first")
+    with atomic_folder(tmp_path / "out") as new:
+        assert (tmp_path / "out").is_dir()
+        (new / "bundle.json").write_text("whole")
+        with atomic_folder(tmp_path / "out") as faster_one:
+            (faster_one / "bundle.json").write_text("first")
+    assert sorted(os.listdir(tmp_path)) == [".other.12-0123abcd.tmp", "out", "picture.png"]
+    assert (tmp_path / "picture.png").read_bytes() == b"whole"
+    assert (tmp_path / "out/bundle.json").read_text() == "whole"
 
 
 def test_rollouts_that_were_being_saved_go_when_the_run_is_finished(run: Path) -> None:

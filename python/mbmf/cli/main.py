@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 import mbmf
 from mbmf.cli import terminal
@@ -54,13 +58,15 @@ options:
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs a command line (default: that of the process) and returns the exit code.
 
-    0: done; 1: failed while running; 2: bad input; 130: interrupted. A failure is told in one message, with
-    its traceback if the environment variable MBMF_TRACEBACK is set.
+    0: done; 1: failed while running; 2: bad input; 130: interrupted by Ctrl-C; 143: by SIGTERM, in the same
+    way. A failure is told in one message, with its traceback if the environment variable MBMF_TRACEBACK is
+    set.
     """
     given = list(sys.argv[1:] if args is None else args)
     with terminal.prepared():
@@ -100,10 +106,11 @@ def _command(given: list[str]) -> int:
     if rest and f"{command} {rest[0]}" in SUBCOMMANDS:
         command = f"{command} {rest.pop(0)}"
     try:
-        _run(command, rest)
+        with _terminable() as signals:
+            _run(command, rest)
     except KeyboardInterrupt:
-        print("mbmf: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        print(f"mbmf: {'ended by SIGTERM' if signals else 'interrupted'}", file=sys.stderr)
+        return EXIT_TERMINATED if signals else EXIT_INTERRUPTED
     except BrokenPipeError:
         raise
     except (MbmfError, CoreError, ValueError, OSError) as error:
@@ -113,6 +120,32 @@ def _command(given: list[str]) -> int:
         message = terminal.os_message(error) if isinstance(error, OSError) else str(error)
         return _fail(message or type(error).__name__, code)
     return 0
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """SIGTERM, by which services and clusters end a command, is as Ctrl-C here; its number is noted, too."""
+    came: list[int] = []
+    owner = os.getpid()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked child ends at once
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        came.append(number)
+        raise KeyboardInterrupt
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    if (
+        not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):  # the program has its own way
+        yield came
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(command: str, args: list[str]) -> None:
