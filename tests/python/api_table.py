@@ -6,16 +6,23 @@ result; "refused", an error of ours that begins with the argument's name; and in
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import mbmf
+from mbmf.cluster.processes import Processes
+from mbmf.cluster.sampler import Here
 from mbmf.errors import CoreError
+from mbmf.simulation.envs import TaskEnv, TaskVectorEnv
+from small_mb_run import make_run, task_config
 
 Calls = dict[str, tuple[Callable[..., Any], dict[str, Any]]]
 
@@ -54,6 +61,51 @@ def public_calls() -> Calls:
     def make(name: str) -> Callable[..., Any]:
         return lambda **options: getattr(mbmf, name)(task, model, **options).plan(state, 0, 0).actions
 
+    ensemble = mbmf.DynamicsModel(task, hidden=(8,), members=2, probabilistic=True)
+    ensemble.fit(episodes, epochs=1, noise=0.0)
+    value = mbmf.ValueFunction(task, (8,))
+    value.fit(episodes, rounds=1, epochs=1)
+    batch = mbmf.collect_policy(task, policy, episodes=3, max_episode_steps=5)
+    environment, many = TaskEnv(task), TaskVectorEnv(task, num_envs=3)
+    ahead = np.repeat(states[:, None], 5, axis=1)
+
+    def fit_value(**options: Any) -> Any:
+        new = mbmf.ValueFunction(task, (8,))
+        new.fit(episodes, **({"rounds": 2} | options))
+        return new.predict(states)
+
+    def started(env: Any, call: str) -> Callable[..., Any]:
+        def both(**arguments: Any) -> Any:
+            env.reset(seed=0)
+            return getattr(env, call)(**arguments)[0]
+
+        return both
+
+    def model_of(**options: Any) -> Any:
+        made = mbmf.DynamicsModel(task, **({"hidden": (8,), "members": 3} | options)).settings
+        given = (made.seed, made.members, made.elites, made.particles, made.risk)
+        return np.array([*given, *made.weight_decay, *made.hidden], np.float64)
+
+    def value_of(**options: Any) -> Any:
+        made = mbmf.ValueFunction(task, **options)
+        return [made.seed, made.discount, made.trace, *made.hidden]
+
+    folder = tempfile.TemporaryDirectory()
+    run = Path(folder.name) / "run_1"
+    make_run(run, task_config())
+
+    def load_iteration(iteration: Any) -> Any:
+        assert folder  # as long as the run is looked at
+        return mbmf.load_trained(run, iteration).iteration
+
+    def planned(**options: Any) -> Any:
+        found = task.with_planner(**options).planner
+        return [found.horizon, found.candidates]
+
+    def copied(name: str) -> Callable[..., Any]:
+        arrays = {each: getattr(episodes, each) for each in ("states", "actions", "rewards", "lengths")}
+        return lambda **given: getattr(dataclasses.replace(episodes, **(arrays | given)), name)
+
     vector = policy.parameter_vector().copy()
     sizes = {"horizon": 4, "candidates": 100, "seed": 1, "nthread": 1}
     searches = {
@@ -71,6 +123,13 @@ def public_calls() -> Calls:
             after(simulator.start_episodes, simulator.get_state),
             {"episodes": np.arange(3), "ids": np.arange(3)},
         ),
+        "Simulator.get_state": (simulator.get_state, {"ids": np.arange(3)}),
+        "Simulator.reseed": (
+            after(simulator.reseed, lambda: (simulator.reset(), simulator.get_state())[1]),
+            {"seed": 3},
+        ),
+        "Simulator.error": (lambda sim: [len(simulator.error(sim))], {"sim": 1}),
+        "Simulator.mujoco_data": (lambda sim: simulator.mujoco_data(sim).qpos, {"sim": 1}),
         "Simulator.reset": (
             lambda **options: mbmf.Simulator(task, 3).reset(**options),
             {"ids": np.arange(3)},
@@ -84,6 +143,11 @@ def public_calls() -> Calls:
             {"deadline": 0.01},
         ),
         "Planner.roll": (planner.roll, {"state": state, "sequences": sequences}),
+        "Planner.trace": (
+            lambda **options: planner.trace(**options)[0].actions,
+            {"state": state, "episode": 0, "step": 0},
+        ),
+        "Planner.reset": (planner.reset, {"episode": 1}),
         "Planner.plan_batch": (
             lambda **options: planner.plan_batch(**options)[0],
             {"states": states, "episodes": np.arange(3), "steps": np.arange(3)},
@@ -100,6 +164,39 @@ def public_calls() -> Calls:
         "DynamicsModel.validation_error": (
             lambda **options: list(model.validation_error(episodes, **options).values()),
             {"horizons": np.array([1, 5]), "nthread": 1},
+        ),
+        "DynamicsModel": (
+            model_of,
+            {"hidden": 8, "seed": 1, "members": 3, "elites": 2, "particles": 2, "risk": 0.5}
+            | {"weight_decay": 0.01},
+        ),
+        "DynamicsModel.predict_members": (
+            lambda **options: np.stack(ensemble.predict_members(**options)),
+            {"states": states, "actions": actions, "nthread": 1},
+        ),
+        "DynamicsModel.sample": (
+            ensemble.sample,
+            {"states": states, "actions": sequences, "seed": 1, "nthread": 1},
+        ),
+        "DynamicsModel.calibration": (
+            lambda **options: [
+                list(each.values()) for each in ensemble.calibration(episodes, **options).values()
+            ],
+            {"horizons": np.array([1, 5]), "levels": np.array([0.5, 0.9]), "seed": 1, "nthread": 1},
+        ),
+        "DynamicsModel.deviation_over_members": (
+            lambda **options: ensemble.deviation_over_members(episodes, **options),
+            {"nthread": 1},
+        ),
+        "ValueFunction": (value_of, {"hidden": 8, "seed": 1, "discount": 0.9, "trace": 0.5}),
+        "ValueFunction.fit": (
+            fit_value,
+            {"rounds": 2, "epochs": 1, "batch_size": 16, "learning_rate": 1e-3, "seed": 0, "nthread": 1},
+        ),
+        "ValueFunction.predict": (value.predict, {"states": states}),
+        "GaussianPolicy": (
+            lambda **options: mbmf.GaussianPolicy(task, **options).parameter_vector(),
+            {"hidden": 8, "seed": 1, "std": 0.5},
         ),
         "GaussianPolicy.mean": (policy.mean, {"observations": states, "nthread": 1}),
         "GaussianPolicy.act": (lambda observation: policy.act(observation), {"observation": state}),
@@ -123,6 +220,18 @@ def public_calls() -> Calls:
             lambda **options: mbmf.collect_policy(task, policy, **options).actions,
             {"steps": 20, "seed": 1, "nthread": 1, "first_episode": 2, "max_episode_steps": 9, "std": 0.3},
         ),
+        "PolicyBatch.first": (lambda count: batch.first(count).lengths, {"count": 2}),
+        "TaskEnv.step": (started(environment, "step"), {"action": actions[0]}),
+        "TaskVectorEnv": (
+            lambda **options: TaskVectorEnv(task, **options).reset(seed=0)[0],
+            {"num_envs": 2, "max_episode_steps": 5, "nthread": 1},
+        ),
+        "TaskVectorEnv.step": (started(many, "step"), {"actions": actions}),
+        "Here": (lambda nthread: Here(nthread).threads, {"nthread": 1}),
+        "Processes": (
+            lambda **options: [(made := Processes(**options)).slots, made.threads],
+            {"slots": 2, "threads": 1},
+        ),
         "Controller": (
             controlled,
             {"period": 0.1, "share": 0.5, "margin": 0.001, "phase": 0.01, "actuation_delay": 0.01}
@@ -134,6 +243,13 @@ def public_calls() -> Calls:
             lambda first: (mbmf.Controller(planner, period=0.1).start(first), 0)[1],
             {"first": time.monotonic()},
         ),
+        "Task.cost": (task.cost, {"states": ahead, "actions": sequences}),
+        "Task.with_planner": (planned, {"horizon": 4, "candidates": 100}),
+        "Episodes": (
+            copied("returns"),
+            {name: getattr(episodes, name) for name in ("states", "actions", "rewards", "lengths")},
+        ),
+        "load_trained": (load_iteration, {"iteration": 1}),
         "Episodes.select": (lambda which: episodes.select(which).states, {"which": np.array([0, 2])}),
         "load_task (path)": (
             lambda path: mbmf.load_task("swimmer_trajfollow", path=path).path.waypoints,  # type: ignore[union-attr]

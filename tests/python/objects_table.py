@@ -82,6 +82,50 @@ def _fit() -> Callable[[int], Any]:
     return lambda i: mbmf.DynamicsModel(task, hidden=(8,)).fit(episodes, epochs=1).losses if model else None
 
 
+def _value() -> tuple[mbmf.Task, mbmf.Episodes, mbmf.ValueFunction]:
+    task = mbmf.load_task("swimmer_forward")
+    episodes = mbmf.collect_random(task, 3, 40)
+    value = mbmf.ValueFunction(task, (8,))
+    value.fit(episodes, rounds=1, epochs=1)
+    return task, episodes, value
+
+
+def _value_predict() -> Callable[[int], Any]:
+    _, episodes, value = _value()
+    states = np.repeat(episodes.states[0], 20, axis=0)
+    return lambda i: value.predict(states)
+
+
+def _value_fit() -> Callable[[int], Any]:
+    task, episodes, _ = _value()
+    # as `_fit`
+    return lambda i: mbmf.ValueFunction(task, (8,)).fit(episodes, rounds=1, epochs=1).explained
+
+
+def _planner_with_value() -> Callable[[int], Any]:
+    task, model, state = _learned()
+    value = _value()[2]
+    planner = mbmf.ICEM(task, model, horizon=6, candidates=200, nthread=2, value=value)
+    return lambda i: planner.plan(state, 0, i).actions
+
+
+class _Halving(mbmf.Search):
+    rounds = 2
+
+    def propose(self, plan: Any) -> Any:
+        noise = plan.rng.standard_normal((50, plan.horizon, plan.naction))
+        return np.clip(plan.mean + 0.8 / 2**plan.number * noise, -1, 1)
+
+    def update(self, plan: Any, sequences: Any, costs: Any) -> Any:
+        return sequences[np.argmin(costs)]
+
+
+def _own_search() -> Callable[[int], Any]:
+    task, model, state = _learned()
+    planner = mbmf.Planner(task, model, search=_Halving(), horizon=6, candidates=50, nthread=2)
+    return lambda i: planner.plan(state, 0, i).actions
+
+
 def _policy() -> Callable[[int], Any]:
     task = mbmf.load_task("swimmer_forward")
     policy = mbmf.GaussianPolicy(task, (8,))
@@ -165,10 +209,14 @@ def _renderer() -> Callable[[int], Any]:
 
 OBJECTS: dict[str, Callable[[], Any]] = {
     **{f"{name}.plan": _planner(name) for name in ("RandomShooting", "CEM", "ICEM", "MPPI")},
+    "a planner with a ValueFunction": _planner_with_value,
+    "a planner with a Search": _own_search,
     "SimulatorModel, planned through": _simulating_planner,
     "Simulator.step": _simulator,
     "DynamicsModel.predict": _model,
     "DynamicsModel.fit": _fit,
+    "ValueFunction.predict": _value_predict,
+    "ValueFunction.fit": _value_fit,
     "GaussianPolicy.mean": _policy,
     "collect_random": _collect("collect_random"),
     "collect_policy": _collect("collect_policy"),

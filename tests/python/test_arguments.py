@@ -141,9 +141,10 @@ def test_whole_numbers_of_numpy_are_fine() -> None:
 
 def test_the_table_of_wrong_arguments() -> None:
     """`api_table.py`: every public function, every argument, every kind of wrong value."""
+    rows = api_table.table()
     odd = {
         (*place, column): cell
-        for place, row in api_table.table().items()
+        for place, row in rows.items()
         for column, cell in row.items()
         if cell not in ("same", "other", "taken", "refused")
         # the other argument has the wrong length then, and is named
@@ -151,7 +152,7 @@ def test_the_table_of_wrong_arguments() -> None:
     }
     assert odd == {}
     # what is text, of another shape or read-only is never taken for something else
-    for place, row in api_table.table().items():
+    for place, row in rows.items():
         assert row.get("text") == "refused", place
         assert row.get("strides", "same") in ("same", "taken"), place
         assert row.get("read-only", "same") in ("same", "taken"), place

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmf.arguments import whole_number
 from mbmf.words import counted
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ class PolicyBatch:
         return dataclasses.replace(first, **joined)
 
     def first(self, count: int) -> PolicyBatch:
-        """The first ``count`` episodes, or all, if there are fewer."""
+        """The first ``count`` episodes, or all, if there are fewer. Raises ValueError for another value."""
+        count = whole_number("count", count, 0)
         steps = int(self.lengths[:count].sum())
         cut: dict[str, Any] = {}
         for names, size in ((_OF_STEPS, steps), (_OF_EPISODES, count)):

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from mbmf.arguments import MAX_SEED
+from mbmf.arguments import MAX_SEED, whole_number
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
 from mbmf.runs.configuration import recorded_task
@@ -43,8 +43,11 @@ def load_trained(
 
     allow_other_task: take the robot as it is by now, whatever it was.
 
-    Raises DataError, which names the file, if there is no such run or model, or its robot is another by now.
+    Raises DataError, which names the file, if there is no such run or model, or its robot is another by now;
+    ValueError where ``iteration`` is no number of one.
     """
+    if iteration is not None:
+        iteration = whole_number("iteration", iteration, 0)
     run = Run(Path(run_path))
     config = run.config()
     where = run.path / "config.yaml"
