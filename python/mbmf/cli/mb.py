@@ -22,6 +22,7 @@ from mbmf.cli.runs import (
     run_path,
     saying_what_to_type,
 )
+from mbmf.cli.service_options import ServiceOptions
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _FLAGS = {
 
 
 @dataclass(frozen=True)
-class Options(PlannerOptions, ClusterOptions):
+class Options(PlannerOptions, ClusterOptions, ServiceOptions):
     """Learn the dynamics from random data, then drive the robot with them."""
 
     yaml_file: str | None = None
@@ -117,6 +118,7 @@ class Options(PlannerOptions, ClusterOptions):
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    options.check_services()
     path = _run_path(options)
     from mbmf.algorithms import model_based
     from mbmf.tasks.load import load_task
@@ -178,6 +180,7 @@ def _learn(
             from mbmf.show.viewer import announce
 
             announce(task, directory.video("").parent, observer.note)
+        options.send(directory, observer.note)
         finished = directory.summary() is not None
         if finished:
             observer.note("the run is finished already; --overwrite starts it anew")

@@ -19,6 +19,7 @@ from mbmf.cli.runs import (
     run_path,
     saying_what_to_type,
 )
+from mbmf.cli.service_options import ServiceOptions
 from mbmf.cli.terminal import note
 from mbmf.errors import ConfigError, DataError
 
@@ -45,7 +46,7 @@ _OWN_TASK = "the --which_agent that it was made with, or none: the run's own tas
 
 
 @dataclass(frozen=True)
-class Options(ClusterOptions):
+class Options(ClusterOptions, ServiceOptions):
     """Teach a policy to act as MPC does (DAgger), then improve it (TRPO)."""
 
     which_agent: str | None = None
@@ -135,6 +136,7 @@ class Options(ClusterOptions):
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     _check(options)
+    options.check_services()
     from mbmf.algorithms import fine_tune, imitation
     from mbmf.cli.console import resume_command
     from mbmf.cluster.sampler import Here
@@ -244,6 +246,7 @@ def _imitate(
 
             announce(task, directory.video("").parent, console.note)
         if not options.use_existing_pretrained_policy:
+            options.send(directory, console.note)
             summary = imitation.imitate(
                 task,
                 directory,
@@ -295,6 +298,7 @@ def _fine_tune(
     with opened as directory:
         done = directory.metrics()
         with PolicyConsole(limits, settings.batch_size, done=done, minimal=options.print_minimal) as console:
+            options.send(directory, console.note)
             summary = fine_tune.fine_tune(
                 task,
                 policy,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import RECIPE, SET
 from mbmf.cli.runs import print_commands, saying_what_to_type
+from mbmf.cli.service_options import ServiceOptions
 
 if TYPE_CHECKING:
     from mbmf.algorithms.model_free import Limits
@@ -28,7 +29,7 @@ FLAGS = {
 
 
 @dataclass(frozen=True)
-class Options(ClusterOptions):
+class Options(ClusterOptions, ServiceOptions):
     """Learn to drive the robot by trial and error alone (TRPO)."""
 
     which_agent: str
@@ -94,6 +95,7 @@ class Options(ClusterOptions):
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    options.check_services()
     from mbmf.algorithms import model_free
     from mbmf.tasks.agents import load_agent
     from mbmf.tasks.recipes import named_with_recipe, with_recipe
@@ -145,6 +147,7 @@ def _learn(
     with opened as directory:
         done = directory.metrics()
         with PolicyConsole(limits, settings.batch_size, done=done, minimal=options.print_minimal) as console:
+            options.send(directory, console.note)
             try:
                 summary = model_free.model_free(
                     task,

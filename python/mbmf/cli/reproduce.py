@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import SET
+from mbmf.cli.service_options import ServiceOptions
 from mbmf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options(ClusterOptions):
+class Options(ClusterOptions, ServiceOptions):
     """Compare MB and MBMF, model-based and fine-tuned, to MF, model-free, over seeds.
 
     Every stage goes on where it was interrupted: give the same command again.
@@ -84,6 +85,7 @@ class Options(ClusterOptions):
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    options.check_services()
     if options.num_rollouts_save_for_mf == 0:
         raise ConfigError("--num_rollouts_save_for_mf must be at least 1, got 0")
     from mbmf.algorithms import reproduce
@@ -112,10 +114,14 @@ def run(options: Options) -> None:
     try:
         if options.address is None and options.jobs == 1:
             options.check()
-            reproduce.reproduce([*experiments.values()], plan, _Consoles(options.print_minimal))
+            reproduce.reproduce([*experiments.values()], plan, _Consoles(options))
         else:
             with options.engine_of_runs(options.jobs, options.nthread) as engine:
                 reproduce.reproduce_on(engine, [*experiments.values()], plan, print_progress)
+            # only now: workers may have no network
+            for experiment in experiments.values():
+                for each in experiment.paths(plan):
+                    options.send_all([each.mb, each.imitation, each.fine_tune, each.mf])
     except KeyboardInterrupt:
         again = shlex.join(["mbmf", "reproduce", *_words(options)])
         print(f"\nInterrupted. To continue:\n  {again}", file=sys.stderr)
@@ -145,16 +151,18 @@ def _joint_folder(options: Options, name: str) -> Path:
 class _Consoles:
     """Shows each stage in the terminal (observers of `mbmf.algorithms.reproduce`)."""
 
-    def __init__(self, minimal: bool) -> None:
+    def __init__(self, options: Options) -> None:
         from rich.console import Console
 
-        self._minimal, self._console = minimal, Console(highlight=False)
+        self._options, self._minimal = options, options.print_minimal
+        self._console = Console(highlight=False)
         self._begin = time.perf_counter()
 
     def stage(self, title: str, run: Run) -> None:
         minutes, seconds = divmod(round(time.perf_counter() - self._begin), 60)
         text = f"[bold]{title}[/]  [dim]{escape(str(run.path))}, after {minutes}:{seconds:02d}[/]"
         self._console.print(text, soft_wrap=True)
+        self._options.send(run)
 
     def model_based(self, iterations: int) -> ConsoleObserver:
         from mbmf.cli.console import ConsoleObserver
@@ -189,4 +197,5 @@ def _words(options: Options) -> list[str]:
         words += ["--set", *options.set]
     words += [f"--{name}" for name in ("paper", "print_minimal") if getattr(options, name)]
     words += [f"--nthread={options.nthread}"] if options.nthread else []
+    words += [f"--{name}" for name in options.services]
     return words + options.words() + ([f"--jobs={options.jobs}"] if options.jobs != 1 else [])

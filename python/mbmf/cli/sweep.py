@@ -13,6 +13,7 @@ import tyro
 
 from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import RECIPE
+from mbmf.cli.service_options import ServiceOptions
 from mbmf.errors import ClusterError, DataError, MbmfError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _CURVES = {"mb": "MB", "mbmf": "MBMF", "mf": "MF"}
 
 
 @dataclass(frozen=True)
-class Options(ClusterOptions):
+class Options(ClusterOptions, ServiceOptions):
     """Compare settings: runs of each over seeds, a table, learning curves.
 
     Interrupted, it goes on by the same command, or one with more values.
@@ -77,6 +78,7 @@ class Options(ClusterOptions):
 
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
+    options.check_services()
     from mbmf.algorithms import sweep
     from mbmf.algorithms.stages import Plan
     from mbmf.cli.runs_console import print_progress
@@ -101,6 +103,11 @@ def run(options: Options) -> None:
             again = shlex.join(["mbmf", "sweep", *_words(options)])
             print(f"\n{said}. To continue:\n  {again}", file=sys.stderr)
             raise
+    for case in cases:
+        for each in sweep.paths_of(case, options.command, name, folder, plan):
+            options.send_all(
+                [each.mf] if options.command == "mf" else [each.mb, each.imitation, each.fine_tune]
+            )
     _conclude(options, name, cases, folder, plan, failures)
     if failures:
         first = next(iter(failures))
@@ -184,4 +191,4 @@ def _words(options: Options) -> list[str]:
     for name in ("recipe", "cases", "max_steps", "stop_at_reward", "output", "jobs", "nthread"):
         if getattr(options, name) != getattr(defaults, name):
             words.append(f"--{name}={getattr(options, name)}")
-    return words + options.words()
+    return words + [f"--{name}" for name in options.services] + options.words()

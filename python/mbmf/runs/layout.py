@@ -8,6 +8,7 @@ runs/run_<N>/  config.yaml      the resolved configuration, seed and versions
                data/ models/ rollouts/ policy/ plots/ videos/
                imitation/ mbmf_std<deviation>_<number>/    run directories of what starts from this run
                paths/<path>/    run directories of other paths (mbmf.runs.path_runs)
+               services/        which runs of W&B and MLflow are this one (mbmf.runs.services)
                unfinished/      episodes of a stage that is not over (mbmf.runs.parts)
 """
 
@@ -17,14 +18,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 CONFIG, METRICS, SUMMARY, FILES = "config.yaml", "metrics.jsonl", "summary.json", "files.json"
-BOARD, LOCK, PATHS, UNFINISHED = "tb", ".lock", "paths", "unfinished"
+BOARD, LOCK, PATHS, UNFINISHED, SERVICES = "tb", ".lock", "paths", "unfinished", "services"
 FOLDERS = ("data", "models", "rollouts", "plots", "videos")
 # what a run learned, and learns from: it knows each file there
 KEPT = ("data", "models", "rollouts", "policy")
 # run directories within a run's
 PARTS = ("imitation", "mbmf_std*")
 # what a run wrote, the configuration first: without it there is no run
-CONTENTS = (CONFIG, SUMMARY, FILES, METRICS, *FOLDERS, BOARD, "policy", PATHS, UNFINISHED, *PARTS)
+CONTENTS = (CONFIG, SUMMARY, FILES, METRICS, *FOLDERS, BOARD, "policy", PATHS, UNFINISHED, SERVICES, *PARTS)
 
 
 class Layout:

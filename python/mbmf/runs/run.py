@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from mbmf.runs.lock import Lock
 from mbmf.runs.manifest import Manifest
 from mbmf.runs.records import Entry, finite, line_of, read_lines, read_record
 from mbmf.runs.records import Record as Record
+from mbmf.runs.services import Sender
 from mbmf.runs.whole import check_files, listed
 from mbmf.tasks.identity import Identity
 from mbmf.words import show
@@ -70,6 +71,7 @@ class Run(Layout):
         self._lock: Lock | None = None
         self._manifest: Manifest | None = None  # of a run that is written
         self._board = Board(path / layout.BOARD, self.metrics)
+        self._senders: list[Sender] = []
         self._lines: list[str] | None = None  # of the metrics, once one was added
 
     @classmethod
@@ -226,6 +228,8 @@ class Run(Layout):
         self._write(METRICS, "".join(lines))
         self._lines = lines
         self._board.add_record(record)
+        for sender in self._senders:
+            sender.send(record)
 
     def agree(self, checkpoint: Path, record: Record) -> None:
         """Adds the record of a checkpoint's iteration to the metrics, if a killed run did not come to that.
@@ -315,12 +319,28 @@ class Run(Layout):
             ) from error
 
     def log_figures(self, figures: Mapping[str, Figure], iteration: int) -> None:
-        """Adds figures, by name, to TensorBoard's events."""
+        """Adds figures, by name, to TensorBoard's events, and where else the records go."""
         self._board.add_figures(figures, iteration)
+        for sender in self._senders:
+            sender.add_figures(figures, iteration)
+
+    def send_to(self, name: str, note: Callable[[str], None]) -> None:
+        """Sends what is recorded, and will be, to a service (`mbmf.runs.services.NAMES`) too.
+
+        note: is told where it is, or that the service failed, which ends nothing.
+
+        Raises ConfigError where the service's package is missing.
+        """
+        sender = Sender(name, self.path, self.metrics, note)
+        sender.open(self.config(), self.path / CONFIG)
+        self._senders.append(sender)
 
     def close(self) -> None:
-        """Flushes TensorBoard's events and frees the lock."""
+        """Flushes TensorBoard's events, takes leave of services, and frees the lock."""
         self._board.close()
+        for sender in self._senders:
+            sender.close((self.path / SUMMARY).exists())
+        self._senders.clear()
         if self._lock is not None:
             if self._manifest is not None:
                 with contextlib.suppress(OSError, DataError):
