@@ -31,10 +31,10 @@ PYBIND11_MODULE(_core, module) {
   register_simulator(module);
   register_dynamics(module);
   register_value(module);
+  register_policy(module);
   register_planner(module);
   register_controller(module);
   register_bundle(module);
-  register_policy(module);
   register_rollout(module);
   // Python calls it once the program is over and its other threads, but for the daemons, are joined
   pybind11::module_::import("atexit").attr("register")(pybind11::cpp_function([] {

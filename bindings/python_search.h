@@ -78,7 +78,15 @@ class PythonSearch : public Search {
     for (std::int64_t i = 0; i < round.nscored; ++i) {
       costs.mutable_data()[round.scored[i].position] = round.scored[i].cost;
     }
-    call_back(object_.attr("update"), s.plan, costs);
+    // as they were rolled: a policy may have proposed some of them
+    py::array_t<float> sequences = make_array<float>({round.done, horizon_, naction_});
+    constexpr std::int64_t kAtOnce = 64;
+    const std::int64_t size = std::int64_t{horizon_} * naction_;
+    for (std::int64_t first = 0; first < round.done; first += kAtOnce) {
+      round.sequences(first, static_cast<int>(std::min(kAtOnce, round.done - first)),
+                      sequences.mutable_data() + first * size);
+    }
+    call_back(object_.attr("update"), s.plan, sequences, costs);
   }
 
   bool choose(Work* work, Plan* plan) const override {

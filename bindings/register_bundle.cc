@@ -24,6 +24,10 @@ void register_bundle(py::module_& module) {
           "dynamics", [](const Bundle& self) { return std::const_pointer_cast<Dynamics>(self.dynamics); })
       .def_property_readonly(
           "value", [](const Bundle& self) { return std::const_pointer_cast<Value>(self.planner.value); })
+      .def_property_readonly(
+          "policy",
+          [](const Bundle& self) { return std::const_pointer_cast<GaussianPolicy>(self.planner.policy); })
+      .def_property_readonly("proposals", [](const Bundle& self) { return self.planner.proposals; })
       .def_property_readonly("search", [](const Bundle& self) { return self.planner.search; })
       .def_property_readonly("settings", [](const Bundle& self) { return self.planner.settings; })
       .def_property_readonly("horizon", [](const Bundle& self) { return self.planner.horizon; })

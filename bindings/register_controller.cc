@@ -163,15 +163,24 @@ void register_controller(py::module_& module) {
       .def(py::init([](const std::shared_ptr<Task>& task, const std::shared_ptr<Dynamics>& dynamics,
                        const std::string& search, int horizon, std::int64_t candidates, std::uint64_t seed,
                        int nthread, const std::map<std::string, double>& settings,
-                       const ControllerOptions& options, const std::optional<std::shared_ptr<Value>>& value) {
-             const PlannerOptions planner{
-                 horizon, candidates, seed, nthread, search, settings, value.value_or(nullptr)};
+                       const ControllerOptions& options, const std::optional<std::shared_ptr<Value>>& value,
+                       const std::optional<std::shared_ptr<GaussianPolicy>>& policy, std::int64_t proposals) {
+             const PlannerOptions planner{horizon,
+                                          candidates,
+                                          seed,
+                                          nthread,
+                                          search,
+                                          settings,
+                                          value.value_or(nullptr),
+                                          policy.value_or(nullptr),
+                                          proposals};
              const ReleaseGil release;
              return std::make_shared<Controller>(task, dynamics, planner, options);
            }),
            py::arg("task").none(false), py::arg("dynamics").none(false), py::arg("search"),
            py::arg("horizon"), py::arg("candidates"), py::arg("seed"), py::arg("nthread"),
-           py::arg("settings"), py::arg("options"), py::arg("value") = py::none())
+           py::arg("settings"), py::arg("options"), py::arg("value") = py::none(),
+           py::arg("policy") = py::none(), py::arg("proposals") = 0)
       .def_property_readonly("options", &Controller::options)
       .def_property_readonly("shortest_period", &Controller::shortest_period)
       .def_property_readonly("running", &Controller::running)

@@ -97,7 +97,7 @@ py::tuple tuple_of(const Planner& planner, const Plan& plan) {
   return py::make_tuple(plan.candidate, plan.cost,
                         copy_array(plan.actions, {horizon, planner.task().naction()}),
                         copy_array(plan.states, {states, planner.task().nstate()}), plan.candidates_done,
-                        plan.moved, plan.segment, plan.rounds_done);
+                        plan.moved, plan.segment, plan.rounds_done, plan.proposals_done);
 }
 
 template <std::vector<float> PlanMemory::*kField, typename Class>
@@ -195,8 +195,17 @@ void register_planner(py::module_& module) {
                       const std::optional<std::shared_ptr<Dynamics>>& dynamics, const py::object& search,
                       int horizon, std::int64_t candidates, std::uint64_t seed, int nthread,
                       const std::map<std::string, double>& settings, const py::object& cost,
-                      const std::optional<std::shared_ptr<Value>>& value) {
-            PlannerOptions options{horizon, candidates, seed, nthread, "", settings, value.value_or(nullptr)};
+                      const std::optional<std::shared_ptr<Value>>& value,
+                      const std::optional<std::shared_ptr<GaussianPolicy>>& policy, std::int64_t proposals) {
+            PlannerOptions options{horizon,
+                                   candidates,
+                                   seed,
+                                   nthread,
+                                   "",
+                                   settings,
+                                   value.value_or(nullptr),
+                                   policy.value_or(nullptr),
+                                   proposals};
             options.search = py::isinstance<py::str>(search) ? search.cast<std::string>() : "own";
             std::unique_ptr<Planner> planner = make(task, dynamics.value_or(nullptr), search, options, cost);
             planner->set_check(&check_signals);
@@ -205,10 +214,13 @@ void register_planner(py::module_& module) {
           py::arg("task").none(false), py::arg("dynamics"), py::arg("search"), py::arg("horizon"),
           py::arg("candidates"), py::arg("seed") = 0, py::arg("nthread") = 0,
           py::arg("settings") = std::map<std::string, double>{}, py::arg("cost") = py::none(),
-          py::arg("value") = py::none(),
+          py::arg("value") = py::none(), py::arg("policy") = py::none(), py::arg("proposals") = 0,
           "dynamics None: through the simulator. search: a name, or an object as mbmf.planning.own makes it. "
           "cost: a function (states float32 (n, H + 1, nstate), actions float32 (n, H, naction)) -> float64 "
-          "(n,). value: of a candidate's last state, which it costs less.")
+          "(n,). value: of a candidate's last state, which it costs less. policy: whose actions in the model "
+          "are so many of the first round's candidates.")
+      .def_property_readonly("proposals_left_out", &Planner::proposals_left_out,
+                             "Of the policy, of all plans so far: those that were not finite.")
       .def_property_readonly("start_size", &Planner::start_size)
       .def_property_readonly("most_candidates", &Planner::most_candidates, "Of a plan, over all rounds.")
       .def_property_readonly("scratch_bytes", &Planner::scratch_bytes,
@@ -238,7 +250,8 @@ void register_planner(py::module_& module) {
           "state float64 (start_size,), deadline in nanoseconds of the monotonic clock, candidates at most "
           "in "
           "all (0: all), memory read and written -> (candidate, cost, actions float32 (H, naction), states "
-          "float32 (H + 1, nstate) or none, candidates done, moved, segment of the next plan, rounds done).")
+          "float32 (H + 1, nstate) or none, candidates done, moved, segment of the next plan, rounds done, "
+          "proposals done).")
       .def(
           "plan_batch",
           [](Planner& self, const py::array& states, const py::array& episodes, const py::array& steps,

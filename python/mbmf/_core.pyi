@@ -860,6 +860,33 @@ class Value:
     @property
     def nstate(self) -> int: ...
 
+class GaussianPolicy:
+    """
+    A Gaussian policy in the C++ core.
+
+    The mean of the action is an MLP of the observation, with tanh between the layers, in float32; the logarithms of the
+    standard deviations are numbers of their own. Immutable.
+    """
+    def __init__(
+        self,
+        weights: collections.abc.Sequence[numpy.ndarray],
+        biases: collections.abc.Sequence[numpy.ndarray],
+        log_std: numpy.ndarray,
+    ) -> None:
+        """
+        weights float32 (rows, cols) and biases float32 (rows,) of each layer, log_std float32 (naction,).
+        """
+    def mean(
+        self, observations: numpy.ndarray, nthread: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        observations float32 (N, nobservation) -> mean actions float32 (N, naction).
+        """
+    @property
+    def naction(self) -> int: ...
+    @property
+    def nobservation(self) -> int: ...
+
 class PlanMemory:
     """
     What one plan leaves for the next of its episode; an empty one begins an episode. May be copied, stored and given again.
@@ -950,9 +977,11 @@ class Planner:
         settings: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex] = {},
         cost: typing.Any = None,
         value: Value | None = None,
+        policy: GaussianPolicy | None = None,
+        proposals: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None:
         """
-        dynamics None: through the simulator. search: a name, or an object as mbmf.planning.own makes it. cost: a function (states float32 (n, H + 1, nstate), actions float32 (n, H, naction)) -> float64 (n,). value: of a candidate's last state, which it costs less.
+        dynamics None: through the simulator. search: a name, or an object as mbmf.planning.own makes it. cost: a function (states float32 (n, H + 1, nstate), actions float32 (n, H, naction)) -> float64 (n,). value: of a candidate's last state, which it costs less. policy: whose actions in the model are so many of the first round's candidates.
         """
     def costs(
         self,
@@ -986,7 +1015,7 @@ class Planner:
         memory: PlanMemory | None = None,
     ) -> tuple[typing.Any, ...]:
         """
-        state float64 (start_size,), deadline in nanoseconds of the monotonic clock, candidates at most in all (0: all), memory read and written -> (candidate, cost, actions float32 (H, naction), states float32 (H + 1, nstate) or none, candidates done, moved, segment of the next plan, rounds done).
+        state float64 (start_size,), deadline in nanoseconds of the monotonic clock, candidates at most in all (0: all), memory read and written -> (candidate, cost, actions float32 (H, naction), states float32 (H + 1, nstate) or none, candidates done, moved, segment of the next plan, rounds done, proposals done).
         """
     def plan_batch(
         self,
@@ -1053,6 +1082,11 @@ class Planner:
     def most_candidates(self) -> int:
         """
         Of a plan, over all rounds.
+        """
+    @property
+    def proposals_left_out(self) -> int:
+        """
+        Of the policy, of all plans so far: those that were not finite.
         """
     @property
     def scratch_bytes(self) -> int:
@@ -1261,6 +1295,8 @@ class Controller:
         settings: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex],
         options: ControllerOptions,
         value: Value | None = None,
+        policy: GaussianPolicy | None = None,
+        proposals: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
     def get_action(self) -> tuple[numpy.typing.NDArray[numpy.float64], int, int, StepKind, Fault, bool]:
         """
@@ -1352,6 +1388,10 @@ class Bundle:
     @property
     def period(self) -> float: ...
     @property
+    def policy(self) -> GaussianPolicy: ...
+    @property
+    def proposals(self) -> int: ...
+    @property
     def search(self) -> str: ...
     @property
     def seed(self) -> int: ...
@@ -1363,33 +1403,6 @@ class Bundle:
     def task(self) -> Task: ...
     @property
     def value(self) -> Value: ...
-
-class GaussianPolicy:
-    """
-    A Gaussian policy in the C++ core.
-
-    The mean of the action is an MLP of the observation, with tanh between the layers, in float32; the logarithms of the
-    standard deviations are numbers of their own. Immutable.
-    """
-    def __init__(
-        self,
-        weights: collections.abc.Sequence[numpy.ndarray],
-        biases: collections.abc.Sequence[numpy.ndarray],
-        log_std: numpy.ndarray,
-    ) -> None:
-        """
-        weights float32 (rows, cols) and biases float32 (rows,) of each layer, log_std float32 (naction,).
-        """
-    def mean(
-        self, observations: numpy.ndarray, nthread: typing.SupportsInt | typing.SupportsIndex = 0
-    ) -> numpy.typing.NDArray[numpy.float32]:
-        """
-        observations float32 (N, nobservation) -> mean actions float32 (N, naction).
-        """
-    @property
-    def naction(self) -> int: ...
-    @property
-    def nobservation(self) -> int: ...
 
 def action_noise(
     seed: typing.SupportsInt | typing.SupportsIndex,

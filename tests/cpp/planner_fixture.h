@@ -12,9 +12,11 @@
 #include <ostream>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mbmf/model/dynamics.h"
+#include "mbmf/model/policy.h"
 #include "mbmf/planning/planner.h"
 #include "mbmf/task/task.h"
 #include "task_fixture.h"
@@ -119,6 +121,7 @@ struct SearchCase {
   const char* search;
   std::int64_t candidates;
   std::map<std::string, double> settings;
+  std::int64_t proposals = 0;  // of a policy
 };
 
 inline std::vector<SearchCase> search_cases() {
@@ -126,13 +129,32 @@ inline std::vector<SearchCase> search_cases() {
           {"warm_start", "random_shooting", 200, {{"warm_start", 1}}},
           {"cem", "cem", 60, {{"elites", 12}}},
           {"icem", "icem", 40, {}},
-          {"mppi", "mppi", 150, {{"rounds", 2}, {"smoothing", 0.9}, {"colour", 1}}}};
+          {"mppi", "mppi", 150, {{"rounds", 2}, {"smoothing", 0.9}, {"colour", 1}}},
+          {"warm_start_with_policy", "random_shooting", 100, {{"warm_start", 1}}, 100},
+          {"cem_with_policy", "cem", 60, {{"elites", 12}}, 1},
+          {"icem_with_policy", "icem", 40, {}, 9},
+          {"mppi_with_policy", "mppi", 70, {{"rounds", 2}}, 24}};
 }
 
 inline void PrintTo(const SearchCase& search, std::ostream* out) { *out << search.name; }
 
+// A policy of that robot.
+inline std::shared_ptr<const GaussianPolicy> make_policy(int nobservation = 6, int naction = 2) {
+  const Mlp mlp = make_dynamics(nobservation - 1, 1, {16, 16}, 1, 5)->mlp();
+  std::vector<Layer> layers = mlp.layers();
+  Layer& last = layers.back();
+  last.rows = naction;
+  last.weight.resize(static_cast<std::size_t>(naction * last.cols));
+  last.bias.resize(static_cast<std::size_t>(naction));
+  return std::make_shared<const GaussianPolicy>(std::move(layers),
+                                                std::vector<float>(static_cast<std::size_t>(naction), -1.0f));
+}
+
 inline PlannerOptions search_options(const SearchCase& search, int nthread) {
-  return {8, search.candidates, 3, nthread, search.search, search.settings};
+  PlannerOptions options{8, search.candidates, 3, nthread, search.search, search.settings};
+  options.proposals = search.proposals;
+  if (search.proposals > 0) options.policy = make_policy();
+  return options;
 }
 
 // What a plan from a start at a step of an episode is asked; it points at the start.

@@ -23,6 +23,7 @@ constexpr const char* kSums = "SHA256SUMS";
 constexpr const char* kBundle = "bundle.json";
 constexpr const char* kDynamics = "dynamics.safetensors";
 constexpr const char* kValue = "value.safetensors";
+constexpr const char* kPolicy = "policy.safetensors";
 constexpr const char* kModel = "model.mjb";
 constexpr std::size_t kMaxSums = 1 << 20, kMaxBundle = 16 << 20, kMaxFile = std::size_t{1} << 31;
 constexpr int kMaxWidth = 1 << 20;
@@ -76,7 +77,7 @@ Files read_files(const std::string& folder) {
       throw Error(reader.path_of(name) + " must be as it was exported, got a file with another checksum");
     }
     files.sizes.emplace(name, bytes.size());
-    if (name == kBundle || name == kDynamics || name == kValue || name == kModel)
+    if (name == kBundle || name == kDynamics || name == kValue || name == kPolicy || name == kModel)
       files.contents.emplace(name, std::move(bytes));
   }
   for (const char* name : {kBundle, kDynamics, kModel}) {
@@ -189,14 +190,35 @@ std::shared_ptr<const Value> load_value(const JsonField& field, const TensorRead
   return std::make_shared<Value>(std::move(spec));
 }
 
+std::shared_ptr<const GaussianPolicy> load_policy(const JsonField& field, const TensorReader& tensors,
+                                                  const Task& task) {
+  field.only({"hidden"});
+  std::vector<std::int64_t> sizes = {task.nobservation()};
+  for (const JsonField& width : field["hidden"].items(64)) sizes.push_back(width.integer(1, kMaxWidth));
+  sizes.push_back(task.naction());
+  std::vector<Layer> layers;
+  for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
+    const std::string number = std::to_string(i);
+    layers.push_back({static_cast<int>(sizes[i + 1]), static_cast<int>(sizes[i]),
+                      tensors.float32("weight." + number, {sizes[i + 1], sizes[i]}),
+                      tensors.float32("bias." + number, {sizes[i + 1]})});
+  }
+  const std::size_t expected = 2 * (sizes.size() - 1) + 1;
+  if (tensors.names().size() != expected) {
+    throw Error(std::string(kPolicy) + " must hold " + std::to_string(expected) + " tensors, got " +
+                std::to_string(tensors.names().size()));
+  }
+  return std::make_shared<GaussianPolicy>(std::move(layers), tensors.float32("log_std", {task.naction()}));
+}
+
 Bundle read_bundle(const Files& files) {
   const JsonField field = JsonField::parse(files.contents.at(kBundle), kBundle);
   if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");
-  if (field["format_version"].integer(0, 1'000'000) != 4) {
-    field["format_version"].fail("4 (export the run again with this release: mbmf export)");
+  if (field["format_version"].integer(0, 1'000'000) != 5) {
+    field["format_version"].fail("5 (export the run again with this release: mbmf export)");
   }
   field.only({"format", "format_version", "versions", "source", "files", "task", "dynamics", "value",
-              "planner", "control"});
+              "policy", "planner", "control"});
 
   Bundle bundle;
   field["versions"].only({"mbmf", "mujoco"});
@@ -230,8 +252,15 @@ Bundle read_bundle(const Files& files) {
   } else if (files.contents.contains(kValue)) {
     field["value"].fail("what value.safetensors holds");
   }
+  if (!field["policy"].is_null()) {
+    const auto file = files.contents.find(kPolicy);
+    if (file == files.contents.end()) field["policy"].fail("null where there is no policy.safetensors");
+    bundle.planner.policy = load_policy(field["policy"], TensorReader(file->second, kPolicy), *bundle.task);
+  } else if (files.contents.contains(kPolicy)) {
+    field["policy"].fail("what policy.safetensors holds");
+  }
   const JsonField planner = field["planner"], control = field["control"];
-  planner.only({"search", "horizon", "candidates", "seed", "settings"});
+  planner.only({"search", "horizon", "candidates", "seed", "settings", "proposals"});
   bundle.planner.search = planner["search"].text();
   for (const auto& [name, value] : planner["settings"].members()) {
     bundle.planner.settings[name] = value.number();
@@ -239,6 +268,9 @@ Bundle read_bundle(const Files& files) {
   bundle.planner.horizon = static_cast<int>(planner["horizon"].integer(1, 10'000));
   bundle.planner.candidates = planner["candidates"].integer(1, 100'000'000);
   bundle.planner.seed = planner["seed"].natural();
+  const bool proposes = bundle.planner.policy != nullptr;
+  bundle.planner.proposals =
+      planner["proposals"].integer(proposes ? 1 : 0, proposes ? bundle.planner.candidates : 0);
   control.only({"period"});
   bundle.period = control["period"].number();
   if (!(bundle.period > 0)) control["period"].fail("above 0");

@@ -104,6 +104,27 @@ struct Value {
   float low, high;
 };
 
+// A policy that acts in a model's states: a model of one network without actions, whose inputs are what the
+// policy observes and whose outputs are the mean action. `deviation` (naction) is what a unit of noise in
+// `Follow::actions` does.
+struct Actor {
+  const Model* model;
+  const float* deviation;
+};
+
+// Rollouts of a policy through the networks' mean, all from one state.
+struct Follow {
+  const Model* model;
+  const Actor* actor;
+  const Known* known;  // or null
+  const float* state;  // (nstate) less the centres
+  int horizon;
+  int count;  // at most a tile
+  // (horizon * naction) rows of a tile, a rollout in each column; up to a multiple of a vector they hold
+  // numbers. In: noise. Out: actions in [-1, 1], or not a number.
+  float* actions;
+};
+
 struct Term {
   int kind;  // TermKind
   int n;
@@ -180,6 +201,8 @@ struct Table {
   void (*open_loop)(const Model* model, const Particles* particles, int particle, std::uint32_t first,
                     const Known* known, const float* states, const float* actions, int n, int horizon,
                     float* out, std::int64_t stride, float* scratch);
+  // scratch: that of the model, then that of the actor's
+  void (*follow)(const Follow* work, float* scratch);
   // n <= tile states (n, nstate), less the centres, and actions (n, naction), through network `member`: the
   // predicted next states, less the centres, and their deviations (zeros without a variance head), both
   // (n, nstate)

@@ -228,6 +228,36 @@ void open_loop(const Model* model, const Particles* particles, int particle, std
   }
 }
 
+void follow(const mbmf::kernel::Follow* work, float* scratch) {
+  Scratch s, of_policy;
+  const Model &model = *work->model, &policy = *work->actor->model;
+  lay_out(policy, scratch + lay_out(model, scratch, &s), &of_policy);
+  const Net& net = **policy.net;
+  const int nstate = model.nstate, naction = model.naction, n = work->count;
+  const int vectors = (n + kLanes - 1) / kLanes;
+  float* x = s.input;
+  for (int i = 0; i < nstate * kTile; ++i) x[i] = work->state[i / kTile];
+  for (int i = nstate * kTile; i < (nstate + naction) * kTile; ++i) x[i] = 0;
+  const Vec one = broadcast(1.0f);
+  for (int time = 0; time < work->horizon; ++time) {
+    evaluate(net, net.layer[net.nlayer - 1], see(policy, x, vectors, of_policy), n, nullptr, 0, of_policy);
+    for (int a = 0; a < naction; ++a) {
+      float* row = work->actions + static_cast<std::int64_t>(time * naction + a) * kTile;
+      const Vec deviation = broadcast(work->actor->deviation[a]);
+      for (int v = 0; v < vectors; ++v) {
+        Vec action = fma(deviation, load(row + v * kLanes), load(of_policy.output + a * kTile + v * kLanes));
+        action = action > one ? one : action;  // what is not a number compares false, and stays
+        action = action < -one ? -one : action;
+        store(row + v * kLanes, action);
+        store(x + (nstate + a) * kTile + v * kLanes, action);
+      }
+    }
+    if (time + 1 == work->horizon) break;
+    advance_by_mean(model, x, n, s);
+    if (work->known != nullptr) know(*work->known, time + 1, x, vectors);
+  }
+}
+
 void predict(const Model* model, int member, const float* states, const float* actions, int n, float* next,
              float* deviations, float* scratch) {
   Scratch s;

@@ -161,6 +161,14 @@ void propose(const Proposal* proposal, std::int64_t first, int n, float* actions
   const int rows = (p.horizon - p.redrawn) * p.naction;
   for (int lane = 0; lane < n; ++lane) {
     const std::int64_t position = p.positions == nullptr ? first + lane : p.positions[first + lane];
+    const std::int64_t of_policy = position - p.first_of_policy;
+    if (of_policy >= 0 && of_policy < p.npolicy) {
+      const float* from = p.policy + of_policy * p.horizon * p.naction;
+      for (int i = 0; i < p.horizon * p.naction; ++i) {
+        actions[static_cast<std::int64_t>(i) * stride + lane] = from[i];
+      }
+      continue;
+    }
     if (position >= p.ngiven) continue;
     const float* from = p.given + position * p.horizon * p.naction;
     for (int i = 0; i < rows; ++i) actions[static_cast<std::int64_t>(i) * stride + lane] = from[i];

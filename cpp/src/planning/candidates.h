@@ -75,14 +75,15 @@ class RolledRound : public Round {
 // the next round begins.
 struct ProposalStore {
   Proposal proposal;
-  std::vector<float> mean, deviation, before, given;
+  std::vector<float> mean, deviation, before, given, policy;
 
-  void reserve(const PlanShape& shape, std::int64_t most_given) {
+  void reserve(const PlanShape& shape, std::int64_t most_given, std::int64_t most_of_policy) {
     const auto size = static_cast<std::size_t>(shape.horizon) * static_cast<std::size_t>(shape.naction);
     mean.resize(size);
     deviation.resize(size);
     before.resize(static_cast<std::size_t>(shape.naction));
     given.resize(size * static_cast<std::size_t>(most_given));
+    policy.resize(size * static_cast<std::size_t>(most_of_policy));
   }
 
   void take(const Proposal& from) {
@@ -97,6 +98,7 @@ struct ProposalStore {
     copy(proposal.before, before, before.size());
     if (proposal.ngiven == 0) proposal.given = nullptr;
     copy(proposal.given, given, mean.size() * static_cast<std::size_t>(proposal.ngiven));
+    copy(proposal.policy, policy, mean.size() * static_cast<std::size_t>(proposal.npolicy));
   }
 };
 

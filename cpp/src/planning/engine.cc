@@ -13,9 +13,11 @@
 namespace mbmf {
 
 Engine::Engine(std::shared_ptr<const Task> task_in, std::unique_ptr<Roller> roller_in,
-               std::unique_ptr<Search> search_in, const PlannerOptions& o)
+               std::unique_ptr<Proposer> proposer_in, std::unique_ptr<Search> search_in,
+               const PlannerOptions& o)
     : task(std::move(task_in)),
       roller(std::move(roller_in)),
+      proposer(std::move(proposer_in)),
       search(std::move(search_in)),
       options(o),
       shape{o.horizon, task->naction(), o.candidates},
@@ -26,6 +28,7 @@ Engine::Engine(std::shared_ptr<const Task> task_in, std::unique_ptr<Roller> roll
       anytime(&pool, roller->grain(most), most, most_keep),
       maker(shape, table) {
   scored.resize(static_cast<std::size_t>(anytime.room()));
+  if (proposer) proposer->reserve(pool.nthread());
   reserve(1);
 }
 
@@ -55,10 +58,15 @@ void Engine::wait() {
 void Engine::reserve(std::size_t njob) {
   if (jobs.size() >= njob) return;
   wait();
-  while (jobs.size() < njob) jobs.emplace_back().work = search->make_work();
+  const std::int64_t of_policy = proposer ? options.proposals : 0;
+  while (jobs.size() < njob) {
+    Job& job = jobs.emplace_back();
+    job.work = search->make_work();
+    job.proposals.resize(static_cast<std::size_t>(of_policy * shape.horizon * shape.naction));
+  }
   counts.resize(njob);
   stores = std::vector<ProposalStore>(njob * static_cast<std::size_t>(pool.nslot()));
-  for (ProposalStore& store : stores) store.reserve(shape, search->most_given());
+  for (ProposalStore& store : stores) store.reserve(shape, search->most_given(), of_policy);
   anytime.reserve(static_cast<int>(njob));
   roller->reserve(pool.nslot(), static_cast<int>(njob), pool.nthread());
 }
@@ -118,9 +126,39 @@ void Engine::begin(Job& job, const PlanQuery& query, PlanMemory* memory, Plan* p
   job.rounds = 0;
   job.slot = -1;
   job.over = job.found = false;
+  job.nproposal = 0;
+  plan->proposals_done = 0;
   const PlanMemory& given = memory == nullptr ? none : *memory;
   const std::uint64_t shift = shift_of(given, query);
   search->begin(given.mean.empty() ? none : given, shift, job.work.get());
+}
+
+void Engine::ask_policy(std::size_t n, bool alone) {
+  if (!proposer) return;
+  const std::int64_t size = std::int64_t{shape.horizon} * shape.naction;
+  const std::int64_t grain = proposer->grain(), pieces = (options.proposals + grain - 1) / grain;
+  const auto propose = [&](std::int64_t item, int thread) {
+    Job& job = jobs[static_cast<std::size_t>(item / pieces)];
+    const std::int64_t first = item % pieces * grain;
+    proposer->propose(job.query, first, static_cast<int>(std::min(grain, options.proposals - first)), thread,
+                      job.proposals.data() + first * size);
+  };
+  const std::int64_t items = static_cast<std::int64_t>(n) * pieces;
+  if (alone) {
+    for (std::int64_t item = 0; item < items; ++item) propose(item, 0);
+  } else {
+    pool.parallel_for(items, propose);
+  }
+  for (std::size_t i = 0; i < n; ++i) {  // those that are finite, one after the other
+    Job& job = jobs[i];
+    for (std::int64_t k = 0; k < options.proposals; ++k) {
+      const auto begin = job.proposals.begin() + k * size;
+      if (!std::all_of(begin, begin + size, [](float x) { return std::isfinite(x); })) continue;
+      if (job.nproposal < k) std::copy(begin, begin + size, job.proposals.begin() + job.nproposal * size);
+      ++job.nproposal;
+    }
+    proposals_left_out += options.proposals - job.nproposal;
+  }
 }
 
 std::int64_t Engine::fill(int number, std::size_t index, int slot) {
@@ -145,6 +183,13 @@ std::int64_t Engine::fill(int number, std::size_t index, int slot) {
   proposal.step[0] = static_cast<std::uint32_t>(job.query.step);
   proposal.step[1] = static_cast<std::uint32_t>(job.query.step >> 32);
   proposal.round = static_cast<std::uint32_t>(number);
+  if (number == 0 && job.nproposal > 0) {
+    // after what the search gives, where a round that is cut short has them; where that is all, in place of
+    // its last ones
+    proposal.npolicy = static_cast<int>(std::min<std::int64_t>(job.nproposal, count));
+    proposal.first_of_policy = std::min<std::int64_t>(proposal.ngiven, count - proposal.npolicy);
+    proposal.policy = job.proposals.data();
+  }
   store(slot, index).take(proposal);
   return count;
 }
@@ -187,6 +232,10 @@ void Engine::take_costs(int number, std::size_t index, int slot, std::vector<Rou
   search->update(round, job.work.get());
   job.done += done;
   ++job.rounds;
+  if (number == 0) {
+    const std::int64_t rolled = done - round.proposal->first_of_policy;
+    job.plan->proposals_done = std::clamp<std::int64_t>(rolled, 0, round.proposal->npolicy);
+  }
   job.over = round.cut();
   if (traces == nullptr) return;
   RoundTrace& trace = traces->emplace_back();
@@ -276,6 +325,7 @@ void Engine::run(std::size_t n, std::vector<RoundTrace>* traces) {
   times = {};
   times.proposing = -roller->proposing_ns();
   const Nanoseconds stop = n == 1 ? stop_of(jobs.front().query) : kNever;
+  ask_policy(n, stop != kNever);
   for (int number = 0; number < search->rounds(); ++number) {
     const int slot = pool.reserve();
     bool any = false;

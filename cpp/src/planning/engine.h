@@ -19,6 +19,7 @@
 #include "mbmf/planning/planner.h"
 #include "planning/anytime.h"
 #include "planning/candidates.h"
+#include "planning/proposer.h"
 #include "planning/roller.h"
 
 namespace mbmf {
@@ -26,6 +27,7 @@ namespace mbmf {
 struct Engine {
   std::shared_ptr<const Task> task;
   std::unique_ptr<Roller> roller;
+  std::unique_ptr<Proposer> proposer;  // or null
   std::unique_ptr<Search> search;
   PlannerOptions options;
   PlanShape shape;
@@ -47,6 +49,8 @@ struct Engine {
     std::int64_t limit = 0;     // on that
     int rounds = 0, slot = -1;  // begun; that the last one was in
     bool over = false, found = false;
+    std::vector<float> proposals;  // of the policy (options.proposals, horizon, naction)
+    int nproposal = 0;             // of them, those that are candidates
   };
   std::vector<Job> jobs;
   std::vector<ProposalStore> stores;  // (nslot, jobs)
@@ -55,11 +59,12 @@ struct Engine {
   PlanMemory none;  // where the caller keeps no memory
   PlanTimes times;
   CostEstimate update, choose, predict;  // what follows a round; the search; that
+  std::int64_t proposals_left_out = 0;
   std::atomic<bool> busy{false};
   const pid_t process = getpid();
 
   Engine(std::shared_ptr<const Task> task_in, std::unique_ptr<Roller> roller_in,
-         std::unique_ptr<Search> search_in, const PlannerOptions& o);
+         std::unique_ptr<Proposer> proposer_in, std::unique_ptr<Search> search_in, const PlannerOptions& o);
 
   ~Engine() { wait(); }
 
@@ -83,6 +88,10 @@ struct Engine {
   std::uint64_t shift_of(const PlanMemory& memory, const PlanQuery& query) const;
 
   void begin(Job& job, const PlanQuery& query, PlanMemory* memory, Plan* plan);
+
+  // What the policy proposes to the n first jobs, which have begun. alone: on the caller's thread, since a
+  // worker may lose its CPU and the caller would wait for it.
+  void ask_policy(std::size_t n, bool alone);
 
   // Asks for the next round of a job and copies what it is made of into a slot; its candidates.
   std::int64_t fill(int number, std::size_t index, int slot);

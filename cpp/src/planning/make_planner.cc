@@ -4,6 +4,7 @@
 
 #include "mbmf/base/error.h"
 #include "mbmf/planning/planner.h"
+#include "planning/proposer.h"
 #include "planning/roller.h"
 #include "planning/searches.h"
 
@@ -45,9 +46,11 @@ std::unique_ptr<Search> make_search(const Task& task, const PlannerOptions& opti
 }
 
 std::unique_ptr<Planner> assemble(std::shared_ptr<const Task> task, std::unique_ptr<Roller> roller,
-                                  std::unique_ptr<Search> search, const PlannerOptions& options) {
+                                  std::unique_ptr<Proposer> proposer, std::unique_ptr<Search> search,
+                                  const PlannerOptions& options) {
   if (search == nullptr) search = make_search(*task, options);
-  return std::make_unique<Planner>(std::move(task), std::move(roller), std::move(search), options);
+  return std::make_unique<Planner>(std::move(task), std::move(roller), std::move(proposer), std::move(search),
+                                   options);
 }
 
 }  // namespace
@@ -57,22 +60,25 @@ void check_search(const Task& task, const PlannerOptions& options) { make_search
 std::unique_ptr<Planner> make_planner(std::shared_ptr<const Task> task,
                                       std::shared_ptr<const Dynamics> dynamics, const PlannerOptions& options,
                                       std::unique_ptr<Search> search) {
-  std::unique_ptr<Roller> roller = make_model_roller(task, std::move(dynamics), options);
-  return assemble(std::move(task), std::move(roller), std::move(search), options);
+  std::unique_ptr<Roller> roller = make_model_roller(task, dynamics, options);
+  std::unique_ptr<Proposer> proposer = make_model_proposer(task, std::move(dynamics), options);
+  return assemble(std::move(task), std::move(roller), std::move(proposer), std::move(search), options);
 }
 
 std::unique_ptr<Planner> make_planner(std::shared_ptr<const Task> task,
                                       std::shared_ptr<const Dynamics> dynamics, CostFunction cost,
                                       const PlannerOptions& options, std::unique_ptr<Search> search) {
-  std::unique_ptr<Roller> roller = make_function_roller(task, std::move(dynamics), std::move(cost), options);
-  return assemble(std::move(task), std::move(roller), std::move(search), options);
+  std::unique_ptr<Roller> roller = make_function_roller(task, dynamics, std::move(cost), options);
+  std::unique_ptr<Proposer> proposer = make_model_proposer(task, std::move(dynamics), options);
+  return assemble(std::move(task), std::move(roller), std::move(proposer), std::move(search), options);
 }
 
 std::unique_ptr<Planner> make_simulator_planner(std::shared_ptr<const Task> task,
                                                 const PlannerOptions& options,
                                                 std::unique_ptr<Search> search) {
   std::unique_ptr<Roller> roller = make_simulator_roller(task, options);
-  return assemble(std::move(task), std::move(roller), std::move(search), options);
+  std::unique_ptr<Proposer> proposer = make_simulator_proposer(task, options);
+  return assemble(std::move(task), std::move(roller), std::move(proposer), std::move(search), options);
 }
 
 }  // namespace mbmf

@@ -17,8 +17,10 @@ constexpr std::int64_t kMaxJobs = 32;  // plans made at once
 }  // namespace
 
 Planner::Planner(std::shared_ptr<const Task> task, std::unique_ptr<Roller> roller,
-                 std::unique_ptr<Search> search, const PlannerOptions& options)
-    : engine_(std::make_unique<Engine>(std::move(task), std::move(roller), std::move(search), options)) {}
+                 std::unique_ptr<Proposer> proposer, std::unique_ptr<Search> search,
+                 const PlannerOptions& options)
+    : engine_(std::make_unique<Engine>(std::move(task), std::move(roller), std::move(proposer),
+                                       std::move(search), options)) {}
 
 Planner::~Planner() = default;
 
@@ -110,6 +112,7 @@ std::vector<double> Planner::costs(const PlanQuery& query) {
   const Engine::Guard guard(&m);
   Plan plan;
   m.begin(m.jobs.front(), query, nullptr, &plan);
+  m.ask_policy(1, false);
   const int slot = m.pool.reserve();
   std::vector<double> out(static_cast<std::size_t>(m.propose(0, 0, slot)));
   m.roll_all(slot, 0, m.store(slot, 0).proposal, static_cast<std::int64_t>(out.size()), out.data());
@@ -141,6 +144,7 @@ void Planner::set_task(std::shared_ptr<const Task> task) {
                   task->nstate(), " and ", task->naction());
   }
   m.wait();
+  if (m.proposer) m.proposer->set_task(task);
   m.roller->set_task(task);
   m.task = std::move(task);
 }
@@ -162,6 +166,8 @@ void Planner::roll_forward(const double* state, const float* actions, int steps,
 }
 
 const PlanTimes& Planner::times() const { return engine_->times; }
+
+std::int64_t Planner::proposals_left_out() const { return engine_->proposals_left_out; }
 
 double Planner::shortest_plan(const double* start) {
   PlanQuery query;

@@ -1,5 +1,7 @@
 #include "planning/roller.h"
 
+#include <algorithm>
+
 #include "mbmf/base/error.h"
 
 namespace mbmf {
@@ -8,6 +10,7 @@ namespace {
 
 constexpr std::int64_t kMaxCandidates = 100'000'000;
 constexpr int kMaxHorizon = 10'000;
+constexpr std::int64_t kMaxProposals = 10'000;
 
 }  // namespace
 
@@ -25,6 +28,20 @@ void check_sizes(const PlannerOptions& options, const Task& task) {
   if (options.value != nullptr && options.value->nstate() != task.nstate()) {
     throw_invalid("the value must be of the task's ", task.nstate(), " states, got ",
                   options.value->nstate());
+  }
+  if (options.policy == nullptr) {
+    if (options.proposals != 0)
+      throw_invalid("proposals must be 0 without a policy, got ", options.proposals);
+    return;
+  }
+  if (options.policy->nobservation() != task.nobservation() || options.policy->naction() != task.naction()) {
+    throw_invalid("the policy must be of the task's ", task.nobservation(), " observations and ",
+                  task.naction(), " actions, got ", options.policy->nobservation(), " and ",
+                  options.policy->naction());
+  }
+  const std::int64_t most = std::min(options.candidates, kMaxProposals);
+  if (options.proposals < 1 || options.proposals > most) {
+    throw_invalid("proposals must be in [1, ", most, "], the candidates at most, got ", options.proposals);
   }
 }
 

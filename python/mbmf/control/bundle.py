@@ -26,6 +26,7 @@ from mbmf.errors import DataError
 from mbmf.files import atomic_folder, atomic_write
 from mbmf.json_text import parse_json
 from mbmf.names import PLAIN_NAME, is_plain_name
+from mbmf.planning.learned import policy_core, proposals_of
 from mbmf.tasks.identity import Identity, check_identity, robot_digests
 from mbmf.tasks.searches import search_values
 from mbmf.words import show
@@ -33,10 +34,11 @@ from mbmf.yaml_text import write_yaml
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
+    from mbmf.policies.policy import GaussianPolicy
     from mbmf.tasks.task import Task
     from mbmf.values.value import ValueFunction
 
-FORMAT, FORMAT_VERSION = "mbmf-export", 4
+FORMAT, FORMAT_VERSION = "mbmf-export", 5
 SUMS, IDENTITY = "SHA256SUMS", "identity.json"
 
 
@@ -68,6 +70,8 @@ def save_bundle(
     model: DynamicsModel,
     *,
     value: ValueFunction | None = None,
+    policy: GaussianPolicy | None = None,
+    proposals: int | None = None,
     search: str | None = None,
     horizon: int | None = None,
     candidates: int | None = None,
@@ -81,6 +85,7 @@ def save_bundle(
         folder: new or empty, or an earlier export, which is replaced when the new one is whole.
         task: with terms for its cost, not a Python function.
         value: what ends the planner's horizon; None: nothing.
+        policy, proposals: what proposes candidates to the planner, and how many, as for `mbmf.Planner`.
         search, horizon, candidates, settings: of the planner; the task file's where not given.
         seed: of the planner.
         source: where the model is from, for people.
@@ -111,6 +116,9 @@ def save_bundle(
     }
     if value is not None:
         files["value.safetensors"] = serialize(_value_tensors(value))
+    if policy is not None:
+        policy_core(policy, task, simulated=False)
+        files["policy.safetensors"] = serialize(_policy_tensors(policy))
     files |= _mjcf(task)
     contents = {
         "format": FORMAT,
@@ -135,12 +143,14 @@ def save_bundle(
             "activation": value.activation,
             "inputs": list(value.inputs),
         },
+        "policy": None if policy is None else {"hidden": list(policy.hidden)},
         "planner": {
             "search": planned.search,
             "horizon": planned.horizon,
             "candidates": planned.candidates,
             "seed": seed,
             "settings": search_values(planned.search, {**planned.settings, **(settings or {})}),
+            "proposals": proposals_of(proposals, policy, task, planned.candidates),
         },
         "control": {"period": task.dt},
     }
@@ -182,6 +192,16 @@ def _value_tensors(value: ValueFunction) -> dict[str, NDArray[Any]]:
     for i, (weight, bias) in enumerate(zip(arguments["weights"], arguments["biases"], strict=True)):
         tensors[f"weight.{i}"], tensors[f"bias.{i}"] = weight, bias
     return tensors | {"state.mean": arguments["state_mean"], "state.std": arguments["state_std"]}
+
+
+def _policy_tensors(policy: GaussianPolicy) -> dict[str, NDArray[Any]]:
+    """The mean's network and the deviations, by tensor (cpp/src/export/bundle.cc)."""
+    *layers, log_std = policy.arrays()
+    tensors: dict[str, NDArray[Any]] = {"log_std": np.ascontiguousarray(log_std)}
+    for i, (weight, bias) in enumerate(zip(layers[::2], layers[1::2], strict=True)):
+        tensors[f"weight.{i}"] = np.ascontiguousarray(weight)
+        tensors[f"bias.{i}"] = np.ascontiguousarray(bias)
+    return tensors
 
 
 def _yaml(task: Task) -> bytes:

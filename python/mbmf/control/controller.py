@@ -158,6 +158,8 @@ class Controller:
             planner.settings,
             options,
             None if planner.value is None else planner.value.core,
+            None if planner.policy is None else planner.policy.core,
+            planner.proposals,
         )
 
     def __repr__(self) -> str:

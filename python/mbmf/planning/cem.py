@@ -10,6 +10,7 @@ from mbmf.planning.planner import Planner
 from mbmf.tasks.task import Task
 
 if TYPE_CHECKING:
+    from mbmf.policies.policy import GaussianPolicy
     from mbmf.values.value import ValueFunction
 
 
@@ -20,7 +21,7 @@ class CEM(Planner):
     normals have the variance min(((m + 1) / 2)², ((1 - m) / 2)², v) and are truncated at two deviations.
 
     Args:
-      task, model, horizon, seed, nthread, path, value: see :class:`mbmf.Planner`.
+      task, model, horizon, seed, nthread, path, value, policy, proposals: see :class:`mbmf.Planner`.
       candidates: of each round.
       rounds: at most.
       elites: the cheapest candidates of a round, which the next one follows.
@@ -50,6 +51,8 @@ class CEM(Planner):
         execute: Literal["best", "mean"] = "mean",
         path: PathLike | None = None,
         value: ValueFunction | None = None,
+        policy: GaussianPolicy | None = None,
+        proposals: int | None = None,
     ) -> None:
         settings = {
             "rounds": rounds,
@@ -59,4 +62,5 @@ class CEM(Planner):
             "tolerance": tolerance,
             "execute": execute,
         }
-        super().__init__(task, model, "cem", horizon, candidates, seed, nthread, path, settings, value)
+        named = settings, value, policy, proposals
+        super().__init__(task, model, "cem", horizon, candidates, seed, nthread, path, *named)

@@ -10,6 +10,7 @@ from mbmf.planning.planner import Planner
 from mbmf.tasks.task import Task
 
 if TYPE_CHECKING:
+    from mbmf.policies.policy import GaussianPolicy
     from mbmf.values.value import ValueFunction
 
 
@@ -19,7 +20,7 @@ class ICEM(Planner):
     The mean begins as the last plan's, one step later (its last row again), the deviation as ``std``.
 
     Args:
-      task, model, horizon, seed, nthread, path, value: see :class:`mbmf.Planner`.
+      task, model, horizon, seed, nthread, path, value, policy, proposals: see :class:`mbmf.Planner`.
       candidates: of the first round, without the elites that are kept.
       rounds: round i has max(2 elites, candidates / decay^i) candidates; the last one's first is the mean.
       elites: the cheapest candidates of a round, which the next one follows.
@@ -55,6 +56,8 @@ class ICEM(Planner):
         execute: Literal["best", "mean"] = "best",
         path: PathLike | None = None,
         value: ValueFunction | None = None,
+        policy: GaussianPolicy | None = None,
+        proposals: int | None = None,
     ) -> None:
         settings = {
             "rounds": rounds,
@@ -66,4 +69,5 @@ class ICEM(Planner):
             "std": std,
             "execute": execute,
         }
-        super().__init__(task, model, "icem", horizon, candidates, seed, nthread, path, settings, value)
+        named = settings, value, policy, proposals
+        super().__init__(task, model, "icem", horizon, candidates, seed, nthread, path, *named)

@@ -16,6 +16,7 @@ from mbmf.tasks.searches import search_kind, search_values
 from mbmf.tasks.task import Task
 
 if TYPE_CHECKING:
+    from mbmf.policies.policy import GaussianPolicy
     from mbmf.values.value import ValueFunction
 
 _CLASSES: dict[str, type[Planner]] = {
@@ -38,11 +39,14 @@ def make_planner(
     path: PathLike | None = None,
     settings: Mapping[str, Any] | None = None,
     value: ValueFunction | None = None,
+    policy: GaussianPolicy | None = None,
+    proposals: int | None = None,
 ) -> Planner:
     """A planner as the task's file says (its ``planner`` section), or with what is given in its place.
 
     Args:
-      task, model, horizon, candidates, seed, nthread, path, value: see :class:`mbmf.Planner`.
+      task, model, horizon, candidates, seed, nthread, path, value, policy, proposals: see
+        :class:`mbmf.Planner`.
       search: the name of another search than the file's, with that search's defaults.
       settings: of the search, by name, in place of the file's.
 
@@ -57,7 +61,6 @@ def make_planner(
     values = {**(of_file.settings if name == of_file.search else {}), **(settings or {})}
     search_values(name, values)  # names what is wrong
     make: Any = _CLASSES[name]
-    found: Planner = make(
-        task, model, horizon, candidates, seed=seed, nthread=nthread, path=path, value=value, **values
-    )
+    named = {"path": path, "value": value, "policy": policy, "proposals": proposals}
+    found: Planner = make(task, model, horizon, candidates, seed=seed, nthread=nthread, **named, **values)
     return found

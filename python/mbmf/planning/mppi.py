@@ -10,6 +10,7 @@ from mbmf.planning.planner import Planner
 from mbmf.tasks.task import Task
 
 if TYPE_CHECKING:
+    from mbmf.policies.policy import GaussianPolicy
     from mbmf.values.value import ValueFunction
 
 
@@ -21,7 +22,7 @@ class MPPI(Planner):
     The mean begins as the last plan's, one step later (its last row again).
 
     Args:
-      task, model, horizon, seed, nthread, path, value: see :class:`mbmf.Planner`.
+      task, model, horizon, seed, nthread, path, value, policy, proposals: see :class:`mbmf.Planner`.
       candidates: of each round.
       rounds: of candidates.
       temperature: the difference of costs that divides a weight by e; PDDM's kappa is 1 / temperature.
@@ -52,6 +53,8 @@ class MPPI(Planner):
         execute: Literal["best", "mean"] = "mean",
         path: PathLike | None = None,
         value: ValueFunction | None = None,
+        policy: GaussianPolicy | None = None,
+        proposals: int | None = None,
     ) -> None:
         settings = {
             "rounds": rounds,
@@ -61,4 +64,5 @@ class MPPI(Planner):
             "std": std,
             "execute": execute,
         }
-        super().__init__(task, model, "mppi", horizon, candidates, seed, nthread, path, settings, value)
+        named = settings, value, policy, proposals
+        super().__init__(task, model, "mppi", horizon, candidates, seed, nthread, path, *named)

@@ -76,7 +76,8 @@ class Search:
     def update(self, plan: SearchRound, sequences: Sequences, costs: FloatArray) -> npt.ArrayLike:
         """Takes the costs (n,) of candidates (n, H, naction), infinite where not finite; gives the new mean.
 
-        Where a deadline cut the round short, n is what was rolled: the first ones.
+        Where a deadline cut the round short, n is what was rolled: the first ones. Where a policy proposes
+        candidates, they are there in place of the first round's last ones.
         """
         raise TypeError(f"{type(self).__name__} must have a method update(plan, sequences, costs)")
 
@@ -88,7 +89,6 @@ class _Work:
     mean: Sequences
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     round: SearchRound | None = None
-    sequences: Sequences | None = None
     best: tuple[float, int, Sequences] | None = None  # of all rounds
     found_in: int = -1
 
@@ -118,13 +118,10 @@ class _Adapter:
             raise ValueError(
                 f"{what} of 1 to {self._candidates} candidates (the planner's), got {len(sequences)}"
             )
-        work.sequences = sequences
         return sequences
 
-    def update(self, work: _Work, costs: FloatArray) -> None:
+    def update(self, work: _Work, sequences: Sequences, costs: FloatArray) -> None:
         assert work.round is not None
-        assert work.sequences is not None
-        sequences = work.sequences[: len(costs)]
         least = int(np.argmin(costs))
         if not np.isfinite(costs[least]):
             return

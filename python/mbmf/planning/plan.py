@@ -73,6 +73,7 @@ class Plan:
       moved: on a path, whether it moves on from the segment where it begins.
       segment: on a path, the segment of the next plan.
       rounds_done: rounds that were begun.
+      proposals_done: of the candidates, those that a policy proposed.
     """
 
     action: npt.NDArray[np.float32]
@@ -84,6 +85,7 @@ class Plan:
     moved: bool = False
     segment: int = 0
     rounds_done: int = 1
+    proposals_done: int = 0
 
     def __repr__(self) -> str:
         action = ", ".join(f"{value:.3g}" for value in self.action)

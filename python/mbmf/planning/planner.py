@@ -23,6 +23,7 @@ from mbmf.arguments import (
     whole_number,
     whole_numbers,
 )
+from mbmf.planning.learned import model_core, policy_core, proposals_of, value_core
 from mbmf.planning.plan import (
     FloatArray,
     HasCore,
@@ -38,6 +39,7 @@ from mbmf.tasks.task import Task, check_path_start
 
 if TYPE_CHECKING:
     from mbmf.planning.own import Search
+    from mbmf.policies.policy import GaussianPolicy
     from mbmf.values.value import ValueFunction
 
 # how far an episode of `Planner.act` is
@@ -71,6 +73,9 @@ class Planner:
       path: to follow in place of the task's; see :meth:`set_path`.
       settings: of the search, by name (docs/planning.md); defaults where not given.
       value: what a candidate's last state is worth, taken off its cost; None: nothing.
+      policy: whose actions, rolled through the model, are some candidates of the first round (its parameters
+        as they are now); it must be of the task, and see what the model predicts. None: all are drawn.
+      proposals: how many of the candidates; if not given the task file's (`policy`), or 8.
 
     Raises:
       ValueError: an argument is out of range, the model is of other sizes, or nobody gives H.
@@ -95,6 +100,8 @@ class Planner:
         path: PathLike | None = None,
         settings: Mapping[str, Any] | None = None,
         value: ValueFunction | None = None,
+        policy: GaussianPolicy | None = None,
+        proposals: int | None = None,
     ) -> None:
         if path is not None:
             task = path if isinstance(path, Task) else task.with_path(path)
@@ -134,7 +141,8 @@ class Planner:
                     f"the cost of {task.name} must be terms of its file to plan in the simulator"
                 )
         else:
-            self._dynamics = model if isinstance(model, _core.Dynamics) else _core_of(model, task)
+            self._dynamics = model if isinstance(model, _core.Dynamics) else model_core(model, task)
+        self.proposals = proposals_of(proposals, policy, task, self.candidates)
         self.core = _core.Planner(
             task.core,
             self._dynamics,
@@ -145,9 +153,11 @@ class Planner:
             self.nthread,
             self.settings,
             task.cost_function,
-            None if value is None else _value_core(value, task),
+            None if value is None else value_core(value, task),
+            None if policy is None else policy_core(policy, task, simulated=self._dynamics is None),
+            self.proposals,
         )
-        self.value = copy.copy(value)
+        self.value, self.policy = copy.copy(value), copy.copy(policy)
         self._own_search = not isinstance(search, str)
         # for copies: the search, its settings, and the model as it is now
         snapshot = copy.copy(model) if hasattr(model, "core") else model
@@ -167,12 +177,18 @@ class Planner:
             )
         made_of = self.task, model, search, self.horizon, self.candidates, self.seed, self.nthread
         begun = {name: getattr(self, name) for name in _BEGUN}
-        return _copy, (type(self), (*made_of, None, settings, self.value), begun)
+        named = settings, self.value, self.policy, self.proposals or None
+        return _copy, (type(self), (*made_of, None, *named), begun)
 
     @property
     def dynamics(self) -> _core.Dynamics | None:
         """The compiled model; None where the planner plans through the simulator."""
         return self._dynamics
+
+    @property
+    def proposals_left_out(self) -> int:
+        """The policy's proposals, of all plans so far, that were no candidates since they were not finite."""
+        return self.core.proposals_left_out
 
     @property
     def own_search(self) -> bool:
@@ -374,32 +390,6 @@ class Planner:
         return [float(state[i]) for i in indices]
 
 
-def _core_of(model: HasCore, task: Task) -> _core.Dynamics:
-    """What the core rolls. Raises ValueError if the model is of another robot, other states or another dt."""
-    other = getattr(model, "task", None)
-    if isinstance(other, Task):
-        difference = other.identity.differences(task.identity, observations=False)
-        if difference:
-            raise ValueError(
-                f"model must be of the robot, states and dt of task {task.name}, got {difference}; its core "
-                "is taken all the same"
-            )
-    return model.core
-
-
-def _value_core(value: ValueFunction, task: Task) -> _core.Value:
-    """What the core takes off candidates. Raises ValueError if it is another robot's, or there is a path."""
-    if task.path is not None:
-        raise ValueError(
-            f"value must not be given for a task that follows a path, as {task.name} does: what is to come "
-            "there depends on the path, not on the state alone"
-        )
-    difference = value.task.identity.differences(task.identity, observations=False)
-    if difference:
-        raise ValueError(f"value must be of the robot, states and dt of task {task.name}, got {difference}")
-    return value.core
-
-
 def _copy(kind: type[Planner], made_of: tuple[Any, ...], begun: dict[str, Any]) -> Planner:
     """What `Planner.__reduce__` took apart."""
     planner = kind.__new__(kind)
@@ -409,8 +399,8 @@ def _copy(kind: type[Planner], made_of: tuple[Any, ...], begun: dict[str, Any]) 
 
 
 def _plan(found: Any) -> Plan:
-    candidate, cost, actions, states, done, moved, after, rounds = found
-    return Plan(actions[0], cost, actions, states, candidate, done, moved, after, rounds)
+    candidate, cost, actions, states, done, moved, after, rounds, proposals = found
+    return Plan(actions[0], cost, actions, states, candidate, done, moved, after, rounds, proposals)
 
 
 def task_on(path: PathLike, task: Task) -> Task:

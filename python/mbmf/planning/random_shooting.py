@@ -10,6 +10,7 @@ from mbmf.planning.planner import Planner
 from mbmf.tasks.task import Task
 
 if TYPE_CHECKING:
+    from mbmf.policies.policy import GaussianPolicy
     from mbmf.values.value import ValueFunction
 
 
@@ -17,7 +18,8 @@ class RandomShooting(Planner):
     """Draws K action sequences of length H, rolls a model forward and takes the first action of the cheapest.
 
     Args:
-      task, model, horizon, candidates, seed, nthread, path, value: see :class:`mbmf.Planner`.
+      task, model, horizon, candidates, seed, nthread, path, value, policy, proposals: see
+        :class:`mbmf.Planner`.
       warm_start: candidate 0 is the last plan of the episode, one step later, in place of random actions.
 
     Example:
@@ -36,9 +38,10 @@ class RandomShooting(Planner):
         warm_start: bool = False,
         path: PathLike | None = None,
         value: ValueFunction | None = None,
+        policy: GaussianPolicy | None = None,
+        proposals: int | None = None,
     ) -> None:
         settings = {"warm_start": warm_start}
-        super().__init__(
-            task, model, "random_shooting", horizon, candidates, seed, nthread, path, settings, value
-        )
+        named = settings, value, policy, proposals
+        super().__init__(task, model, "random_shooting", horizon, candidates, seed, nthread, path, *named)
         self.warm_start = warm_start

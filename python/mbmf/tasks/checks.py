@@ -93,3 +93,19 @@ def check_value(task: Task, file: str) -> None:
             f"{file}: value must not be given for a task that follows a path: what is to come depends on "
             "the path there, not on the state alone"
         )
+
+
+def check_policy(task: Task, file: str) -> None:
+    """Raises ConfigError on a policy that cannot propose candidates to the task's planner."""
+    if task.config.policy is None:
+        return
+    if task.config.path is not None:
+        raise ConfigError(
+            f"{file}: policy must not be given for a task that follows a path: what to do depends on the "
+            "path there, which it does not see"
+        )
+    if task.config.policy.proposals > task.planner.candidates:
+        raise ConfigError(
+            f"{file}: policy.proposals must be at most the planner's {task.planner.candidates} candidates, "
+            f"got {task.config.policy.proposals}"
+        )

@@ -46,6 +46,7 @@ from mbmf.tasks.learning import (
 from mbmf.tasks.motion_section import Goals, JointResets, MocapResets, Mocaps, NoiseConfig, References
 from mbmf.tasks.path_section import BoundsConfig, PathConfig
 from mbmf.tasks.planner_section import PlannerConfig
+from mbmf.tasks.policy_section import PolicyConfig
 from mbmf.tasks.value_section import ValueConfig
 
 Source = Literal[
@@ -75,7 +76,7 @@ Source = Literal[
 ]
 # sections that do not say what the robot has to do, but how it may learn that
 LEARNING_SECTIONS = (
-    *("agent", "recipe", "recipes", "planner", "dynamics", "value"),
+    *("agent", "recipe", "recipes", "planner", "dynamics", "value", "policy"),
     *("model_based", "model_free", "imitation", "fine_tune"),
 )
 # the recipe that every task has: its own sections, as they stand
@@ -320,6 +321,7 @@ class RecipeConfig(Part):
     planner: PlannerConfig | None = None
     dynamics: DynamicsConfig | None = None
     value: ValueConfig | None = None
+    policy: PolicyConfig | None = None
     model_based: ModelBasedConfig | None = None
     model_free: ModelFreeConfig | None = None
     imitation: ImitationConfig | None = None
@@ -364,6 +366,7 @@ class TaskConfig(Part):
     planner: PlannerConfig | None = None
     dynamics: DynamicsConfig | None = None
     value: ValueConfig | None = None
+    policy: PolicyConfig | None = None
     model_based: ModelBasedConfig | None = None
     model_free: ModelFreeConfig | None = None
     imitation: ImitationConfig | None = None

@@ -19,6 +19,7 @@ from mbmf.tasks.checks import (
     check_dynamics,
     check_functions,
     check_planner,
+    check_policy,
     check_value,
     warn_of_cheap_death,
     warn_of_sparse_jacobians,
@@ -129,6 +130,7 @@ class Task:
         check_planner(self, file)
         check_dynamics(self, file)
         check_value(self, file)
+        check_policy(self, file)
 
     def with_path(
         self,

@@ -21,6 +21,7 @@ enum class Stream : std::uint32_t {
   kActionNoise = 4,   // noise on executed actions
   kPolicy = 5,        // actions of a Gaussian policy
   kParticle = 6,      // next states of an ensemble's particles
+  kProposal = 7,      // actions of a policy that proposes candidates
 };
 
 // Key of one sequence of numbers.

@@ -4,6 +4,7 @@
 //   bundle.json            format, versions, sizes, task, network, planner and control settings
 //   dynamics.safetensors   weights and normalisation
 //   value.safetensors      what ends the planner's horizon, if something does
+//   policy.safetensors     what proposes candidates to it, if something does
 //   model.mjb              the robot as MuJoCo compiled it: what is loaded
 //   model.xml, assets/     the robot as MJCF, and task.yaml the task, for people and other programs
 //   identity.json          digests and names of both
@@ -25,7 +26,7 @@ namespace mbmf {
 struct Bundle {
   std::shared_ptr<const Task> task;
   std::shared_ptr<const Dynamics> dynamics;
-  PlannerOptions planner;  // with its value, or null; nthread: 0
+  PlannerOptions planner;  // with its value and policy, or null; nthread: 0
   double period = 0;       // seconds of a control step
   std::string mbmf_version, mujoco_version, source;
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "mbmf/model/dynamics.h"
+#include "mbmf/model/policy.h"
 #include "mbmf/model/value.h"
 #include "mbmf/planning/query.h"
 #include "mbmf/planning/search.h"
@@ -31,6 +32,10 @@ struct PlannerOptions {
   std::string search = "random_shooting";
   std::map<std::string, double> settings = {};   // of the search, by name; what is not there is its default
   std::shared_ptr<const Value> value = nullptr;  // of a candidate's last state; null: the horizon ends there
+  // Some candidates of the first round are what this policy does in the model, in place of drawn ones; null:
+  // none are. It must observe what the task does.
+  std::shared_ptr<const GaussianPolicy> policy = nullptr;
+  std::int64_t proposals = 0;  // how many, 1 to the candidates; 0 without a policy
 };
 
 // Where the time of a plan went, nanoseconds.
@@ -44,6 +49,9 @@ struct PlanTimes {
 // What candidates cost (src/planning/roller.h).
 class Roller;
 
+// What a policy proposes (src/planning/proposer.h).
+class Proposer;
+
 // What makes plans (src/planning/engine.h).
 struct Engine;
 
@@ -55,9 +63,9 @@ using CostFunction =
 // One thread at a time: a call while another one runs, or after a fork, throws mbmf::Error.
 class Planner {
  public:
-  // See make_planner.
-  Planner(std::shared_ptr<const Task> task, std::unique_ptr<Roller> roller, std::unique_ptr<Search> search,
-          const PlannerOptions& options);
+  // See make_planner. proposer: or null.
+  Planner(std::shared_ptr<const Task> task, std::unique_ptr<Roller> roller,
+          std::unique_ptr<Proposer> proposer, std::unique_ptr<Search> search, const PlannerOptions& options);
   ~Planner();
 
   const PlannerOptions& options() const;
@@ -98,7 +106,7 @@ class Planner {
   std::vector<double> costs(const PlanQuery& query);
 
   // The actions of the first round's candidates [first, first + count) of an episode's first plan, at
-  // (episode, step): out (count, horizon, naction).
+  // (episode, step), as they are without a policy: out (count, horizon, naction).
   void sample(std::uint64_t episode, std::uint64_t step, std::int64_t first, std::int64_t count, float* out);
 
   // Called on the planning thread about twenty times a second during calls that last, to end them by
@@ -121,6 +129,9 @@ class Planner {
 
   // Of the last plan or batch.
   const PlanTimes& times() const;
+
+  // Of all plans so far: proposals of the policy that were left out, since they were not finite.
+  std::int64_t proposals_left_out() const;
 
   // The least that a plan with a deadline takes (the fewest candidates, the choice of the best, without
   // predicted states), measured from a start: the median of some plans. Seconds.

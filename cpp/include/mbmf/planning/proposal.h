@@ -36,6 +36,11 @@ struct Proposal {
   int redrawn = 0;
 
   // set by the planner
+  // A policy's sequences, (npolicy, horizon, naction) in [-1, 1], in place of those of positions
+  // first_of_policy on.
+  int npolicy = 0;
+  std::int64_t first_of_policy = 0;
+  const float* policy = nullptr;
   const std::uint32_t* positions = nullptr;  // of the candidates to make; null: one after the other
   std::uint32_t key[2] = {0, 0}, step[2] = {0, 0};
   std::uint32_t round = 0;

@@ -64,6 +64,7 @@ struct Plan {
   std::int64_t candidate = 0;        // their position in the last round; -1: they are no candidate of it
   std::int64_t candidates_done = 0;  // rolled, over all rounds
   int rounds_done = 0;               // begun: the last one may have been cut short
+  std::int64_t proposals_done = 0;   // of the candidates: those that the policy proposed
 
   // on a path
   bool moved = false;  // the plan moves on from the segment where it began

@@ -1,0 +1,82 @@
+"""What was learned, as the core takes it for a planner of a task: checked to be of that task."""
+
+from __future__ import annotations
+
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+from mbmf import _core
+from mbmf.arguments import whole_number
+from mbmf.planning.plan import HasCore
+from mbmf.tasks.policy_section import PolicyConfig
+from mbmf.tasks.task import Task
+
+if TYPE_CHECKING:
+    from mbmf.policies.policy import GaussianPolicy
+    from mbmf.values.value import ValueFunction
+
+
+def model_core(model: HasCore, task: Task) -> _core.Dynamics:
+    """What the core rolls. Raises ValueError if the model is of another robot, other states or another dt."""
+    other = getattr(model, "task", None)
+    if isinstance(other, Task):
+        difference = other.identity.differences(task.identity, observations=False)
+        if difference:
+            raise ValueError(
+                f"model must be of the robot, states and dt of task {task.name}, got {difference}; its core "
+                "is taken all the same"
+            )
+    return model.core
+
+
+def value_core(value: ValueFunction, task: Task) -> _core.Value:
+    """What the core takes off candidates. Raises ValueError if it is another robot's, or there is a path."""
+    if task.path is not None:
+        raise ValueError(
+            f"value must not be given for a task that follows a path, as {task.name} does: what is to come "
+            "there depends on the path, not on the state alone"
+        )
+    difference = value.task.identity.differences(task.identity, observations=False)
+    if difference:
+        raise ValueError(f"value must be of the robot, states and dt of task {task.name}, got {difference}")
+    return value.core
+
+
+def policy_core(policy: GaussianPolicy, task: Task, *, simulated: bool) -> _core.GaussianPolicy:
+    """What proposes to the core's searches. Raises ValueError if it is another task's, if there is a path, or
+    if a learned model does not predict what it sees."""
+    if task.path is not None:
+        raise ValueError(
+            f"policy must not be given for a task that follows a path, as {task.name} does: what to do there "
+            "depends on the path, which it does not see"
+        )
+    names = list(task.observation_names)
+    if policy.observation_names != names or policy.naction != task.naction:
+        raise ValueError(
+            f"policy must see {len(names)} numbers and give {task.naction} actions, as task {task.name}, got "
+            f"one of {policy.task_name} with {policy.nobservation} and {policy.naction}"
+        )
+    difference = policy.identity.differences(task.identity) if policy.identity is not None else ""
+    if difference:
+        raise ValueError(f"policy must be of the robot and dt of task {task.name}, got {difference}")
+    # the core finds the angle of a cosine or sine
+    hidden = [
+        name for name in names if name not in task.state_names and not name.startswith(("cos.", "sin."))
+    ]
+    if hidden and not simulated:
+        raise ValueError(
+            f"policy must see what a model predicts, the states of task {task.name}; its observation has "
+            f"{shorten(', '.join(hidden), 60, placeholder=' ...')} besides"
+        )
+    return policy.core
+
+
+def proposals_of(given: int | None, policy: GaussianPolicy | None, task: Task, candidates: int) -> int:
+    """How many candidates the policy proposes; the core says whether there may be so many."""
+    if policy is None:
+        if given is not None:
+            raise ValueError(f"proposals must be given with a policy, got {given} without one")
+        return 0
+    if given is not None:
+        return whole_number("proposals", given)
+    return min(candidates, (task.config.policy or PolicyConfig()).proposals)
