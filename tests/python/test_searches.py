@@ -248,7 +248,8 @@ def test_defaults_are_the_cores() -> None:
 
     classes = {"random_shooting": mbmf.RandomShooting, "cem": mbmf.CEM, "icem": mbmf.ICEM, "mppi": mbmf.MPPI}
     assert set(classes) == set(search_kinds())
-    common = {"self", "task", "model", "horizon", "candidates", "seed", "nthread", "path", "value"}
+    common = {"self", "task", "model", "horizon", "candidates", "seed", "nthread", "path"}
+    common |= {"value", "policy", "proposals"}
     for name, kind in search_kinds().items():
         parameters = inspect.signature(classes[name].__init__).parameters
         assert {p: parameters[p].default for p in parameters if p not in common} == {

@@ -108,7 +108,7 @@ class Cloning:
         if not np.isfinite(losses).all():
             raise DataError(
                 f"training of the policy diverged (loss {losses[-1]} in the last of {epochs} epochs): "
-                f"imitation.learning_rate must be smaller, got {learning_rate}"
+                f"learning_rate must be smaller, got {learning_rate}"
             )
         return Cloning(trainer.state()), history
 

@@ -328,6 +328,7 @@ class _Learner:
             nthread=self._sampler.threads,
             settings=planned.settings,
             value=self._source.value,
+            policy=self._source.policy,
         )
         # what MuJoCo failed in is absurd long before: nothing to learn from
         healthy = rollouts.select(~rollouts.diverged)

@@ -12,16 +12,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from mbmf.algorithms import value_stage
+from mbmf.algorithms import policy_stage, value_stage
 from mbmf.algorithms.iteration import make_record, part, validate, validate_on_control
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
 from mbmf.planning.make import make_planner
+from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts import tracking
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs import parts
@@ -35,7 +36,7 @@ from mbmf.tasks.task import Task
 from mbmf.values.value import ValueFunction
 
 # stages whose random numbers derive from the seed
-_TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL, _VALUE = range(7)
+_TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL, _VALUE, _POLICY = range(8)
 
 # one thread makes a run's numbers independent of --nthread, and loses a fifth of the speed of training on two
 TRAINING_THREADS = 1
@@ -52,6 +53,14 @@ class Options:
     num_rollouts_save_for_mf: int | None = None
     use_existing_training_data: bool = False
     use_existing_dynamics_model: bool = False
+
+
+class _Learned(NamedTuple):
+    """What plans are made with."""
+
+    model: DynamicsModel
+    value: ValueFunction | None
+    policy: GaussianPolicy | None
 
 
 class Observer(Protocol):
@@ -133,7 +142,7 @@ def open_run(
         return Run.resume(
             where,
             config,
-            sections=("model_based", "planner", "dynamics", "value"),
+            sections=("model_based", "planner", "dynamics", "value", "policy"),
             allow_other_task=allow_other_task,
         )
 
@@ -221,38 +230,13 @@ def model_based(
                 validated |= sampler.call(validate, model, (episodes, HORIZONS))
                 progress(1)
 
-        value: ValueFunction | None = None
-        valued: Record = {}
-        if options.use_existing_dynamics_model:
-            value = value_stage.existing(task, run)
-        elif value_stage.begins(task, iteration, rollouts):
-            value, valued = value_stage.learn(
-                task,
-                run,
-                iteration,
-                rollouts,
-                seed=_seed(options, _VALUE),
-                fit_seed=_seed(options, _VALUE, iteration),
-                nthread=TRAINING_THREADS,
-                stage=observer.stage,
-                note=observer.note,
-            )
+        learned, helped = _helps(task, run, model, options, iteration, rollouts, observer)
 
         start = time.perf_counter()
         first = (iteration - 1) * settings.rollouts_per_iteration
         title = f"iteration {iteration}: control"
-        batch = _control(
-            task,
-            run,
-            model,
-            value,
-            options,
-            settings.rollouts_per_iteration,
-            first,
-            observer,
-            sampler,
-            title,
-        )
+        count = settings.rollouts_per_iteration
+        batch = _control(task, run, learned, options, count, first, observer, sampler, title)
         seconds_control = time.perf_counter() - start
         with run.writing(run.rollouts(iteration)) as path:
             batch.save(path)
@@ -263,14 +247,15 @@ def model_based(
                 validated = sampler.call(validate_on_control, model, batch)
                 progress(1)
 
-        record = make_record(iteration, train, new, fit, validated, batch, seconds_control) | valued
+        record = make_record(iteration, train, new, fit, validated, batch, seconds_control) | helped
         if task.path is not None:
             record["tracking"] = tracking.record(task, tracking.track(task, batch))
         run.append_metrics(record)
         observer.iteration(record, model, batch)
 
     # rollouts for imitation
-    return _save_rollouts(task, run, model, value_stage.existing(task, run), options, observer, sampler)
+    latest = _Learned(model, value_stage.existing(task, run), policy_stage.existing(task, run))
+    return _save_rollouts(task, run, latest, options, observer, sampler)
 
 
 # --- data
@@ -366,6 +351,40 @@ def _fit(
         )
 
 
+# --- what helps the planner
+
+
+def _helps(
+    task: Task,
+    run: Run,
+    model: DynamicsModel,
+    options: Options,
+    iteration: int,
+    rollouts: list[Episodes],
+    observer: Observer,
+) -> tuple[_Learned, Record]:
+    """What an iteration plans with, as far as the task says so, and what the metrics say of it."""
+    if options.use_existing_dynamics_model:
+        return _Learned(model, value_stage.existing(task, run), policy_stage.existing(task, run)), {}
+    found: dict[str, Any] = {"value": None, "policy": None}
+    record: Record = {}
+    for name, stage, purpose in (("value", value_stage, _VALUE), ("policy", policy_stage, _POLICY)):
+        if stage.begins(task, iteration, rollouts):
+            found[name], learned = stage.learn(
+                task,
+                run,
+                iteration,
+                rollouts,
+                seed=_seed(options, purpose),
+                fit_seed=_seed(options, purpose, iteration),
+                nthread=TRAINING_THREADS,
+                stage=observer.stage,
+                note=observer.note,
+            )
+            record |= learned
+    return _Learned(model, **found), record
+
+
 # --- control
 
 
@@ -377,8 +396,7 @@ def _control_stage(first_episode: int) -> str:
 def _control(
     task: Task,
     run: Run,
-    model: DynamicsModel,
-    value: ValueFunction | None,
+    learned: _Learned,
     options: Options,
     episodes: int,
     first_episode: int,
@@ -389,9 +407,16 @@ def _control(
     """Episodes of MPC with the task's search. Each has a number of its own in the run, which all its noise
     derives from."""
     settings = settings_of(task)
-    planner = make_planner(task, model, seed=_seed(options, _PLAN), nthread=sampler.threads, value=value)
+    planner = make_planner(
+        task,
+        learned.model,
+        seed=_seed(options, _PLAN),
+        nthread=sampler.threads,
+        value=learned.value,
+        policy=learned.policy,
+    )
     with observer.stage(title, episodes * settings.steps_per_rollout) as progress:
-        return parts.collect_in_parts(
+        found = parts.collect_in_parts(
             run,
             _control_stage(first_episode),
             task,
@@ -408,13 +433,17 @@ def _control(
             ),
             at_once=sampler.in_pieces,
         )
+    if planner.proposals_left_out:  # here; other processes' planners have counts of their own
+        observer.note(
+            f"{title}: {planner.proposals_left_out} proposals of the policy were not finite and are left out"
+        )
+    return found
 
 
 def _save_rollouts(
     task: Task,
     run: Run,
-    model: DynamicsModel,
-    value: ValueFunction | None,
+    learned: _Learned,
     options: Options,
     observer: Observer,
     sampler: Sampler,
@@ -440,9 +469,7 @@ def _save_rollouts(
             batch = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
         else:
             title = f"rollouts to save ({saved} of {wanted})"
-            batch = _control(
-                task, run, model, value, options, count, first + attempts, observer, sampler, title
-            )
+            batch = _control(task, run, learned, options, count, first + attempts, observer, sampler, title)
             with run.writing(path) as new:
                 batch.save(new)
             parts.forget(run, _control_stage(first + attempts))

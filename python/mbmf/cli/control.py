@@ -165,6 +165,7 @@ def run(options: Options) -> None:
         nthread=options.nthread,
         settings={"warm_start": True} if options.warm_start else {},
         value=trained.value,
+        policy=trained.policy,
     )
     steps = max(1, round(options.seconds / task.dt))
     if max(steps, options.seconds * min(options.hz, 1e5)) > _MOST_STEPS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mbmf.cli.runs import run_path
 from mbmf.errors import ConfigError, DataError
@@ -133,7 +133,8 @@ def open_mpc(
 
     trained = load_trained(path, iteration, allow_other_task=allow_other_task)
     task = change(trained.task)
-    planner = make_planner(task, trained.model, seed=seed, nthread=nthread, value=trained.value)
+    helps: dict[str, Any] = {"value": trained.value, "policy": trained.policy}
+    planner = make_planner(task, trained.model, seed=seed, nthread=nthread, **helps)
     return Mpc(f"iteration_{trained.iteration}", path, task, trained.model, planner)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mbmf.cli.outputs import check_output
 from mbmf.cli.runs import RUN, run_path
@@ -64,7 +65,8 @@ def export_folder(options: Options, out: Path) -> None:
     trained = load_trained(path, options.iteration, allow_other_task=options.allow_other_task)
     task, planned = trained.task, trained.task.planner
     source = f"{path.name}, iteration {trained.iteration}"
-    save_bundle(out, task, trained.model, value=trained.value, seed=trained.seed, source=source)
+    helps: dict[str, Any] = {"value": trained.value, "policy": trained.policy}
+    save_bundle(out, task, trained.model, **helps, seed=trained.seed, source=source)
     print(
         f"{out}: {task.name} of {source}, {planned.search} with {planned.candidates} candidates of "
         f"{planned.horizon} steps every {task.dt:g} s"

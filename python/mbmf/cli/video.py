@@ -197,7 +197,7 @@ def _controller(run: Run, task: Task, options: Options) -> tuple[Planner, Dynami
     """The run's planner, with its latest model."""
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.planning.make import make_planner
-    from mbmf.runs.trained import load_value
+    from mbmf.runs.trained import load_policy, load_value
 
     found = run.latest_model()
     if found is None:
@@ -206,7 +206,11 @@ def _controller(run: Run, task: Task, options: Options) -> tuple[Planner, Dynami
     run.check(found)
     iteration = int(found.stem.removeprefix("iteration_"))
     value = load_value(run, task, iteration, allow_other_task=options.allow_other_task)
-    return make_planner(task, model, seed=options.seed, nthread=options.nthread, value=value), model
+    policy = load_policy(run, task, iteration, allow_other_task=options.allow_other_task)
+    planner = make_planner(
+        task, model, seed=options.seed, nthread=options.nthread, value=value, policy=policy
+    )
+    return planner, model
 
 
 def _drive(task: Task, planner: Planner, options: Options) -> Episodes:

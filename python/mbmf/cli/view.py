@@ -8,7 +8,7 @@ import time
 import webbrowser
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mbmf.cli.planner_options import PlannerOptions
 from mbmf.cli.runs import RUN, run_path
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mbmf.show.driven import Candidates, Driven
     from mbmf.show.page import Page
     from mbmf.tasks.task import Task
-    from mbmf.values.value import ValueFunction
 
 # a second; the browser hardly shows more
 _PICTURES = 30
@@ -82,10 +81,10 @@ def run(options: Options) -> None:
     check_page(options.host, options.port)
     if options.browser:
         _check_browser(options)
-    task, model, value = _learned(options)
+    task, model, helps = _learned(options)
     from mbmf.show.driven import Driven
 
-    driven = Driven(task, model, options.seed, options.nthread, value)
+    driven = Driven(task, model, options.seed, options.nthread, **helps)
     driven.plans = options.plans
     page = Page(task, options.host, options.port)
     try:
@@ -117,23 +116,24 @@ def _check_browser(options: Options) -> None:
     )
 
 
-def _learned(options: Options) -> tuple[Task, DynamicsModel, ValueFunction | None]:
-    """What drives, as the options change it."""
+def _learned(options: Options) -> tuple[Task, DynamicsModel, dict[str, Any]]:
+    """What drives, as the options change it: the last is what else `Driven` takes of a run."""
     if options.run_num is None:
         from mbmf.cli.trained_swimmer import trained_model
 
         if options.iteration is not None:
             raise ConfigError(f"--iteration must be given with --run_num only, got {options.iteration}")
-        (task, model), value = trained_model(), None
+        (task, model), helps = trained_model(), {}
     else:
         from mbmf.runs.trained import load_trained
 
         path = run_path(options.runs_dir, options.run_num)
         trained = load_trained(path, options.iteration, allow_other_task=options.allow_other_task)
-        task, model, value = trained.task, trained.model, trained.value
+        task, model = trained.task, trained.model
+        helps = {"value": trained.value, "policy": trained.policy}
     if options.desired_traj_type is not None:
         task = task.with_path(options.desired_traj_type)
-    return options.applied_to(task), model, value
+    return options.applied_to(task), model, helps
 
 
 def _offer(page: Page, driven: Driven) -> None:

@@ -44,6 +44,9 @@ class Layout:
     def value(self, iteration: int) -> Path:
         return self.model(iteration).with_name(f"value_{iteration}.safetensors")
 
+    def proposing_policy(self, iteration: int) -> Path:
+        return self.model(iteration).with_name(f"policy_{iteration}.safetensors")
+
     def rollouts(self, name: str | int) -> Path:
         return self.path / "rollouts" / (f"{name}.npz" if isinstance(name, str) else f"iteration_{name}.npz")
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
+from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.configuration import check_recorded_identity
 from mbmf.runs.run import Record, Run, first_difference
-from mbmf.runs.trained import load_value
+from mbmf.runs.trained import load_policy, load_value
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.planner_section import parse_planner, planner_settings
 from mbmf.tasks.record import comparable_task
@@ -27,6 +28,7 @@ class ModelBasedResult:
         settings: of the run: how long a rollout lasts, and more.
         planner: that drove the robot.
         value: what ended its plans' horizon, or None.
+        policy: what proposed candidates to it, or None.
         rollouts: the saved ones, at least one.
         steps: control steps that the model was trained on.
         seed: of the run.
@@ -36,6 +38,7 @@ class ModelBasedResult:
     settings: ModelBasedConfig
     planner: PlannerSettings
     value: ValueFunction | None
+    policy: GaussianPolicy | None
     rollouts: Episodes
     steps: int
     seed: int
@@ -86,9 +89,10 @@ class ModelBasedResult:
             raise DataError(f"{rollouts}: saved rollouts must exist, got none")
         model = DynamicsModel.load(path, task, allow_other_task=allow)
         value = load_value(run, task, len(records), allow_other_task=allow)
+        policy = load_policy(run, task, len(records), allow_other_task=allow)
         saved = Episodes.load(rollouts, task=task, allow_other_task=allow)
         run.check_files()
-        return cls(model, settings, planner, value, saved, int(records[-1]["steps_total"]), seed)
+        return cls(model, settings, planner, value, policy, saved, int(records[-1]["steps_total"]), seed)
 
 
 def _check_saved(run: Run, summary: Record) -> None:

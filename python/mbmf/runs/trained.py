@@ -9,6 +9,7 @@ from pathlib import Path
 from mbmf.arguments import MAX_SEED, whole_number
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
+from mbmf.policies.policy import GaussianPolicy
 from mbmf.runs.configuration import recorded_task
 from mbmf.runs.run import Run
 from mbmf.tasks.task import Task
@@ -26,6 +27,7 @@ class Trained:
       iteration: whose model it is.
       path: the model's file.
       value: what ended the horizon of that iteration's plans; None: nothing did.
+      policy: what proposed candidates to them; None: nothing did.
     """
 
     task: Task
@@ -34,6 +36,7 @@ class Trained:
     iteration: int
     path: Path
     value: ValueFunction | None = None
+    policy: GaussianPolicy | None = None
 
 
 def load_trained(
@@ -68,7 +71,8 @@ def load_trained(
         run.check(file)
     number = int(path.stem.removeprefix("iteration_"))
     value = load_value(run, task, number, allow_other_task=allow_other_task)
-    return Trained(task, model, seed, number, path, value)
+    policy = load_policy(run, task, number, allow_other_task=allow_other_task)
+    return Trained(task, model, seed, number, path, value, policy)
 
 
 def load_value(
@@ -83,3 +87,17 @@ def load_value(
     if not path.is_file():
         return None
     return ValueFunction.load(path, task, allow_other_task=allow_other_task)
+
+
+def load_policy(
+    run: Run, task: Task, iteration: int, *, allow_other_task: bool = False
+) -> GaussianPolicy | None:
+    """What proposed candidates to an iteration's plans in a run; None: nothing did.
+
+    Raises as `load_value`.
+    """
+    path = run.proposing_policy(iteration)
+    run.check(path)
+    if not path.is_file():
+        return None
+    return GaussianPolicy.load(path, task, allow_other_task=allow_other_task)

@@ -101,5 +101,7 @@ def _explain(file: Path, algorithm: str) -> None:
         kind, form = kinds.get(file.stem, ("dynamics model", FORMAT))
         if file.stem.startswith("value_"):
             kind, form = "value", "mbmf-value"
+        if file.stem.startswith("policy_"):
+            kind, form = "policy", "mbmf-policy"
         versions = tuple(range(1, FORMAT_VERSION + 1)) if form == FORMAT else 1
         tensor_file.read(file, kind, form, versions, {})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.planning.plan import Plan
     from mbmf.planning.planner import Planner
+    from mbmf.policies.policy import GaussianPolicy
     from mbmf.tasks.task import Task
     from mbmf.values.value import ValueFunction
 
@@ -104,7 +105,7 @@ class Driven:
     """A simulation, and the planner that drives it; the planner may be changed between steps.
 
     Args:
-      task, model, value: of the run.
+      task, model, value, policy: of the run.
       seed: of the starts and the plans.
       nthread: of the planner; 0: one for every CPU.
 
@@ -118,12 +119,14 @@ class Driven:
         seed: int = 0,
         nthread: int = 0,
         value: ValueFunction | None = None,
+        policy: GaussianPolicy | None = None,
     ) -> None:
         self.task = task
         self.paused = False
         self.plans = 10
         self.episode = -1
-        self._model, self._seed, self._nthread, self._value = model, seed, nthread, value
+        self._model, self._seed, self._nthread = model, seed, nthread
+        self._value, self._policy = value, policy
         self._weights: dict[str, float] = {}
         self._path: str | None = None
         self.settings = task.planner
@@ -237,6 +240,8 @@ class Driven:
         if self._path is not None:
             task = task.with_path(self._path)
         settings = self.settings
+        # neither knows a path
+        helps: dict[str, Any] = {} if task.path else {"value": self._value, "policy": self._policy}
         self.planner = make_planner(
             task,
             self._model,
@@ -246,7 +251,7 @@ class Driven:
             self._seed,
             self._nthread,
             settings=settings.settings,
-            value=self._value,
+            **helps,
         )
         self._memory = self.planner.make_memory()
 

@@ -1,0 +1,89 @@
+"""Model-based learning's policy: it imitates the planner, and proposes candidates to its searches."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from mbmf.algorithms.cloning import Cloning
+from mbmf.algorithms.imitation import examples_of
+from mbmf.errors import DataError
+from mbmf.nn.training import torch_threads
+from mbmf.policies.policy import GaussianPolicy
+from mbmf.rollouts.episodes import Episodes
+from mbmf.runs.run import Record, Run
+from mbmf.runs.trained import load_policy
+from mbmf.tasks.task import Task
+
+
+def existing(task: Task, run: Run) -> GaussianPolicy | None:
+    """What belongs to the run's latest model, or None."""
+    path = run.latest_model()
+    if path is None:
+        return None
+    iteration = int(path.stem.removeprefix("iteration_"))
+    return load_policy(run, task, iteration, allow_other_task=run.allow_other_task)
+
+
+def begins(task: Task, iteration: int, rollouts: list[Episodes]) -> bool:
+    """Whether this iteration has a policy, from the rollouts before it."""
+    settings = task.config.policy
+    return settings is not None and iteration >= settings.first_iteration and bool(rollouts)
+
+
+def learn(
+    task: Task,
+    run: Run,
+    iteration: int,
+    rollouts: list[Episodes],
+    *,
+    seed: int,
+    fit_seed: int,
+    nthread: int,
+    stage: Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]],
+    note: Callable[[str], None],
+) -> tuple[GaussianPolicy | None, Record]:
+    """The policy for this iteration's plans, and what the metrics say of it.
+
+    It goes on from that of the iteration before, as its file has it, and imitates the actions of the latest
+    episodes of control; so a run that was interrupted has the same. Where the training fails all candidates
+    are drawn, ``note`` is told, and the next iteration begins with a new policy.
+
+    stage, note: an observer's functions (`mbmf.algorithms.model_based.Observer`).
+    """
+    settings = task.config.policy
+    assert settings is not None
+    start = time.perf_counter()
+    latest: list[Episodes] = []
+    for batch in reversed(rollouts):
+        if sum(map(len, latest)) >= settings.episodes:
+            break
+        latest.insert(0, batch)
+    episodes = Episodes.concatenate(latest)
+    examples = examples_of(episodes.select(~episodes.diverged))
+    policy = load_policy(run, task, iteration - 1, allow_other_task=run.allow_other_task)
+    if policy is None:
+        policy = GaussianPolicy(task, settings.hidden, seed=seed)
+    policy.set_std(settings.std)
+    with stage(f"iteration {iteration}: policy", settings.epochs) as progress, torch_threads(nthread):
+        try:
+            if not len(examples):
+                raise DataError("episodes must have a step without divergence to imitate, got none")
+            cloning, history = Cloning.start(policy).fit(
+                examples,
+                epochs=settings.epochs,
+                batch_size=min(settings.batch_size, len(examples)),
+                learning_rate=settings.learning_rate,
+                rng=np.random.default_rng(fit_seed),
+                progress=lambda epochs, _: progress(epochs),
+            )
+        except DataError as error:
+            note(f"iteration {iteration}: no policy proposes candidates: {error}")
+            return None, {"policy_loss": None}
+    cloning.write_to(policy)
+    with run.writing(run.proposing_policy(iteration)) as path:
+        policy.save(path)
+    return policy, {"policy_loss": history.losses[-1], "seconds_policy": time.perf_counter() - start}
