@@ -81,5 +81,5 @@ def test_what_is_refused(task: mbmf.Task, examples: Examples) -> None:
         Examples(examples.observations[:3], examples.actions[:2])
     start = Cloning.start(mbmf.GaussianPolicy(task, (8,)))
     bad = Examples(examples.observations, examples.actions * np.float32(1e30))
-    with pytest.raises(DataError, match=r"diverged.*imitation\.learning_rate must be smaller, got 0\.003"):
+    with pytest.raises(DataError, match=r"diverged.*learning_rate must be smaller, got 0\.003"):
         fit(start, bad, epochs=2)
