@@ -5,8 +5,8 @@
 
 Each robot has a process of its own, so that a crash or a hang is counted and the others go on. Prints tables
 of counts, of all, by package and by feature, and every robot that failed with its reason; exits with 1 if one
-differs from MuJoCo, crashes or hangs. `--csv=FILE` keeps a row for each file; one that has a row is not tried
-again.
+differs from MuJoCo, crashes or hangs. `--csv=FILE` keeps a row of each file, and
+goes on from there. `--until=stepped` is the quick part; an export comes last.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-STAGES = ("loaded", "stepped", "learned", "planned", "saved")
+STAGES = ("loaded", "stepped", "learned", "planned", "saved", "exported")
 STEPS = 20
 LARGEST = 400  # states of a robot that is learned here
 COLUMNS = ["package", "file", "stage", "features", "reason", "differs"]
@@ -86,7 +86,17 @@ def robot_of(path: Path) -> tuple[Any, str]:
     return plain, "no robot: nothing to drive" if plain.nu == 0 and plain.nmocap == 0 else ""
 
 
-def try_robot(path: Path) -> dict[str, Any]:
+def diverges(data: Any) -> bool:
+    """Whether plain MuJoCo warned of it."""
+    import mujoco
+
+    kind = mujoco.mjtWarning
+    return any(
+        data.warning[int(i)].number for i in (kind.mjWARN_BADQPOS, kind.mjWARN_BADQVEL, kind.mjWARN_BADQACC)
+    )
+
+
+def try_robot(path: Path, until: str) -> dict[str, Any]:
     """How far a robot came: {"stage": the last one reached or "", "reason", "features", "differs"}."""
     import mujoco
     import numpy as np
@@ -103,6 +113,8 @@ def try_robot(path: Path) -> dict[str, Any]:
     try:
         task = mbmf.load_task(task_of(path, plain))
         found["stage"] = "loaded"
+        if until == "loaded":
+            return found
 
         # beside plain MuJoCo, whose state after the step is brought up to date by mj_forward
         simulator, data, model = mbmf.Simulator(task, 2, 2), mujoco.MjData(task.model), task.model
@@ -114,14 +126,16 @@ def try_robot(path: Path) -> dict[str, Any]:
         for _ in range(STEPS):
             action = rng.uniform(-1, 1, task.naction)
             simulator.step(np.stack([action, -action]))
-            if simulator.diverged[0]:
-                return found | {"reason": f"diverges: {simulator.error(0)}"}
             controls = action[: model.nu]
             data.ctrl[:] = np.where(limited, (low + high) / 2 + (high - low) / 2 * controls, controls)
             for _ in range(2):
                 for i in range(model.nmocap if model.nu == 0 else 0):
                     data.mocap_pos[i, [0, 2]] += 0.1 * action[2 * i : 2 * i + 2] * model.opt.timestep
                 mujoco.mj_step(model, data)
+            if simulator.diverged[0] != diverges(data):
+                return found | {"differs": "only one of both diverges"}
+            if simulator.diverged[0]:
+                return found | {"reason": f"diverges, as in MuJoCo: {simulator.error(0)}"}
             mujoco.mj_getState(model, data, row, kind)
             if not np.array_equal(row, simulator.get_state()[0]):
                 return found | {"differs": "the state row after a step"}
@@ -133,6 +147,8 @@ def try_robot(path: Path) -> dict[str, Any]:
                 wrong = [task.state_names[i] for i in np.flatnonzero(simulator.states[0] != want)[:3]]
                 return found | {"differs": f"the states {', '.join(wrong)}"}
         found["stage"] = "stepped"
+        if until == "stepped":
+            return found
 
         if task.nstate > LARGEST:
             return found | {"reason": f"{task.nstate} states are not learned here"}
@@ -144,6 +160,8 @@ def try_robot(path: Path) -> dict[str, Any]:
         if not np.isfinite(dynamics.predict(episodes.states[:, 0], episodes.actions[:, 0])).all():
             return found | {"differs": "predictions that are not finite"}
         found["stage"] = "learned"
+        if until == "learned":
+            return found
 
         plans = [
             mbmf.RandomShooting(task, dynamics, horizon=3, candidates=32, seed=1, nthread=n).plan(
@@ -154,6 +172,8 @@ def try_robot(path: Path) -> dict[str, Any]:
         if plans[0].actions.tobytes() != plans[1].actions.tobytes():
             return found | {"differs": "plans of one and two threads"}
         found["stage"] = "planned"
+        if until == "planned":
+            return found
 
         start = episodes.states[:, 0].copy(), episodes.actions[:, 0].copy()
         with tempfile.TemporaryDirectory() as folder:
@@ -161,6 +181,10 @@ def try_robot(path: Path) -> dict[str, Any]:
             again = mbmf.DynamicsModel.load(Path(folder) / "model.safetensors", task)
             if not np.array_equal(again.predict(*start), dynamics.predict(*start)):
                 return found | {"differs": "predictions of the saved model"}
+            found["stage"] = "saved"
+            if until == "saved":
+                return found
+
             try:
                 save_bundle(Path(folder) / "out", task, dynamics, horizon=3, candidates=32, seed=1)
             except (mbmf.errors.MbmfError, OSError) as error:
@@ -169,17 +193,17 @@ def try_robot(path: Path) -> dict[str, Any]:
                 load_bundle(Path(folder) / "out").dynamics.predict(*start), again.predict(*start)
             ):
                 return found | {"differs": "predictions of the exported model"}
-        return found | {"stage": "saved"}
+        return found | {"stage": "exported"}
     except (mbmf.errors.MbmfError, ValueError, mbmf.CoreError) as error:
         return found | {"reason": str(error).splitlines()[0]}
 
 
-def in_process(path: Path, timeout: float) -> dict[str, Any]:
+def in_process(path: Path, until: str, timeout: float) -> dict[str, Any]:
     """`try_robot` in a process of its own, all imported before; a crash or a hang is what differs."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "mbmf.nn.training", "mbmf.control.bundle"])
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=send_robot, args=(path, send))
+    process = context.Process(target=send_robot, args=(path, until, send))
     process.start()
     send.close()
     try:
@@ -195,8 +219,8 @@ def in_process(path: Path, timeout: float) -> dict[str, Any]:
         process.join()
 
 
-def send_robot(path: Path, send: Connection) -> None:
-    send.send(try_robot(path))
+def send_robot(path: Path, until: str, send: Connection) -> None:
+    send.send(try_robot(path, until))
 
 
 def files_of(packages: list[str]) -> list[tuple[str, str, Path]]:
@@ -213,7 +237,7 @@ def files_of(packages: list[str]) -> list[tuple[str, str, Path]]:
 
 
 def kept(table: Path | None) -> dict[tuple[str, str], dict[str, Any]]:
-    """What an earlier run found: {(package, file): as of `try_robot`}."""
+    """What earlier runs found, of each file the last: {(package, file): as of `try_robot`}."""
     if table is None or not table.exists():
         return {}
     with table.open(newline="") as file:
@@ -223,16 +247,21 @@ def kept(table: Path | None) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["package"], row["file"]): row for row in rows}
 
 
-def try_files(
-    files: list[tuple[str, str, Path]], table: Path | None, timeout: float
-) -> list[tuple[str, str, Any]]:
+def is_done(found: dict[str, Any], until: str) -> bool:
+    """Whether a robot came as far as it can come."""
+    reached = STAGES.index(found["stage"]) if found["stage"] else -1
+    return bool(found["reason"] or found["differs"]) or reached >= STAGES.index(until)
+
+
+def try_files(files: list[tuple[str, str, Path]], options: argparse.Namespace) -> list[tuple[str, str, Any]]:
     """(package, file, as of `try_robot`) of each, which is written to the table as it comes."""
+    table: Path | None = options.csv
     known = kept(table)
-    for package, file, path in files:
-        if (package, file) in known:
+    for number, (package, file, path) in enumerate(files, 1):
+        if (package, file) in known and is_done(known[package, file], options.until):
             continue
-        found = known[package, file] = in_process(path, timeout)
-        print(f"\r{len(known)} of {len(files)} files", end="", file=sys.stderr)
+        found = known[package, file] = in_process(path, options.until, options.timeout)
+        print(f"\r{number} of {len(files)} files", end="", file=sys.stderr)
         if table is not None:
             new = not table.exists()
             with table.open("a", newline="") as out:
@@ -271,7 +300,7 @@ def show(robots: list[tuple[str, str, Any]]) -> bool:
     for package, file, found in driven:
         if found["differs"]:
             print(f"DIFFERS {package} {file}: {found['differs']}")
-        elif found["stage"] != "saved" or found["reason"]:
+        elif found["reason"]:
             print(f"{package} {file}: {found['stage'] or 'not loaded'}: {found['reason']}")
     return not any(found["differs"] for *_, found in driven)
 
@@ -283,16 +312,19 @@ def main() -> int:
         "--csv", type=Path, help="a file for a row of each; those that it has are not tried again"
     )
     parser.add_argument("--timeout", type=float, default=300, help="seconds after which a robot hangs (300)")
+    parser.add_argument(
+        "--until", choices=STAGES, default=STAGES[-1], help="the last stage to try (exported)"
+    )
     parser.add_argument("--robot", type=Path, help="try this file alone, in this process")
     options = parser.parse_args()
     if options.robot is not None:
-        print(json.dumps(try_robot(options.robot)))
+        print(json.dumps(try_robot(options.robot, options.until)))
         return 0
     files = files_of(options.packages)
     if not files:
         print("no files: name packages that are installed", file=sys.stderr)
         return 2
-    return 0 if show(try_files(files, options.csv, options.timeout)) else 1
+    return 0 if show(try_files(files, options)) else 1
 
 
 if __name__ == "__main__":

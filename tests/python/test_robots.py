@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -85,3 +88,52 @@ def test_a_robot_of_a_package(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             mbmf.load_task({**base, "model": model})
+
+
+def _every_robot() -> Any:
+    spec = importlib.util.spec_from_file_location("every_robot", FOLDER / "every_robot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_script_of_every_robot_sees_differences(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = _every_robot()
+    package = importlib.util.find_spec("gymnasium")
+    assert package is not None
+    assert package.submodule_search_locations
+    hopper = Path(package.submodule_search_locations[0]) / "envs/mujoco/assets/hopper.xml"
+    assert script.try_robot(hopper, "exported") == {**script.NOTHING, "stage": "exported"}
+    (tmp_path / "part.xml").write_text("<mujocoinclude/>")
+    (tmp_path / "wild.xml").write_text(
+        '<mujoco><worldbody><body><joint name="j"/><geom size=".1" pos=".3 0 0"/></body></worldbody>'
+        '<actuator><motor joint="j" gear="1e12"/></actuator></mujoco>'
+    )
+    assert script.try_robot(tmp_path / "part.xml", "exported")["reason"].startswith("no robot: not compiled")
+    wild = script.try_robot(tmp_path / "wild.xml", "exported")
+    assert (wild["stage"], wild["differs"]) == ("loaded", "")
+    assert wild["reason"].startswith("diverges, as in MuJoCo")
+
+    class Weaker(mbmf.Simulator):
+        def step(self, actions: Any, *args: Any) -> None:
+            super().step(0.999 * actions, *args)
+
+    monkeypatch.setattr(mbmf, "Simulator", Weaker)
+    assert script.try_robot(hopper, "exported")["differs"] == "the state row after a step"
+
+
+def test_the_script_of_every_robot_goes_on(tmp_path: Path) -> None:
+    table = tmp_path / "robots.csv"
+    command = [sys.executable, FOLDER / "every_robot.py", "gymnasium", f"--csv={table}", "--until=loaded"]
+
+    def run() -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    first = run()
+    rows = table.read_text().splitlines()
+    assert len(rows) > 10
+    table.write_text("\n".join(rows[:-2]) + "\n")
+    assert run() == first
+    assert table.read_text().splitlines() == rows
