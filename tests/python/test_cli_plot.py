@@ -273,6 +273,16 @@ def test_plot_trajfollow(path_runs: Path, tmp_path: Path, capsys: pytest.Capture
     np.testing.assert_allclose(lines["rollout 1"], places)
 
 
+def test_a_path_without_its_configuration_is_said(path_runs: Path, tmp_path: Path) -> None:
+    """The figure was drawn without it, and nobody said so."""
+    run = tmp_path / "run_4"
+    shutil.copytree(path_runs / "run_4", run)
+    (run / "paths/zigzag/config.yaml").unlink()
+    notes: list[str] = []
+    assert len(path_figure([run], note=notes.append).axes) == 1
+    assert notes == [f"{run / 'paths/zigzag/config.yaml'}: configuration is missing"]
+
+
 def test_runs_without_paths(small_runs: Path) -> None:
     notes: list[str] = []
     with pytest.raises(DataError, match=r"runs must have rollouts that followed a path, got .*run_1"):

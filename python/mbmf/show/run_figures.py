@@ -14,7 +14,7 @@ from mbmf.errors import DataError
 from mbmf.rollouts.baseline import collect_baseline
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.configuration import recorded_task
-from mbmf.runs.layout import METRICS, iterations
+from mbmf.runs.layout import CONFIG, METRICS, iterations
 from mbmf.runs.run import Record, Run
 from mbmf.show.losses import RunLosses, plot_losses, validation_loss
 from mbmf.show.overlays import is_upright
@@ -141,6 +141,8 @@ def path_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
         for folder in (path, *sorted((path / "paths").glob("*"))):
             if Run(folder).exists or folder == path:
                 panels += _panels(folder, path.name, note)
+            elif folder.is_dir():
+                note(f"{folder / CONFIG}: configuration is missing")
     if not panels:
         names = ", ".join(str(path) for path in paths)
         raise DataError(f"runs must have rollouts that followed a path, got {names or 'none'}")
