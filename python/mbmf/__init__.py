@@ -10,6 +10,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mbmf import start as _start
+
+# before anything that takes time
+_start.end_at_once()
+
 if TYPE_CHECKING:
     from mbmf.control.controller import Controller as Controller
     from mbmf.dynamics.model import DynamicsModel as DynamicsModel

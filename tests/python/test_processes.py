@@ -241,7 +241,7 @@ def test_a_forked_child_of_a_command_ends_at_once(monkeypatch: pytest.MonkeyPatc
     ended = []
     receive, send = os.pipe()
 
-    def run(command: str, words: list[str]) -> None:
+    def run() -> None:
         child = os.fork()
         if child == 0:
             os.write(send, b"x")  # Python forgets what comes while it forks
@@ -251,6 +251,29 @@ def test_a_forked_child_of_a_command_ends_at_once(monkeypatch: pytest.MonkeyPatc
         os.kill(child, signal.SIGTERM)
         ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
-    monkeypatch.setattr("mbmf.cli.main._run", run)
+    monkeypatch.setattr("mbmf.cli.main._prepared", lambda command, words: run)
     assert cli.main(["list"]) == 0
     assert ended == [-signal.SIGTERM]
+
+
+@pytest.mark.parametrize("words", [["-m", "mbmf.cli.main", "list"], ["mbmf", "list"], ["-c", "import mbmf"]])
+def test_ctrl_c_while_the_command_imports(words: list[str], tmp_path: Path) -> None:
+    """It was a traceback; one out of NumPy even said that NumPy was badly installed."""
+    (tmp_path / "numpy.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
+    (tmp_path / "mbmf").write_text("from mbmf.cli.main import main\nmain()\n")
+    paths = os.pathsep.join([str(tmp_path), str(Path(mbmf.__file__).parents[1])])
+    ended = subprocess.run(
+        [sys.executable, *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if words[0] == "-c":  # programs that only import it have their own way
+        assert "KeyboardInterrupt" in ended.stderr
+    else:
+        assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import mbmf
 from mbmf.cli import terminal
 from mbmf.errors import CoreError, MbmfError
+from mbmf.start import hear
 
 # each is a module of this package with a frozen dataclass Options and a function run(options)
 COMMANDS = {
@@ -105,9 +106,12 @@ def _command(given: list[str]) -> int:
         return _fail(f"command must be one of {', '.join(COMMANDS)}, got {command!r}{hint}")
     if rest and f"{command} {rest[0]}" in SUBCOMMANDS:
         command = f"{command} {rest.pop(0)}"
+    signals: list[int] = []
     try:
-        with _terminable() as signals:
-            _run(command, rest)
+        run = _prepared(command, rest)
+        hear()
+        with _terminable(signals):
+            run()
     except KeyboardInterrupt:
         print(f"mbmf: {'ended by SIGTERM' if signals else 'interrupted'}", file=sys.stderr)
         return EXIT_TERMINATED if signals else EXIT_INTERRUPTED
@@ -123,9 +127,8 @@ def _command(given: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[list[int]]:
-    """SIGTERM, by which services and clusters end a command, is as Ctrl-C here; its number is noted, too."""
-    came: list[int] = []
+def _terminable(came: list[int]) -> Iterator[None]:
+    """SIGTERM, by which services and clusters end a command, is as Ctrl-C here, and noted in ``came``."""
     owner = os.getpid()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -139,23 +142,24 @@ def _terminable() -> Iterator[list[int]]:
     if (
         not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     ):  # the program has its own way
-        yield came
+        yield
         return
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield came
+        yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _run(command: str, args: list[str]) -> None:
+def _prepared(command: str, args: list[str]) -> Callable[[], None]:
+    """What runs the command, whose words are parsed."""
     from mbmf.cli.limits import check_ranges
     from mbmf.cli.parse import parse
 
     module = importlib.import_module(f"mbmf.cli.{command.replace(' ', '_')}")
     options = parse(module.Options, f"mbmf {command}", args)
     check_ranges(options)
-    module.run(options)
+    return lambda: module.run(options)
 
 
 def _fail(message: str, code: int = EXIT_BAD_INPUT) -> int:
