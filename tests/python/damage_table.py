@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 import shutil
 import sys
 import tempfile
@@ -145,8 +144,8 @@ def damages(data: bytes) -> Iterator[tuple[str, bytes | None]]:
     yield "a bit", bytes(flipped)
 
 
-def said(command: list[str] | None, runs: Path, name: str) -> str:
-    """The exit status of a command, and whether it named the file."""
+def said(command: list[str] | None, runs: Path, target: Path) -> str:
+    """The exit status of a command, and whether it named the file, with the folder that it is in."""
     before = contents(runs)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), warnings.catch_warnings():
@@ -157,12 +156,14 @@ def said(command: list[str] | None, runs: Path, name: str) -> str:
             status = error.code if isinstance(error.code, int) else 1
         except BaseException as error:
             return f"TRACEBACK {type(error).__name__}: {error}"
+    if status in (cli.EXIT_INTERRUPTED, cli.EXIT_TERMINATED):
+        raise KeyboardInterrupt
     text = out.getvalue().replace("\n", "")
     after = contents(runs)
     gone = [path.name for path in before if path not in after]
     changed = [path.name for path in before if status and path in after and after[path] != before[path]]
     more = (f", LOST {gone}" if gone else "") + (f", CHANGED {changed}" if changed else "")
-    if name in text or Path(name).stem in text:
+    if f"{target.parent.name}/{target.stem}" in text:
         return f"{status}, names it{more}"
     return (f"{status}, says nothing" if status == 0 else f"{status}, {text[-120:]}") + more
 
@@ -205,7 +206,7 @@ def table(kind: Kind, chosen: Sequence[str], write: Callable[[str], object]) -> 
         task, whole, runs = prepare(folder), folder / "whole", folder / "runs"
         whole.mkdir()
         for words in kind.make(runs, task):
-            assert said(words, runs, "no file").startswith("0"), words
+            assert said(words, runs, runs / "none").startswith("0"), words
         shutil.copytree(runs, whole, dirs_exist_ok=True)
         unfinished = folder / "unfinished"
         shutil.copytree(whole, unfinished)
@@ -224,7 +225,7 @@ def table(kind: Kind, chosen: Sequence[str], write: Callable[[str], object]) -> 
                         shutil.copytree(source, runs)
                         target = runs / kind.folder / name
                         target.unlink() if data is None else target.write_bytes(data)
-                        cells.append(said(words, runs, os.path.basename(name)))
+                        cells.append(said(words, runs, target))
                     write(f"| {state} | {name} | {damage} | " + " | ".join(cells) + " |")
 
 

@@ -16,6 +16,7 @@ import pytest
 import mbmf
 from mbmf.cli import main as cli
 from mbmf.errors import MbmfError
+from mbmf.runs.manifest import Manifest
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,14 @@ def test_export_takes_the_newest_policy_of_a_run(
         wanted = "mbmf_std0.5_1" if age < 100 else "imitation"
         assert f"{run / wanted / 'policy/policy.safetensors'} of ant_forward" in capsys.readouterr().out
     assert session(out).get_outputs()[0].shape == ["N", 8]
+    # one that is gone was passed over: the policy before it was written in its place
+    newest = run / "mbmf_std0.5_1"
+    manifest = Manifest(newest)
+    manifest.record(newest / "policy/policy.safetensors")
+    manifest.save()
+    (newest / "policy/policy.safetensors").unlink()
+    assert cli.main(args) == 2
+    assert f"{newest / 'policy/policy.safetensors'}: file must be there" in capsys.readouterr().err
     assert cli.main(["export", f"--policy={path}", f"--onnx={out}"]) == 0
 
 

@@ -24,6 +24,8 @@ from mbmf.runs import replace
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.manifest import Manifest
 from mbmf.runs.run import Run
+from mbmf.show.run_curves import read_curves
+from mbmf.show.run_figures import loss_figure
 
 CONFIG: dict[str, Any] = {"algorithm": "model_free", "task": {"name": "small"}, "seed": 0}
 
@@ -435,6 +437,19 @@ def test_rollouts_that_were_being_saved_go_when_the_run_is_finished(run: Path) -
     Run.resume(run, CONFIG).close()
     assert not (run / "rollouts/saving_0.npz").exists()
     Run.resume(run, CONFIG).close()
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"), [("config.yaml", b"seed: 0", b"seed: 1"), ("metrics.jsonl", b"2.0", b"2.5")]
+)
+@pytest.mark.parametrize("algorithm", ["model_based", "model_free"])
+def test_no_figure_is_drawn_of_a_changed_run(
+    tmp_path: Path, algorithm: str, name: str, before: bytes, after: bytes
+) -> None:
+    run = make(tmp_path / "run", {**CONFIG, "algorithm": algorithm})
+    flip(run / name, before, after)
+    with pytest.raises(DataError, match=f"{name}: file must be as the run wrote it"):
+        loss_figure([run]) if algorithm == "model_based" else read_curves("small", [], [run])
 
 
 @pytest.mark.parametrize("how", ["moved", "removed", "replaced"])

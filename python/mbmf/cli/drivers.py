@@ -101,18 +101,27 @@ def open_policy(runs_dir: Path, run_num: str | None, policy: str | None) -> Poli
 def find_policy(run: Path) -> Path:
     """The policy of a run: its own, that of its newest fine-tuning, or else of imitation.
 
-    Raises DataError without one.
+    Raises DataError without one, and where a policy is gone that would be taken: an older one is not it.
     """
-    if not run.is_dir():
-        from mbmf.runs.layout import others
+    from mbmf.runs.layout import others
+    from mbmf.runs.manifest import Manifest
 
+    if not run.is_dir():
         raise DataError(f"{run}: run must exist, got none{others(run)}")
-    tuned = sorted(run.glob("mbmf_*/policy/policy.safetensors"), key=lambda path: path.stat().st_mtime)
-    own = run / "policy/policy.safetensors"
-    for path in (own, *reversed(tuned), run / "imitation/policy/policy.safetensors"):
+    name = "policy/policy.safetensors"
+    tuned = sorted(run.glob("mbmf_*/"), key=lambda folder: _time_of(folder / name, folder))
+    for folder in (run, *reversed(tuned), run / "imitation"):
+        path = folder / name
         if path.is_file():
             return path
+        manifest = Manifest(folder)
+        if name in manifest.names:
+            manifest.check(path)
     raise DataError(f"{run}: run must have a policy, got none: mbmf mbmf learns one")
+
+
+def _time_of(path: Path, folder: Path) -> float:
+    return (path if path.is_file() else folder).stat().st_mtime
 
 
 def open_mpc(

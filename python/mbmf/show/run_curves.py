@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mbmf.errors import DataError
+from mbmf.runs.layout import CONFIG, METRICS
 from mbmf.runs.run import Run
 from mbmf.show.learning_curves import Curve, Series, mean_curve
 from mbmf.words import counted
@@ -125,7 +126,9 @@ def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
     series = Series.of_records(records, str(path))
     if series is None:
         note(f"{path}: no iteration is finished")
-    elif run.summary() is None:
+        return None
+    _check(run)
+    if run.summary() is None:
         note(not_finished(path, len(records)))
     return series
 
@@ -158,9 +161,17 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
         )
     if series is None:
         note(f"{folder}: no iteration is finished")
-    elif run.summary() is None:
+        return None
+    _check(run)
+    if run.summary() is None:
         note(not_finished(folder, len(series.steps)))
     return series
+
+
+def _check(run: Run) -> None:
+    """Raises DataError if what a curve is made of was changed."""
+    for name in (CONFIG, METRICS):
+        run.check(run.path / name)
 
 
 def _length(series: Series | None) -> float:

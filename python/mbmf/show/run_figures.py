@@ -43,7 +43,8 @@ def open_model_based(path: Path, *, allow_other_task: bool = True) -> tuple[Run,
     records = run.metrics()
     if not records:
         raise DataError(f"{path}: run must have a finished iteration, got none yet")
-    run.check(path / METRICS)
+    for name in (CONFIG, METRICS):
+        run.check(path / name)
     return run, recorded_task(config, path, allow_other_task=allow_other_task), records
 
 
