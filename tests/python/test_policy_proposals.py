@@ -22,6 +22,7 @@ from mbmf.errors import ConfigError, DataError
 from mbmf.seeds import derive_seed
 from search_oracle import MASK, counters, normals, philox
 from small_mb_run import MODEL_BASED, task_config
+from test_bundle import edit
 
 pytestmark = pytest.mark.filterwarnings("ignore:nthread should be at most")
 
@@ -414,6 +415,46 @@ def test_an_export_carries_it(
     bare = load_bundle(save_bundle(tmp_path / "bare", task, model, **sizes))
     assert bare.policy is None
     assert bare.proposals == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edit("policy", None), r"policy must be what policy\.safetensors holds, got null"),
+        (edit("policy.hidden", [16]), r"weight\.1 must be F32 of shape \(3, 16\), got F32 \(12, 16\)"),
+        (edit("policy.std", 1), 'policy must be without the key "std"'),
+        (edit("planner.proposals", 0), "proposals must be a whole number from 1 to 20, got 0"),
+        (edit("planner.proposals", 21), "proposals must be a whole number from 1 to 20, got 21"),
+    ],
+)
+def test_wrong_exports(
+    task: mbmf.Task,
+    episodes: mbmf.Episodes,
+    policy: mbmf.GaussianPolicy,
+    change: Callable[[Path], None],
+    message: str,
+    tmp_path: Path,
+) -> None:
+    sizes: dict[str, Any] = {"search": "random_shooting", "horizon": H, "candidates": 20}
+    folder = save_bundle(tmp_path / "out", task, trained(task, episodes), policy=policy, **sizes)
+    assert load_bundle(folder).proposals == 8
+    change(folder)
+    with pytest.raises(mbmf.CoreError, match=message):
+        load_bundle(folder)
+
+
+def test_an_export_without_its_policy(
+    task: mbmf.Task, episodes: mbmf.Episodes, policy: mbmf.GaussianPolicy, tmp_path: Path
+) -> None:
+    model = trained(task, episodes)
+    folder = save_bundle(tmp_path / "bare", task, model, horizon=H, candidates=20)
+    edit("policy", {"hidden": [16, 12]})(folder)
+    with pytest.raises(mbmf.CoreError, match="policy must be null where there is no policy"):
+        load_bundle(folder)
+    with pytest.raises(ValueError, match="policy must see 17 numbers"):
+        save_bundle(tmp_path / "other", task, model, policy=policy_of(mbmf.load_task("swimmer_forward")))
+    with pytest.raises(ValueError, match="proposals must be given with a policy"):
+        save_bundle(tmp_path / "other", task, model, proposals=3)
 
 
 # --- runs
