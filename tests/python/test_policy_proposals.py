@@ -19,6 +19,7 @@ from mbmf.algorithms.cloning import Cloning
 from mbmf.algorithms.imitation import examples_of
 from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.errors import ConfigError, DataError
+from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.seeds import derive_seed
 from search_oracle import MASK, counters, normals, philox
 from small_mb_run import MODEL_BASED, task_config
@@ -477,6 +478,9 @@ def test_a_run_has_one_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     assert found.policy.hidden == (8,)
     assert found.policy.std == pytest.approx(0.2)
     assert mbmf.load_trained(run.path, 1).policy is None
+    source = ModelBasedResult.load(run, task).policy  # what labels imitation's rollouts plans with it too
+    assert source is not None
+    assert (source.parameter_vector() == found.policy.parameter_vector()).all()
 
     # it imitates the latest episodes, from where the one before was
     before, after = (mbmf.GaussianPolicy.load(run.path / file, task) for file in files[1:])
