@@ -18,6 +18,13 @@ _FLAGS = (
     *("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
     *("--remote-debugging-port=0", "--window-size=1280,1000", "--no-first-run"),
 )
+_KEYS = {"End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
+
+
+def _labelled(label: str) -> str:
+    """JavaScript for the element that has that label."""
+    found = f"[...document.querySelectorAll('label')].find(l => l.innerText == '{label}')"
+    return f"document.getElementById({found}.htmlFor)"
 
 
 class Browser:
@@ -33,7 +40,7 @@ class Browser:
         self._count += 1
         self._socket.send(json.dumps({"id": self._count, "method": method, "params": parameters}))
         while True:
-            answer = json.loads(self._socket.recv(timeout=30))
+            answer = json.loads(self._socket.recv(timeout=120))
             if answer.get("id") == self._count:
                 return answer["result"]
 
@@ -50,6 +57,28 @@ class Browser:
             assert time.monotonic() < end, f"{containing!r} is not on the page:\n{text}"
             time.sleep(0.1)
         return str(text)
+
+    def press(self, key: str) -> None:
+        """A key, for what has the focus."""
+        for kind in ("keyDown", "keyUp"):
+            self._call(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=_KEYS[key]
+            )
+
+    def slide(self, label: str, key: str) -> None:
+        """Moves viser's slider of that label by a key: Home and End, ArrowLeft and ArrowRight."""
+        self.value(f"{_labelled(label)}.querySelector('[role=slider]').focus()")
+        self.press(key)
+
+    def choose(self, label: str, option: str) -> None:
+        """Chooses in viser's list of that label."""
+        self.value(f"{_labelled(label)}.click()")
+        found = f"[...document.querySelectorAll('[role=option]')].find(o => o.innerText == '{option}')"
+        end = time.monotonic() + 15
+        while not self.value(f"Boolean({found})"):
+            assert time.monotonic() < end, f"{option!r} is not offered"
+            time.sleep(0.1)
+        self.value(f"{found}.click()")
 
     def save(self, path: Path) -> None:
         """A picture of it."""
@@ -76,3 +105,11 @@ def browser(address: str, profile: Path) -> Iterator[Browser]:
             yield Browser(next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"))
         finally:
             process.terminate()
+
+
+def serve_at_once(*arguments: Any) -> None:
+    """The process of the page beside a control loop, at a priority like any other's."""
+    from mbmf.show import page_process
+
+    page_process._run_when_idle = lambda: None
+    page_process._serve(*arguments)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import _thread
+import re
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import mbmf
-from browser import FOUND, browser
+from browser import FOUND, Browser, browser, serve_at_once
 from mbmf.cli import main as cli
 from mbmf.cli.trained_swimmer import trained_model
 from mbmf.show.driven import Driven, paths, weights
+from mbmf.tasks.searches import search_kind
+from test_control import make_run
 from test_planner import make_model
 
 
@@ -189,3 +195,67 @@ def test_the_page_beside_a_control_loop(port: int) -> None:
         page.close()
     page.show(simulator.get_state()[0])  # of a page that is gone: nothing happens
     assert page.wanted_path() is None
+
+
+def count(tab: Browser) -> int:
+    """Of the candidates that the last plan chose among, in all rounds, as the page says it."""
+    return int(re.findall(r"(\d+) candidates; cost", tab.text("candidates; cost"))[0])
+
+
+def wait_until(there: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(FOUND is None, reason="no Chromium here: apt install chromium")
+def test_sliders_are_moved_in_the_browser(page: str, tmp_path: Path) -> None:
+    with browser(page, tmp_path / "profile") as tab:
+        tab.text("candidates; cost", 60)
+        tab.slide("candidates", "End")  # 40 become 160
+        wait_until(lambda: count(tab) > 300)
+        tab.slide("candidates", "Home")
+        tab.text("elites must be at most the 1 candidates, got 10")
+        wait_until(lambda: count(tab) > 300)  # the robot goes on as before
+        tab.choose("search", "random_shooting")
+        wait_until(lambda: count(tab) == search_kind("random_shooting").candidates)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(FOUND is None, reason="no Chromium here: apt install chromium")
+def test_a_control_loop_takes_the_path_that_is_chosen_on_its_page(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mjviser")
+    make_run(tmp_path / "run_1", "swimmer_trajfollow")
+    # on a machine that has much to do the page would wait for ever
+    monkeypatch.setattr("mbmf.show.page_process._serve", serve_at_once)
+    monkeypatch.setattr("mbmf.cli.control._yield_to_the_loop", lambda: None)
+    texts: list[str] = []
+
+    def choose() -> None:
+        try:
+            while not said(f"page: http://127.0.0.1:{port}\n"):
+                time.sleep(0.1)
+            with browser(f"http://127.0.0.1:{port}", tmp_path / "profile") as tab:
+                tab.text("candidates; cost", 100)
+                tab.choose("path", "left_turn")
+                wait_until(lambda: said("path left_turn from step"))
+                texts.append(tab.text("candidates; cost"))
+        finally:
+            _thread.interrupt_main()
+
+    def said(text: str) -> bool:
+        out.append(capsys.readouterr().out)
+        return text in "".join(out)
+
+    out: list[str] = []
+    thread = threading.Thread(target=choose)
+    thread.start()
+    words = [f"--runs_dir={tmp_path}", f"--view_port={port}", "--seconds=600", "--candidates=50"]
+    assert cli.main(["control", "--run_num=1", *words, "--horizon=4", "--nthread=1"]) == 130
+    thread.join()
+    assert re.search(r"path left_turn from step \d+ on\n", "".join(out))
+    assert len(texts) == 1

@@ -262,6 +262,7 @@ def _watching(
                 wanted = page.wanted_path()
                 if wanted is not None:
                     loop.set_path(wanted)
+                    console.print(f"path {wanted} from step {done} on", markup=False)
 
         yield watch
 

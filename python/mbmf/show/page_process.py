@@ -82,8 +82,6 @@ class PageProcess:
 def _serve(task: Task, model: DynamicsModel, seed: int, host: str, port: int, latest: Any, pipe: Any) -> None:
     """The process: draws the latest row until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError, AttributeError):  # elsewhere than on Linux
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     import mujoco
 
     from mbmf.errors import CoreError
@@ -105,6 +103,7 @@ def _serve(task: Task, model: DynamicsModel, seed: int, host: str, port: int, la
     page.path_choice(paths(task), follow)
     drawn = [_PLANS]
     page.plan_count(_PLANS, lambda value: drawn.append(int(value)))
+    _run_when_idle()  # only now: the loop waits for the page, also on a machine that has much to do
     pipe.send(page.url)
     number = 0.0
     while True:
@@ -128,3 +127,10 @@ def _serve(task: Task, model: DynamicsModel, seed: int, host: str, port: int, la
         if found is not None:
             page.say(f"at {data.time:.2f} s; {described(found)}")
         time.sleep(1 / _PICTURES)
+
+
+def _run_when_idle() -> None:
+    """Lets every thread of this process run only when nothing else wants to, and those that they start."""
+    with contextlib.suppress(OSError, AttributeError):  # elsewhere than on Linux
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setscheduler(int(thread), os.SCHED_IDLE, os.sched_param(0))
