@@ -141,7 +141,14 @@ def plot_recipes(curves: Mapping[str, Curves], *, paper: Curves | None = None, t
             label = f"{recipe}: {TITLES[method]}" + (f", {seeds} seeds" if seeds > 1 else "")
             marker = "o" if len(curve.steps) == 1 else None
             axes.plot(
-                curve.steps, curve.mean, line, color=COLORS[method], linewidth=2, marker=marker, label=label
+                curve.steps,
+                curve.mean,
+                line,
+                color=COLORS[method],
+                linewidth=2,
+                marker=marker,
+                zorder=3 if method == "MB" else 2,  # MBMF starts with MB: that lies on top
+                label=label,
             )
             if seeds > 1:
                 axes.fill_between(
