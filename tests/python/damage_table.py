@@ -165,7 +165,9 @@ def said(command: list[str] | None, runs: Path, target: Path) -> str:
     more = (f", LOST {gone}" if gone else "") + (f", CHANGED {changed}" if changed else "")
     if f"{target.parent.name}/{target.stem}" in text:
         return f"{status}, names it{more}"
-    return (f"{status}, says nothing" if status == 0 else f"{status}, {text[-120:]}") + more
+    if status == 0:
+        return ("0, a note" if "note: " in text else "0, says nothing") + more
+    return f"{status}, {text[-120:]}{more}"
 
 
 def read_export(folder: Path, out: io.StringIO) -> int:

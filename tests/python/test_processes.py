@@ -256,6 +256,25 @@ def test_a_forked_child_of_a_command_ends_at_once(monkeypatch: pytest.MonkeyPatc
     assert ended == [-signal.SIGTERM]
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_that_comes_out_as_another_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int, status: int
+) -> None:
+    """MuJoCo's modules, imported at that moment: "ImportError: initialization failed", and a traceback."""
+
+    def run() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+    monkeypatch.setattr("mbmf.cli.main._prepared", lambda command, words: run)
+    assert cli.main(["list"]) == status
+    assert "initialization" not in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 @pytest.mark.parametrize("words", [["-m", "mbmf.cli.main", "list"], ["mbmf", "list"], ["-c", "import mbmf"]])
 def test_ctrl_c_while_the_command_imports(words: list[str], tmp_path: Path) -> None:
     """It was a traceback; one out of NumPy even said that NumPy was badly installed."""

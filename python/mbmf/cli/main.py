@@ -110,14 +110,17 @@ def _command(given: list[str]) -> int:
     try:
         run = _prepared(command, rest)
         hear()
-        with _terminable(signals):
+        with _interruptible(signals):
             run()
     except KeyboardInterrupt:
-        print(f"mbmf: {'ended by SIGTERM' if signals else 'interrupted'}", file=sys.stderr)
-        return EXIT_TERMINATED if signals else EXIT_INTERRUPTED
+        return _interrupted(signals)
     except BrokenPipeError:
         raise
-    except (MbmfError, CoreError, ValueError, OSError) as error:
+    except Exception as error:
+        if signals:  # a compiled module that is being imported makes another error of it
+            return _interrupted(signals)
+        if not isinstance(error, MbmfError | CoreError | ValueError | OSError):
+            raise
         if os.environ.get("MBMF_TRACEBACK"):
             raise
         code = EXIT_FAILED if isinstance(error, CoreError) else EXIT_BAD_INPUT
@@ -127,28 +130,31 @@ def _command(given: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _terminable(came: list[int]) -> Iterator[None]:
-    """SIGTERM, by which services and clusters end a command, is as Ctrl-C here, and noted in ``came``."""
+def _interruptible(came: list[int]) -> Iterator[None]:
+    """SIGTERM, by which services and clusters end a command, is as Ctrl-C here; ``came`` notes both.
+
+    A program that has its own way with one of them keeps it.
+    """
     owner = os.getpid()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != owner:  # a forked child ends at once
+        if number == signal.SIGTERM and os.getpid() != owner:  # a forked child ends at once
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         came.append(number)
         raise KeyboardInterrupt
 
-    main_thread = threading.current_thread() is threading.main_thread()
-    if (
-        not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):  # the program has its own way
-        yield
-        return
-    signal.signal(signal.SIGTERM, interrupt)
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    if threading.current_thread() is not threading.main_thread():
+        usual = {}
+    ours = [number for number, handler in usual.items() if signal.getsignal(number) is handler]
+    for number in ours:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, usual[number])
 
 
 def _prepared(command: str, args: list[str]) -> Callable[[], None]:
@@ -160,6 +166,12 @@ def _prepared(command: str, args: list[str]) -> Callable[[], None]:
     options = parse(module.Options, f"mbmf {command}", args)
     check_ranges(options)
     return lambda: module.run(options)
+
+
+def _interrupted(signals: list[int]) -> int:
+    terminated = signal.SIGTERM in signals
+    print(f"mbmf: {'ended by SIGTERM' if terminated else 'interrupted'}", file=sys.stderr)
+    return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
 
 
 def _fail(message: str, code: int = EXIT_BAD_INPUT) -> int:
