@@ -145,7 +145,7 @@ def damages(data: bytes) -> Iterator[tuple[str, bytes | None]]:
 
 
 def said(command: list[str] | None, runs: Path, target: Path) -> str:
-    """The exit status of a command, and whether it named the file, with the folder that it is in."""
+    """The exit status of a command, and whether it named the file, with the folders that it is in."""
     before = contents(runs)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), warnings.catch_warnings():
@@ -163,7 +163,7 @@ def said(command: list[str] | None, runs: Path, target: Path) -> str:
     gone = [path.name for path in before if path not in after]
     changed = [path.name for path in before if status and path in after and after[path] != before[path]]
     more = (f", LOST {gone}" if gone else "") + (f", CHANGED {changed}" if changed else "")
-    if f"{target.parent.name}/{target.stem}" in text:
+    if str(target.relative_to(runs).with_suffix("")) in text:
         return f"{status}, names it{more}"
     if status == 0:
         return ("0, a note" if "note: " in text else "0, says nothing") + more
