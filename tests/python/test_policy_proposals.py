@@ -378,6 +378,8 @@ def test_what_is_refused(
 
     with pytest.raises(ConfigError, match="policy must not be given for a task that follows a path"):
         mbmf.load_task({**on_path.to_data(), "policy": {"std": 0.1}})
+    with pytest.raises(ConfigError, match=r"more than the model predicts, .* got contact_force\.torso\.tx"):
+        mbmf.load_task({**mbmf.load_task("gym_ant").to_data(), "policy": {}})
     with pytest.raises(ConfigError, match=r"policy\.proposals must be at most the planner's 4 candidates"):
         mbmf.load_task(
             {**task.to_data(), "planner": {"search": "mppi", "candidates": 4}, "policy": {"proposals": 5}}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mbmf import _core
 from mbmf.arguments import whole_number
 from mbmf.planning.plan import HasCore
+from mbmf.tasks.checks import unpredicted
 from mbmf.tasks.policy_section import PolicyConfig
 from mbmf.tasks.task import Task
 
@@ -59,10 +60,7 @@ def policy_core(policy: GaussianPolicy, task: Task, *, simulated: bool) -> _core
     difference = policy.identity.differences(task.identity) if policy.identity is not None else ""
     if difference:
         raise ValueError(f"policy must be of the robot and dt of task {task.name}, got {difference}")
-    # the core finds the angle of a cosine or sine
-    hidden = [
-        name for name in names if name not in task.state_names and not name.startswith(("cos.", "sin."))
-    ]
+    hidden = unpredicted(task)
     if hidden and not simulated:
         raise ValueError(
             f"policy must see what a model predicts, the states of task {task.name}; its observation has "

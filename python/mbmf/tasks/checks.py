@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,6 +96,12 @@ def check_value(task: Task, file: str) -> None:
         )
 
 
+def unpredicted(task: Task) -> list[str]:
+    """What is observed, and no model of the states predicts; the core knows the angle of a cosine or sine."""
+    names = [name for name in task.observation_names if name not in task.state_names]
+    return [name for name in names if not name.startswith(("cos.", "sin."))]
+
+
 def check_policy(task: Task, file: str) -> None:
     """Raises ConfigError on a policy that cannot propose candidates to the task's planner."""
     if task.config.policy is None:
@@ -108,4 +115,10 @@ def check_policy(task: Task, file: str) -> None:
         raise ConfigError(
             f"{file}: policy.proposals must be at most the planner's {task.planner.candidates} candidates, "
             f"got {task.config.policy.proposals}"
+        )
+    hidden = unpredicted(task)
+    if hidden:
+        raise ConfigError(
+            f"{file}: policy must not be given where the observation has more than the model predicts, the "
+            f"states, got {shorten(', '.join(hidden), 60, placeholder=' ...')} in it"
         )
