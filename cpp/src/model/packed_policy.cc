@@ -26,6 +26,7 @@ PackedPolicy::PackedPolicy(const GaussianPolicy& policy, const kernel::Table& ta
   packed_.emplace(mlp, table);
   packed_->use_rows(*rows_);
   net_ = &packed_->net();
+  deviation_.reserve(policy.log_std().size());
   for (const float log_std : policy.log_std()) deviation_.push_back(std::exp(log_std) * noise);
   model_.nstate = nstate;
   model_.nmember = 1;

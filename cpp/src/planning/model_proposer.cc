@@ -32,6 +32,7 @@ int find_state(const std::vector<Channel>& states, Channel wanted) {
 // What a task observes, of its states.
 std::vector<kernel::Input> observed_of(const Task& task) {
   std::vector<kernel::Input> observed;
+  observed.reserve(task.spec().observation.size());
   const std::vector<Channel>& states = task.spec().state;
   for (std::size_t i = 0; i < task.spec().observation.size(); ++i) {
     const Channel& channel = task.spec().observation[i];
@@ -73,6 +74,7 @@ class ModelProposer : public Proposer {
     const auto states = static_cast<std::size_t>(task_->nstate()), steps = static_cast<std::size_t>(horizon_);
     const std::size_t known = static_cast<std::size_t>(task_->known().size()) * (steps + 1);
     threads_.clear();
+    threads_.reserve(static_cast<std::size_t>(nthread));
     for (int i = 0; i < nthread; ++i) {
       threads_.push_back({AlignedFloats(packed_.scratch() + actor_->scratch()),
                           AlignedFloats(steps * static_cast<std::size_t>(task_->naction() * table_.tile)),
@@ -82,8 +84,8 @@ class ModelProposer : public Proposer {
 
   void set_task(std::shared_ptr<const Task> task) override {
     std::vector<kernel::Input> observed = observed_of(*task);
-    std::vector<float> centre;
-    for (int i = 0; i < task->nstate(); ++i) centre.push_back(dynamics_->centre(i));
+    std::vector<float> centre(static_cast<std::size_t>(task->nstate()));
+    for (int i = 0; i < task->nstate(); ++i) centre[static_cast<std::size_t>(i)] = dynamics_->centre(i);
     actor_.emplace(*policy_, table_, task->nstate(), std::move(observed), std::move(centre),
                    ProposalNoise::kUnit);
     task_ = std::move(task);

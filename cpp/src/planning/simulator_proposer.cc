@@ -25,6 +25,7 @@ class SimulatorProposer : public Proposer {
         horizon_(options.horizon),
         table_(select_kernels()),
         noise_(table_, options.horizon, task->naction(), options.seed) {
+    deviation_.reserve(policy_->log_std().size());
     for (const float log_std : policy_->log_std()) {
       deviation_.push_back(std::exp(log_std) * ProposalNoise::kUnit);
     }
@@ -36,6 +37,7 @@ class SimulatorProposer : public Proposer {
   void reserve(int nthread) override {
     const auto rows = static_cast<std::size_t>(horizon_) * task_->naction() * table_.tile;
     threads_.clear();
+    threads_.reserve(static_cast<std::size_t>(nthread));
     for (int i = 0; i < nthread; ++i) {
       threads_.push_back({make_batch(task_->model(), 1, 1), PolicyEvaluator(*policy_), AlignedFloats(rows),
                           std::vector<double>(static_cast<std::size_t>(task_->nobservation())),
