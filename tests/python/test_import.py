@@ -26,6 +26,11 @@ def test_import_is_quick_and_without_torch() -> None:
     assert not {"torch", "matplotlib", "tensorboard"} & set(modules)
 
 
+def test_model_based_learning_imports_torch_only_when_it_trains() -> None:
+    """A finished run's --resume answers in under a second."""
+    assert python("import sys, mbmf.algorithms.model_based; print('torch' in sys.modules)") == "False"
+
+
 def test_import_registers_the_environments() -> None:
     code = "import mbmf, gymnasium; print(*(name for name in gymnasium.registry if name.startswith('mbmf/')))"
     names = {"mbmf/Swimmer-v0", "mbmf/HalfCheetah-v0", "mbmf/Hopper-v0", "mbmf/Ant-v0"}

@@ -8,10 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mbmf.algorithms.cloning import Cloning
-from mbmf.algorithms.imitation import examples_of
 from mbmf.errors import DataError
-from mbmf.nn.training import torch_threads
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.run import Record, Run
@@ -54,6 +51,11 @@ def learn(
 
     stage, note: an observer's functions (`mbmf.algorithms.model_based.Observer`).
     """
+    # PyTorch, which a finished run is told of without
+    from mbmf.algorithms.cloning import Cloning
+    from mbmf.algorithms.imitation import examples_of
+    from mbmf.nn.training import torch_threads
+
     settings = task.config.policy
     assert settings is not None
     start = time.perf_counter()
