@@ -27,6 +27,7 @@ import mbmf
 from mbmf.algorithms import model_free
 from mbmf.algorithms.baseline import Baseline
 from mbmf.algorithms.checkpoint import Counters
+from mbmf.algorithms.policy_iteration import Iteration
 from mbmf.algorithms.trpo import Batch, Objective
 from mbmf.cluster.sampler import Here
 from mbmf.nn.network_passes import MeanNetwork, Workers
@@ -41,22 +42,22 @@ def workers() -> Iterator[Workers]:
         yield threads
 
 
-def make_iteration(seed: int = 0) -> model_free._Iteration:
+def make_iteration(seed: int = 0) -> Iteration:
     """The first iteration of a run; every call of its methods is one of another policy."""
     task = mbmf.load_task("cheetah_forward")
     settings = model_free.settings_of(task, batch_size=STEPS, steps_per_rollout=EPISODE_STEPS)
     policy = mbmf.GaussianPolicy(task, settings.hidden)
-    return model_free._Iteration(task, policy, Baseline.zero(task.nobservation), Counters(), settings, seed)
+    return Iteration(task, policy, Baseline.zero(task.nobservation), Counters(), settings, seed)
 
 
-def check(iteration: model_free._Iteration) -> None:
+def check(iteration: Iteration) -> None:
     record = iteration.record
     assert record["steps"] == STEPS
     assert 0 < record["kl"] <= 0.05
     assert record["loss_after"] < record["loss_before"]
 
 
-def fisher_product_ms(iteration: model_free._Iteration, workers: Workers) -> float:
+def fisher_product_ms(iteration: Iteration, workers: Workers) -> float:
     policy, batch = iteration._policy, iteration._batch
     assert batch.log_probs is not None
     network = MeanNetwork((policy.nobservation, *policy.hidden, policy.naction))
@@ -80,7 +81,7 @@ def fisher_product_ms(iteration: model_free._Iteration, workers: Workers) -> flo
 
 def test_update(benchmark: Any, workers: Workers) -> None:
     iteration = make_iteration()
-    iteration.sample(Here(NTHREAD), model_free.Silent())
+    iteration.sample(Here(NTHREAD), model_free.Silent().sampling)
     iteration.improve(workers)
     check(iteration)
     before = iteration._policy.parameter_vector()
@@ -150,7 +151,7 @@ def test_iteration(benchmark: Any, workers: Workers) -> None:
 
     def run_ours() -> None:
         begin = time.perf_counter()
-        ours.sample(Here(NTHREAD), model_free.Silent())
+        ours.sample(Here(NTHREAD), model_free.Silent().sampling)
         sampling.append(time.perf_counter() - begin)
         ours.improve(workers)
 

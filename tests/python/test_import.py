@@ -26,9 +26,10 @@ def test_import_is_quick_and_without_torch() -> None:
     assert not {"torch", "matplotlib", "tensorboard"} & set(modules)
 
 
-def test_model_based_learning_imports_torch_only_when_it_trains() -> None:
+def test_learning_imports_torch_only_when_it_trains() -> None:
     """A finished run's --resume answers in under a second."""
-    assert python("import sys, mbmf.algorithms.model_based; print('torch' in sys.modules)") == "False"
+    for name in ("model_based", "model_free", "fine_tune"):
+        assert python(f"import sys, mbmf.algorithms.{name}; print('torch' in sys.modules)") == "False"
 
 
 def test_import_registers_the_environments() -> None:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import mbmf
-from mbmf.algorithms import fine_tune, model_free
+from mbmf.algorithms import fine_tune, model_free, policy_iteration
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError
 from mbmf.runs.mb_result import ModelBasedResult
@@ -87,7 +87,7 @@ def test_fine_tuning_starts_from_the_imitation_policy(whole: Path) -> None:
         task,
         start,
         100,
-        seed=mbmf.seeds.derive_seed(4, model_free._EPISODES),
+        seed=mbmf.seeds.derive_seed(4, policy_iteration._EPISODES),
         max_episode_steps=settings.steps_per_rollout,
     )
     first = numbers_of(run / MBMF)["metrics"][0]
@@ -197,7 +197,7 @@ def test_an_interruption_says_how_to_continue(
     def interrupt(*args: Any) -> None:
         raise KeyboardInterrupt
 
-    for name in ("mbmf.algorithms.imitation.Examples.and_then", "mbmf.algorithms.model_free.trpo_step"):
+    for name in ("mbmf.algorithms.imitation.Examples.and_then", "mbmf.algorithms.policy_iteration.trpo_step"):
         with monkeypatch.context() as patch:
             patch.setattr(name, interrupt)
             resume = ["--resume"] if (folder / "runs/run_1/imitation/config.yaml").exists() else []

@@ -18,7 +18,7 @@ import torch
 import yaml
 
 import mbmf
-from mbmf.algorithms import checkpoint, trpo
+from mbmf.algorithms import checkpoint, policy_iteration, trpo
 from mbmf.algorithms import model_free as mf
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError, MbmfError
@@ -176,8 +176,8 @@ def test_time_limits_are_told_apart_from_ends(
         seen.append((rewards.copy(), lengths.copy(), more[-1]))
         return original(rewards, values, lengths, *more)
 
-    original = mf.generalized_advantages
-    monkeypatch.setattr(mf, "generalized_advantages", watched)
+    original = policy_iteration.generalized_advantages
+    monkeypatch.setattr(policy_iteration, "generalized_advantages", watched)
     recorded = mbmf.load_task(task.to_data() | {"model_free": SMALL | {"bootstrap_truncated": True}})
     learn(tmp_path / "with", recorded)
     ran_out = [lengths == SMALL["steps_per_rollout"] for _, lengths, _ in seen]
@@ -206,15 +206,15 @@ def test_the_first_baseline_may_be_fitted_to_its_own_batch(
         seen.append((rewards, values, lengths))
         return original(rewards, values, lengths, *more)
 
-    original, batches = mf.generalized_advantages, []
-    fitted = mf.BaselineData
+    original, batches = policy_iteration.generalized_advantages, []
+    fitted = policy_iteration.BaselineData
 
     def data(observations: Any, times: Any, workers: Any) -> Any:
         batches.append((observations, times))
         return fitted(observations, times, workers)
 
-    monkeypatch.setattr(mf, "generalized_advantages", watched)
-    monkeypatch.setattr(mf, "BaselineData", data)
+    monkeypatch.setattr(policy_iteration, "generalized_advantages", watched)
+    monkeypatch.setattr(policy_iteration, "BaselineData", data)
     learn(tmp_path / "without", task)
     assert (seen[0][1] == 0).all()
     seen.clear()
@@ -265,7 +265,7 @@ def test_updates_that_are_not_finite_are_skipped(
             return trpo.Step(theta, math.nan, math.nan, 0.0, 0.0, "surrogate loss nan")
         return good(network, theta, *args)
 
-    monkeypatch.setattr(mf, "trpo_step", sometimes)
+    monkeypatch.setattr(policy_iteration, "trpo_step", sometimes)
     observer = Recorder()
     summary = learn(tmp_path / "run", task, observer)
     assert summary["skipped"] == 2
@@ -288,7 +288,9 @@ def test_several_updates_in_a_row_that_are_not_finite_end_a_run(
     learn(tmp_path / "run", task, iterations=2)
     before = mbmf.GaussianPolicy.load(tmp_path / "run/policy/policy.safetensors").parameter_vector()
     monkeypatch.setattr(
-        mf, "trpo_step", lambda network, theta, *_: trpo.Step(theta, math.inf, 0.0, 0.0, 0.0, "infinite")
+        policy_iteration,
+        "trpo_step",
+        lambda network, theta, *_: trpo.Step(theta, math.inf, 0.0, 0.0, 0.0, "infinite"),
     )
     with pytest.raises(MbmfError, match="5 updates in a row were not finite, the last: infinite"):
         learn(tmp_path / "run", task, iterations=20, resume=True)
@@ -301,9 +303,9 @@ def test_several_updates_in_a_row_that_are_not_finite_end_a_run(
 def test_episodes_that_diverged_are_left_out(task: mbmf.Task) -> None:
     policy = mbmf.GaussianPolicy(task, (8, 8))
     batch = mbmf.collect_policy(task, policy, 100, keep_hidden=True, max_episode_steps=40)
-    assert mf._without_diverged(batch) is batch
+    assert policy_iteration.without_diverged(batch) is batch
     bad = dataclasses.replace(batch, diverged=np.arange(len(batch)) == 1)
-    left = mf._without_diverged(bad)
+    left = policy_iteration.without_diverged(bad)
     assert len(left) == len(batch) - 1
     assert left.nsteps == batch.nsteps - batch.lengths[1]
     np.testing.assert_array_equal(left.returns, np.delete(batch.returns, 1))
@@ -364,7 +366,7 @@ def test_command_shows_each_iteration(
 def test_command_says_how_to_continue(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mf, "trpo_step", interrupt)
+    monkeypatch.setattr(policy_iteration, "trpo_step", interrupt)
     assert mf_command(folder, "--seed=3") == 130
     flags = f"--which_agent={folder / 'small.yaml'} --seed=3 --runs_dir={folder / 'runs'} --resume"
     assert f"Interrupted. To continue:\n  mbmf mf {flags}" in capsys.readouterr().err

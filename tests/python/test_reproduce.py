@@ -89,7 +89,7 @@ def test_interrupted_anywhere_it_goes_on_where_it_was(
     for place in (
         "mbmf.algorithms.model_based.DynamicsModel.save",
         "mbmf.algorithms.imitation_checkpoint.save",
-        "mbmf.algorithms.model_free.trpo_step",
+        "mbmf.algorithms.policy_iteration.trpo_step",
         "mbmf.algorithms.model_free.model_free",
         "mbmf.cli.reproduce_results.save_figure",
     ):

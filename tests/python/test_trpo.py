@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from mbmf.algorithms import advantages, baseline, trpo
+from mbmf.algorithms import advantages, baseline, baseline_fit, trpo
 from mbmf.nn.network_passes import CHUNK, MeanNetwork, Passes, Workers, forward, tanh_of_half_
 from mbmf.tasks.learning import TrpoConfig
 
@@ -157,7 +157,7 @@ def test_sums_are_the_same_bits_on_any_number_of_threads() -> None:
     for nthread in (1, 2, 3, 7):
         with Workers(nthread) as threads:
             step = trpo.trpo_step(MeanNetwork(sizes), theta, batch, SETTINGS, threads)
-            data = baseline.BaselineData(
+            data = baseline_fit.BaselineData(
                 batch.observations.numpy(), np.arange(len(batch.observations)), threads
             )
             fitted = data.fit(batch.advantages.double().numpy(), 1e-5).coefficients
@@ -381,7 +381,7 @@ def test_baseline_against_least_squares(workers: Workers) -> None:
     clipped = np.clip(observations.astype(np.float64), -10, 10)
     columns = np.column_stack([clipped, clipped**2, time, time**2, time**3, np.ones_like(time)])
 
-    data = baseline.BaselineData(observations, times, workers)
+    data = baseline_fit.BaselineData(observations, times, workers)
     assert not data.predict(baseline.Baseline.zero(3)).any()
     fitted = data.fit(returns, 0.1)
     # ridge regression is least squares with rows sqrt(ridge) I for zero targets
@@ -394,7 +394,7 @@ def test_baseline_against_least_squares(workers: Workers) -> None:
 def test_baseline_of_observations_that_say_nothing(workers: Workers) -> None:
     observations = np.zeros((60, 2), np.float32)
     observations[:, 1] = 3
-    data = baseline.BaselineData(observations, np.arange(60) % 20, workers)
+    data = baseline_fit.BaselineData(observations, np.arange(60) % 20, workers)
     fitted = data.fit(np.full(60, 5.0), 1e-5)
     np.testing.assert_allclose(data.predict(fitted), 5, rtol=1e-6)
 
@@ -402,8 +402,8 @@ def test_baseline_of_observations_that_say_nothing(workers: Workers) -> None:
 def test_ridge_grows_until_the_system_can_be_solved() -> None:
     # rounding makes this one indefinite: its negative eigenvalue outweighs 1e-5
     gram = np.diag([1.0, -5e-4])
-    solution = baseline.solve_ridge(gram, np.array([1.0, 0.0]), 1e-5)
+    solution = baseline_fit.solve_ridge(gram, np.array([1.0, 0.0]), 1e-5)
     np.testing.assert_allclose(solution, [1 / (1 + 1e-3), 0], rtol=1e-9)
-    assert not baseline.solve_ridge(gram, np.array([math.nan, 0.0]), 1e-5).any()
-    assert not baseline.solve_ridge(np.full((2, 2), math.nan), np.ones(2), 1e-5).any()
-    assert not baseline.solve_ridge(-np.eye(2), np.ones(2), 1e-5).any()
+    assert not baseline_fit.solve_ridge(gram, np.array([math.nan, 0.0]), 1e-5).any()
+    assert not baseline_fit.solve_ridge(np.full((2, 2), math.nan), np.ones(2), 1e-5).any()
+    assert not baseline_fit.solve_ridge(-np.eye(2), np.ones(2), 1e-5).any()
