@@ -15,6 +15,7 @@ import pytest
 import mbmf
 from mbmf.cli import main as cli
 from mbmf.errors import DataError
+from mbmf.runs.manifest import Manifest
 from mbmf.runs.run import Run
 from mbmf.show import report as report_module
 from mbmf.show.plots import new_figure
@@ -102,6 +103,9 @@ def test_the_page_holds_everything_and_asks_for_nothing(
 def test_text_is_escaped(run: Path) -> None:
     config = run / "config.yaml"
     config.write_text(config.read_text() + "comment: '<script>alert(1)</script>'\n")
+    manifest = Manifest(run)
+    manifest.record(config)
+    manifest.save()
     (run / "summary.json").unlink()
     (run / "imitation").mkdir()
     (run / "imitation/config.yaml").write_text("{algorithm: imitation, task: {name: other}}")
