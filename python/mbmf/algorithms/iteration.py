@@ -18,6 +18,19 @@ def part(batch: Episodes, first: int, last: int) -> Episodes:
     return batch.select((first <= index) & (index < last) & ~batch.diverged)
 
 
+def latest_episodes(rollouts: Sequence[Episodes], count: int) -> Episodes:
+    """The last batches, whole, that have ``count`` episodes or more in all; as many as there are.
+
+    Raises ValueError if there is no batch.
+    """
+    latest: list[Episodes] = []
+    for batch in reversed(rollouts):
+        if sum(map(len, latest)) >= count:
+            break
+        latest.insert(0, batch)
+    return Episodes.concatenate(latest)
+
+
 def validate(model: DynamicsModel, on: tuple[Episodes, Sequence[int]], nthread: int) -> Record:
     """Open-loop errors on episodes, at horizons, and of an ensemble how sure it is, and whether rightly."""
     episodes, horizons = on

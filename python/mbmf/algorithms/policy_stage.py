@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mbmf.algorithms.iteration import latest_episodes
 from mbmf.errors import DataError
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.episodes import Episodes
@@ -18,10 +19,9 @@ from mbmf.tasks.task import Task
 
 def existing(task: Task, run: Run) -> GaussianPolicy | None:
     """What belongs to the run's latest model, or None."""
-    path = run.latest_model()
-    if path is None:
+    iteration = run.latest_iteration()
+    if iteration is None:
         return None
-    iteration = int(path.stem.removeprefix("iteration_"))
     return load_policy(run, task, iteration, allow_other_task=run.allow_other_task)
 
 
@@ -59,12 +59,7 @@ def learn(
     settings = task.config.policy
     assert settings is not None
     start = time.perf_counter()
-    latest: list[Episodes] = []
-    for batch in reversed(rollouts):
-        if sum(map(len, latest)) >= settings.episodes:
-            break
-        latest.insert(0, batch)
-    episodes = Episodes.concatenate(latest)
+    episodes = latest_episodes(rollouts, settings.episodes)
     examples = examples_of(episodes.select(~episodes.diverged))
     policy = load_policy(run, task, iteration - 1, allow_other_task=run.allow_other_task)
     if policy is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from mbmf.algorithms.iteration import latest_episodes
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.run import Record, Run
@@ -15,10 +16,9 @@ from mbmf.values.value import ValueFunction
 
 def existing(task: Task, run: Run) -> ValueFunction | None:
     """What belongs to the run's latest model, or None."""
-    path = run.latest_model()
-    if path is None:
+    iteration = run.latest_iteration()
+    if iteration is None:
         return None
-    iteration = int(path.stem.removeprefix("iteration_"))
     return load_value(run, task, iteration, allow_other_task=run.allow_other_task)
 
 
@@ -49,11 +49,6 @@ def learn(
     """
     settings = task.config.value
     assert settings is not None
-    latest: list[Episodes] = []
-    for batch in reversed(rollouts):
-        if sum(map(len, latest)) >= settings.episodes:
-            break
-        latest.insert(0, batch)
     value = ValueFunction(
         task,
         settings.hidden,
@@ -66,7 +61,7 @@ def learn(
     with stage(f"iteration {iteration}: value", settings.rounds) as progress:
         try:
             fit = value.fit(
-                Episodes.concatenate(latest),
+                latest_episodes(rollouts, settings.episodes),
                 rounds=settings.rounds,
                 epochs=settings.epochs,
                 batch_size=settings.batch_size,

@@ -260,14 +260,19 @@ class Run(Layout):
         """Marks the run as finished."""
         self._write(SUMMARY, json.dumps(finite(summary), indent=2, allow_nan=False) + "\n")
 
-    def latest_model(self) -> Path | None:
-        """The model of the last iteration that has one. Raises DataError if the run had a later one."""
+    def latest_iteration(self) -> int | None:
+        """The last iteration that has a model. Raises DataError if the run had a later one."""
         folder = self.model(0).parent
         found = layout.iterations(folder, ".safetensors")
         for iteration in Manifest(folder.parent).models if found else ():
             if iteration > found[-1]:
                 self.check(self.model(iteration))
-        return self.model(max(found)) if found else None
+        return max(found) if found else None
+
+    def latest_model(self) -> Path | None:
+        """The model of `latest_iteration`, with the same errors."""
+        iteration = self.latest_iteration()
+        return None if iteration is None else self.model(iteration)
 
     def check(self, path: Path) -> None:
         """Raises DataError if ``path``, a file of the run, is not there as the run wrote it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from mbmf.errors import DataError
 from mbmf.files import atomic_write
 from mbmf.show.learning_curves import COLORS, METHODS, TITLES, Curve, lowest_after, steps_to
 from mbmf.show.plots import new_figure
-from mbmf.show.thresholds import SHARES
+from mbmf.show.thresholds import SHARES, write_table
 
 #: what the curves of the paper are called among the recipes
 PUBLISHED = "published"
@@ -106,19 +105,7 @@ def write_recipe_table(folder: Path, table: RecipeTable, about: dict[str, Any]) 
         for row in table.rows
         for values in zip(SHARES, table.rewards, row.steps, row.ratios, strict=True)
     ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    contents = {**about, "level": table.level, "rows": rows}
-    texts = {
-        "recipes.csv": text.getvalue(),
-        "recipes.json": json.dumps(contents, indent=2, allow_nan=False) + "\n",
-    }
-    for name, each in texts.items():
-        with atomic_write(folder / name) as file:
-            file.write(each.encode())
-    return [folder / name for name in texts]
+    return write_table(folder, "recipes", rows, {**about, "level": table.level, "rows": rows})
 
 
 def plot_recipes(curves: Mapping[str, Curves], *, paper: Curves | None = None, title: str = "") -> Figure:

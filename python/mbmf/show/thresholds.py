@@ -74,17 +74,26 @@ def write_thresholds(folder: Path, rows: Sequence[Threshold], about: dict[str, A
 
     Raises OSError if they cannot be written; a file that was there is then as it was.
     """
+    entries = [row.row() for row in rows]
+    return write_table(folder, "thresholds", entries, {**about, "thresholds": entries})
+
+
+def write_table(
+    folder: Path, name: str, rows: Sequence[dict[str, Any]], contents: dict[str, Any]
+) -> list[Path]:
+    """Writes ``rows``, one or more with the same keys, as <name>.csv and ``contents`` as <name>.json.
+
+    Returns both. Raises OSError if they cannot be written; a file that was there is then as it was.
+    """
     table = io.StringIO()
-    names = ["share", "reward", "mf_steps", "mbmf_steps", "ratio"]
-    writer = csv.DictWriter(table, names, lineterminator="\n")
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row.row() for row in rows)
-    contents = {**about, "thresholds": [row.row() for row in rows]}
+    writer.writerows(rows)
     texts = {
-        "thresholds.csv": table.getvalue(),
-        "thresholds.json": json.dumps(contents, indent=2, allow_nan=False) + "\n",
+        f"{name}.csv": table.getvalue(),
+        f"{name}.json": json.dumps(contents, indent=2, allow_nan=False) + "\n",
     }
-    for name, text in texts.items():
-        with atomic_write(folder / name) as file:
+    for file_name, text in texts.items():
+        with atomic_write(folder / file_name) as file:
             file.write(text.encode())
-    return [folder / name for name in texts]
+    return [folder / each for each in texts]
