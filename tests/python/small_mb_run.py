@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 import mbmf
@@ -77,3 +78,22 @@ def cheetah_task(**settings: Any) -> mbmf.Task:
     config["name"] = "small"
     config["model_based"] = {**MODEL_BASED, **CHEETAH, **settings}
     return mbmf.load_task(config)
+
+
+class _Stops(model_based.Silent):
+    """Interrupts after an iteration."""
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+
+    def iteration(self, record: Any, model: Any, rollouts: Any) -> None:
+        if record["iteration"] == self._after:
+            raise KeyboardInterrupt
+
+
+def run_with_a_break(path: Path, task: mbmf.Task, options: model_based.Options, *, after: int) -> None:
+    """A run of `mbmf mb` that is interrupted after an iteration and then goes on to its end."""
+    with pytest.raises(KeyboardInterrupt), model_based.open_run(path, task, options) as run:
+        model_based.model_based(task, run, options, _Stops(after))
+    with model_based.open_run(path, task, options, resume=True) as run:
+        model_based.model_based(task, run, options)

@@ -22,7 +22,7 @@ from mbmf.errors import ConfigError, DataError
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.seeds import derive_seed
 from search_oracle import MASK, counters, normals, philox
-from small_mb_run import MODEL_BASED, task_config
+from small_mb_run import MODEL_BASED, run_with_a_break, task_config
 from test_bundle import edit
 
 pytestmark = pytest.mark.filterwarnings("ignore:nthread should be at most")
@@ -498,15 +498,7 @@ def test_a_run_has_one_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     assert (before.parameter_vector() == after.parameter_vector()).all()
     assert run.metrics()[3]["policy_loss"] == history.losses[-1]
 
-    class Stops(model_based.Silent):
-        def iteration(self, record: Any, model: Any, rollouts: Any) -> None:
-            if record["iteration"] == 2:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt), model_based.open_run(tmp_path / "cut", task, options) as cut:
-        model_based.model_based(task, cut, options, Stops())
-    with model_based.open_run(tmp_path / "cut", task, options, resume=True) as cut:
-        model_based.model_based(task, cut, options)
+    run_with_a_break(tmp_path / "cut", task, options, after=2)
     for name in files:
         one, two = (mbmf.GaussianPolicy.load(tmp_path / run / name, task) for run in ("whole", "cut"))
         assert (one.parameter_vector() == two.parameter_vector()).all()

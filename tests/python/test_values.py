@@ -19,7 +19,7 @@ from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.dynamics.normalization import what_is_seen
 from mbmf.errors import ConfigError, DataError
 from mbmf.values.returns import traced_returns
-from small_mb_run import MODEL_BASED, task_config
+from small_mb_run import MODEL_BASED, run_with_a_break, task_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:nthread should be at most")
 
@@ -325,15 +325,7 @@ def test_a_run_fits_one_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     assert found.value.discount == 0.9
     assert mbmf.load_trained(run.path, 1).value is None
 
-    class Stops(model_based.Silent):
-        def iteration(self, record: Any, model: Any, rollouts: Any) -> None:
-            if record["iteration"] == 2:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt), model_based.open_run(tmp_path / "cut", task, options) as cut:
-        model_based.model_based(task, cut, options, Stops())
-    with model_based.open_run(tmp_path / "cut", task, options, resume=True) as cut:
-        model_based.model_based(task, cut, options)
+    run_with_a_break(tmp_path / "cut", task, options, after=2)
     for name in ("models/value_3.safetensors", "rollouts/iteration_3.npz", "rollouts/saved.npz"):
         first, second = (tmp_path / folder / name for folder in ("whole", "cut"))
         if name.endswith("npz"):
