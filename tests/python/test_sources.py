@@ -14,6 +14,7 @@ import mbmf
 from mbmf import _core
 from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.errors import ConfigError
+from mbmf.tasks.sources import given_names
 
 ROBOT = """<mujoco>
 <option timestep="0.004" integrator="implicitfast"/>
@@ -49,6 +50,15 @@ def velocity(kind: mujoco.mjtObj, model: mujoco.MjModel, data: mujoco.MjData, na
     found = np.zeros(6)
     mujoco.mj_objectVelocity(model, data, kind, mujoco.mj_name2id(model, kind, name), found, 0)
     return np.concatenate([found[3:], found[:3]])
+
+
+@pytest.mark.parametrize("kind", ["ACTUATOR", "BODY", "GEOM", "JOINT", "KEY", "SENSOR", "SITE", "TENDON"])
+def test_names_are_those_that_mujoco_tells(kind: str, tmp_path: Path) -> None:
+    model, of = load(tmp_path, [{"source": "qpos"}]).model, getattr(mujoco.mjtObj, f"mjOBJ_{kind}")
+    found = given_names(model, of)
+    assert found == [mujoco.mj_id2name(model, of, i) or "" for i in range(len(found))]
+    assert any(found)
+    assert mujoco.mj_id2name(model, of, len(found)) is None
 
 
 Oracle = Callable[[mujoco.MjModel, mujoco.MjData], Any]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import mujoco
 import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 Note = Callable[[str], None]
+
+_known: WeakKeyDictionary[_core.Task, bool] = WeakKeyDictionary()
 
 _PLACES = (_core.Source.BODY_POS, _core.Source.SITE_POS, _core.Source.SUBTREE_COM, _core.Source.BODY_ROTATION)
 _MOST_STEPS = 30
@@ -69,6 +72,12 @@ def pose_is_known(task: Task) -> bool:
 
     What the task moves besides the robot, its mocap bodies, is in no state for certain.
     """
+    if task.core not in _known:  # as long as collecting a short rollout
+        _known[task.core] = _pose_is_known(task)
+    return _known[task.core]
+
+
+def _pose_is_known(task: Task) -> bool:
     if task.config.mocap:
         return False
     poses = _Poses(task)

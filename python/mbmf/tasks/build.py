@@ -140,7 +140,7 @@ class _Builder:
 
     def distances(self, channel: ChannelConfig, key: str) -> list[Entry]:
         assert channel.geoms is not None
-        known = element_names(self.model, mujoco.mjtObj.mjOBJ_GEOM, self.model.ngeom)
+        known = element_names(self.model, mujoco.mjtObj.mjOBJ_GEOM)
         for name in channel.geoms:
             if name not in known:
                 self.problem(f"{key}.geoms", one_of(name, known, "two of the model's geoms"), name)

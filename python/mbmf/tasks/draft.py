@@ -12,6 +12,7 @@ import mujoco
 from mbmf.names import plain_name
 from mbmf.tasks.model import compile_model, model_path
 from mbmf.tasks.schema import ModelSource, Overrides
+from mbmf.tasks.sources import given_names
 
 # seconds, about: of a control step and of an episode
 _CONTROL_STEP, _EPISODE = 0.02, 10.0
@@ -82,8 +83,8 @@ def draft(name: str, source: ModelSource, directory: Path, origin: str) -> str:
     timestep = float(model.opt.timestep)
     physics_steps = max(1, round(_CONTROL_STEP / timestep))
     dt = timestep * physics_steps
-    joints = _names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt)
-    bodies = _names(model, mujoco.mjtObj.mjOBJ_BODY, model.nbody)
+    joints = _names(model, mujoco.mjtObj.mjOBJ_JOINT)
+    bodies = _names(model, mujoco.mjtObj.mjOBJ_BODY)
     root = bodies[int(model.jnt_bodyid[0])] if model.njnt else bodies[-1]
     moves = model.njnt > 0 and int(model.jnt_type[0]) in _MOVE
     more = ["  - {source: act}             # activations of actuators"] if model.na else []
@@ -125,16 +126,16 @@ def draft(name: str, source: ModelSource, directory: Path, origin: str) -> str:
 
 def _actuator(model: mujoco.MjModel, number: int) -> str:
     """An actuator's name, or what it moves."""
-    name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_ACTUATOR, number)
+    name = given_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR)[number]
     if not name and int(model.actuator_trntype[number]) == int(mujoco.mjtTrn.mjTRN_JOINT):
         joint = int(model.actuator_trnid[number, 0])
-        name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_JOINT, joint)
+        name = given_names(model, mujoco.mjtObj.mjOBJ_JOINT)[joint]
     return name or str(number)
 
 
-def _names(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> list[str]:
+def _names(model: mujoco.MjModel, kind: mujoco.mjtObj) -> list[str]:
     """Of all elements of a kind, as YAML has them; one without a name goes by its number."""
-    return [_yaml(mujoco.mj_id2name(model, kind, i) or str(i)) for i in range(count)]
+    return [_yaml(name or str(i)) for i, name in enumerate(given_names(model, kind))]
 
 
 def _yaml(word: str) -> str:

@@ -58,7 +58,7 @@ def _numbers(source: str, name: str, parts: tuple[str, ...], address: int) -> li
 
 def mocap_names(model: mujoco.MjModel) -> dict[str, int]:
     """The model's mocap bodies: names to MuJoCo's numbers of mocap bodies."""
-    names = element_names(model, mujoco.mjtObj.mjOBJ_BODY, model.nbody)
+    names = element_names(model, mujoco.mjtObj.mjOBJ_BODY)
     return {names[body]: int(number) for body, number in enumerate(model.body_mocapid) if number >= 0}
 
 
@@ -175,7 +175,7 @@ class Motion:
 
     def _joint(self, name: Key, config: JointReset, key: str, reset: _core.Reset) -> None:
         model = self.model
-        names = element_names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt)
+        names = element_names(model, mujoco.mjtObj.mjOBJ_JOINT)
         if name not in names:
             self.problem(key, one_of(name, names, "one of the model's joints"), name)
             return

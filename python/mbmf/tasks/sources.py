@@ -40,6 +40,17 @@ _PLACED: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "site_velocity": _QVEL[0],
     "contact_force": (("tx", "ty", "tz", "fx", "fy", "fz"), ["N m"] * 3 + ["N"] * 3),
 }
+# where a model keeps the places of names
+_NAMES = {
+    mujoco.mjtObj.mjOBJ_ACTUATOR: "name_actuatoradr",
+    mujoco.mjtObj.mjOBJ_BODY: "name_bodyadr",
+    mujoco.mjtObj.mjOBJ_GEOM: "name_geomadr",
+    mujoco.mjtObj.mjOBJ_JOINT: "name_jntadr",
+    mujoco.mjtObj.mjOBJ_KEY: "name_keyadr",
+    mujoco.mjtObj.mjOBJ_SENSOR: "name_sensoradr",
+    mujoco.mjtObj.mjOBJ_SITE: "name_siteadr",
+    mujoco.mjtObj.mjOBJ_TENDON: "name_tendonadr",
+}
 
 
 @dataclass(frozen=True)
@@ -101,46 +112,42 @@ def entries(model: mujoco.MjModel, source: str) -> dict[str, list[Entry]]:
             }
         return {
             name: _entries(source, name, int(first[i]), *kinds[int(model.jnt_type[i])])
-            for i, name in enumerate(element_names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt))
+            for i, name in enumerate(element_names(model, mujoco.mjtObj.mjOBJ_JOINT))
         }
     if source == "act":
-        names = element_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)
+        names = element_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR)
         return {
             name: _numbered(source, name, int(model.actuator_actadr[i]), int(model.actuator_actnum[i]))
             for i, name in enumerate(names)
             if model.actuator_actnum[i] > 0
         }
     if source == "sensor":
-        names = element_names(model, mujoco.mjtObj.mjOBJ_SENSOR, model.nsensor)
+        names = element_names(model, mujoco.mjtObj.mjOBJ_SENSOR)
         return {
             name: _numbered(source, name, int(model.sensor_adr[i]), int(model.sensor_dim[i]))
             for i, name in enumerate(names)
         }
     if source == "actuator_force":
-        names = element_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)
+        names = element_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR)
         return {
             name: _numbered(source, name, int(model.actuator_outadr[i]), int(model.actuator_outnum[i]))
             for i, name in enumerate(names)
         }
     if source in ("tendon_length", "tendon_velocity"):
-        names = element_names(model, mujoco.mjtObj.mjOBJ_TENDON, model.ntendon)
+        names = element_names(model, mujoco.mjtObj.mjOBJ_TENDON)
         return {name: _numbered(source, name, i, 1) for i, name in enumerate(names)}
     components, units = _PLACED[source]
-    kind, count = (
-        (mujoco.mjtObj.mjOBJ_SITE, model.nsite)
-        if source.startswith("site_")
-        else (mujoco.mjtObj.mjOBJ_BODY, model.nbody)
-    )
+    kind = mujoco.mjtObj.mjOBJ_SITE if source.startswith("site_") else mujoco.mjtObj.mjOBJ_BODY
     size = len(components)
     return {
         name: _entries(source, name, size * i, components, units)
-        for i, name in enumerate(element_names(model, kind, count))
+        for i, name in enumerate(element_names(model, kind))
     }
 
 
 def distance_entry(model: mujoco.MjModel, first: str, second: str) -> Entry:
     """The distance of two geoms of the model."""
-    names = element_names(model, mujoco.mjtObj.mjOBJ_GEOM, model.ngeom)
+    names = element_names(model, mujoco.mjtObj.mjOBJ_GEOM)
     address = names.index(first) * model.ngeom + names.index(second)
     return Entry(f"geom_distance.{first}.{second}", "m", address, f"{first}.{second}")
 
@@ -168,7 +175,7 @@ def matching(known: Sequence[Entry], reference: str, model: mujoco.MjModel) -> l
 def control_names(model: mujoco.MjModel) -> list[str]:
     """What actuators' actions (nu) are called: the actuators' names, `.<number>` where one has several."""
     names: list[str] = []
-    for i, name in enumerate(element_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR, model.nactuator)):
+    for i, name in enumerate(element_names(model, mujoco.mjtObj.mjOBJ_ACTUATOR)):
         number = int(model.actuator_ctrlnum[i])
         names += [name] if number == 1 else [f"{name}.{k}" for k in range(number)]
     return names
@@ -176,12 +183,22 @@ def control_names(model: mujoco.MjModel) -> list[str]:
 
 def keyframes(model: mujoco.MjModel) -> list[str]:
     """The model's keyframes by name."""
-    return element_names(model, mujoco.mjtObj.mjOBJ_KEY, model.nkey)
+    return element_names(model, mujoco.mjtObj.mjOBJ_KEY)
 
 
-def element_names(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> list[str]:
+def given_names(model: mujoco.MjModel, kind: mujoco.mjtObj) -> list[str]:
+    """The names in the MJCF of all elements of a kind, "" for one that has none.
+
+    Read from the model: mj_id2name lets go of the GIL, where a daemon thread crashes the program's end.
+    """
+    names: bytes = model.names
+    starts = (int(start) for start in getattr(model, _NAMES[kind]))
+    return [names[start : names.index(b"\0", start)].decode() for start in starts]
+
+
+def element_names(model: mujoco.MjModel, kind: mujoco.mjtObj) -> list[str]:
     """Of all elements of a kind; one without a name goes by its number. Raises ConfigError on a collision."""
-    names = [mujoco.mj_id2name(model, kind, i) for i in range(count)]
+    names = given_names(model, kind)
     taken = {name: i for i, name in enumerate(names) if name}
     for number, name in enumerate(names):
         if not name and str(number) in taken:
