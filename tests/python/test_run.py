@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mbmf.errors import DataError
+from mbmf.runs.board import Board
 from mbmf.runs.run import Run
 
 CONFIG = {
@@ -153,6 +155,45 @@ def test_tensorboard_has_each_iteration_once_after_a_resume(tmp_path: Path) -> N
     assert [event.step for event in events.Scalars("validation_error/100")] == [1, 2]
 
 
+def test_tensorboard_has_figures(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        run.append_metrics(_record(1))
+        run.log_figures({"reward": Figure(figsize=(3, 2), dpi=100)}, 1)
+    events = EventAccumulator(str(tmp_path / "run" / "tb"))
+    events.Reload()
+    (image,) = events.Images("reward")
+    assert (image.step, image.width, image.height) == (1, 300, 200)
+    assert image.encoded_image_string.startswith(b"\x89PNG")
+
+
+def test_a_full_disk_for_tensorboard_is_an_error_and_its_events_start_anew(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The writer of PyTorch printed a traceback from a thread."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    records = [_record(i) for i in range(1, 30)]
+    board, limits = Board(tmp_path / "tb", lambda: records), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(
+            DataError, match=r"tb: TensorBoard's events must be writable, got: File too large"
+        ):
+            board.add_record(records[-1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    records.append(_record(30))
+    board.add_record(records[-1])
+    board.close()
+    events = EventAccumulator(str(tmp_path / "tb"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss_old")] == list(range(1, 31))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_latest_model_is_the_one_of_the_highest_number(tmp_path: Path) -> None:
     with Run.create(tmp_path / "run", CONFIG) as run:
         assert run.latest_model() is None
@@ -178,6 +219,7 @@ def test_a_full_disk_leaves_the_old_metrics(tmp_path: Path) -> None:
     before = (path / "metrics.jsonl").read_text()
     script = f"""
 import resource, signal
+from mbmf.runs.board import Board
 from mbmf.runs.run import Run
 run = Run.resume({str(path)!r}, {CONFIG!r})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
