@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import mbmf
-from mbmf.algorithms import imitation
-from mbmf.algorithms.imitation import _Learner
+from mbmf.algorithms import imitation, imitation_learner
+from mbmf.algorithms.cloning import examples_of
 from mbmf.cluster.sampler import Here
 from mbmf.errors import ConfigError, DataError
 from mbmf.runs.mb_result import ModelBasedResult
@@ -107,7 +107,7 @@ def test_patience_ends_a_training_at_the_lowest_held_out_loss(
     assert numbers_of(tmp_path / "later")["metrics"][0]["loss_validation"] >= same["loss_validation"]
     # interrupted between its trainings it ends with the same numbers
     with monkeypatch.context() as patch:
-        patch.setattr(_Learner, "_label", _interrupt)
+        patch.setattr(imitation_learner.Learner, "_label", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             imitate(tmp_path / "again", patient, source)
     imitate(tmp_path / "again", patient, source, resume=True)
@@ -122,7 +122,7 @@ def test_each_visited_state_is_labelled_with_what_mpc_would_do(
     whole: tuple[Path, Recorder], task: mbmf.Task, source: ModelBasedResult
 ) -> None:
     path, observer = whole
-    seed = derive_seed(0, imitation._PLAN)
+    seed = derive_seed(0, imitation_learner._PLAN)
     planner = mbmf.RandomShooting(task, source.model, horizon=4, candidates=20, seed=seed, nthread=1)
     for iteration in (1, 2):
         rollouts = mbmf.Episodes.load(path / f"rollouts/iteration_{iteration}.npz", task=task)
@@ -144,17 +144,18 @@ def test_rollouts_are_of_the_policy_with_noise_from_its_iteration_on(
     observer = Recorder()
     settings = imitation.settings_of(task)
     with imitation.open_run(tmp_path / "run", task, source, settings, seed=0) as run:
-        learner = imitation._Learner(task, run, source, settings, 0, Here(1), observer)
+        learner = imitation_learner.Learner(
+            task, run, source, settings, 0, Here(1), stage=observer.stage, note=observer.note
+        )
         for iteration in (1, 2):
-            learner.iterate(iteration)
-            rollouts = observer.iterations[-1][2]
+            _, _, rollouts = learner.iterate(iteration)
             assert rollouts is not None
             batches = [
                 mbmf.collect_policy(
                     task,
                     learner._policy,
                     episodes=2,
-                    seed=derive_seed(0, imitation._ROLLOUTS),
+                    seed=derive_seed(0, imitation_learner._ROLLOUTS),
                     first_episode=2 * (iteration - 1),
                     max_episode_steps=30,
                     std=std,
@@ -170,7 +171,7 @@ def test_rollouts_are_of_the_policy_with_noise_from_its_iteration_on(
             nobservation = task.nobservation
             assert nobservation == 11
             np.testing.assert_allclose(rollouts.observations, rollouts.states[..., :nobservation], rtol=1e-6)
-            examples = imitation.examples_of(rollouts)
+            examples = examples_of(rollouts)
             assert examples.observations.shape == (rollouts.nsteps, nobservation)
             second = int(rollouts.lengths[0])
             np.testing.assert_array_equal(
@@ -251,12 +252,12 @@ def test_rollouts_that_diverged_are_not_learned_from(
     [(1400, 700, 700), (1399, 700, 139), (60_000, 10_000, 10_000), (10, 700, 1)],
 )
 def test_how_much_is_held_out(points: int, wanted: int, count: int) -> None:
-    assert imitation.validation_count(points, wanted) == count
+    assert imitation_learner.validation_count(points, wanted) == count
 
 
 def test_what_is_refused(tmp_path: Path, task: mbmf.Task, source: ModelBasedResult) -> None:
     with pytest.raises(DataError, match="saved rollouts must have at least 10 points to imitate, got 9"):
-        imitation.validation_count(9, 700)
+        imitation_learner.validation_count(9, 700)
     for section, message in (
         ("imitation", "task small: imitation must be given for imitation, got nothing"),
         ("model_free", "task small: model_free must be given for imitation"),
@@ -321,7 +322,7 @@ def test_episodes_of_a_batch_are_its_steps() -> None:
     np.testing.assert_allclose(episodes.returns, batch.returns, rtol=1e-12)
     assert batch.final_states is not None
     np.testing.assert_array_equal(after[np.cumsum(batch.lengths) - 1], batch.final_states)
-    np.testing.assert_array_equal(imitation.examples_of(episodes).observations, batch.observations)
+    np.testing.assert_array_equal(examples_of(episodes).observations, batch.observations)
     with pytest.raises(ValueError, match="states must be kept"):
         mbmf.collect_policy(task, policy, 10).to_episodes(task)
 

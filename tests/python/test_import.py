@@ -28,7 +28,7 @@ def test_import_is_quick_and_without_torch() -> None:
 
 def test_learning_imports_torch_only_when_it_trains() -> None:
     """A finished run's --resume answers in under a second."""
-    for name in ("model_based", "model_free", "fine_tune"):
+    for name in ("model_based", "imitation", "model_free", "fine_tune"):
         assert python(f"import sys, mbmf.algorithms.{name}; print('torch' in sys.modules)") == "False"
 
 

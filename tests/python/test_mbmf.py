@@ -197,7 +197,7 @@ def test_an_interruption_says_how_to_continue(
     def interrupt(*args: Any) -> None:
         raise KeyboardInterrupt
 
-    for name in ("mbmf.algorithms.imitation.Examples.and_then", "mbmf.algorithms.policy_iteration.trpo_step"):
+    for name in ("mbmf.algorithms.cloning.Examples.and_then", "mbmf.algorithms.policy_iteration.trpo_step"):
         with monkeypatch.context() as patch:
             patch.setattr(name, interrupt)
             resume = ["--resume"] if (folder / "runs/run_1/imitation/config.yaml").exists() else []
@@ -214,7 +214,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(folder: Path, wh
     moments = random.Random(1)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["tyro", "torch.utils.tensorboard", "mbmf.cli.mbmf", "mbmf.algorithms.imitation"]
+        ["tyro", "torch.utils.tensorboard", "mbmf.cli.mbmf", "mbmf.algorithms.imitation_learner"]
     )
     run = folder / "runs/run_1"
     for file in ("imitation/config.yaml", "imitation/policy/checkpoint.safetensors", f"{MBMF}/config.yaml"):

@@ -15,8 +15,7 @@ import pytest
 import mbmf
 from mbmf import _core
 from mbmf.algorithms import model_based
-from mbmf.algorithms.cloning import Cloning
-from mbmf.algorithms.imitation import examples_of
+from mbmf.algorithms.cloning import Cloning, examples_of
 from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.errors import ConfigError, DataError
 from mbmf.runs.mb_result import ModelBasedResult

@@ -20,6 +20,7 @@ from mbmf.errors import DataError
 from mbmf.nn import training
 from mbmf.nn.mlp_state import MlpState
 from mbmf.policies.policy import GaussianPolicy
+from mbmf.rollouts.episodes import Episodes
 
 Floats32 = NDArray[np.float32]
 
@@ -55,6 +56,13 @@ class Examples:
 
     def _rows(self, index: NDArray[np.int64]) -> Examples:
         return Examples(self.observations[index], self.actions[index])
+
+
+def examples_of(episodes: Episodes) -> Examples:
+    """What the policy would have seen in each step, and the recorded action."""
+    real = np.arange(episodes.actions.shape[1]) < episodes.lengths[:, None]
+    seen = episodes.states if episodes.observations is None else episodes.observations
+    return Examples(seen[:, :-1][real].astype(np.float32), episodes.actions[real])
 
 
 @dataclass(frozen=True)

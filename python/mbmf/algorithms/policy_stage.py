@@ -52,8 +52,7 @@ def learn(
     stage, note: an observer's functions (`mbmf.algorithms.model_based.Observer`).
     """
     # PyTorch, which a finished run is told of without
-    from mbmf.algorithms.cloning import Cloning
-    from mbmf.algorithms.imitation import examples_of
+    from mbmf.algorithms.cloning import Cloning, examples_of
     from mbmf.nn.training import torch_threads
 
     settings = task.config.policy
