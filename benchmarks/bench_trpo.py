@@ -30,8 +30,9 @@ from mbmf.algorithms.checkpoint import Counters
 from mbmf.algorithms.policy_iteration import Iteration
 from mbmf.algorithms.trpo import Batch, Objective
 from mbmf.cluster.sampler import Here
-from mbmf.nn.network_passes import MeanNetwork, Workers
+from mbmf.nn.network_passes import MeanNetwork
 from mbmf.nn.training import torch_threads
+from mbmf.nn.workers import Workers
 
 STEPS, EPISODE_STEPS, NTHREAD, ENVIRONMENTS = 50_000, 1000, 2, 8
 
@@ -68,7 +69,7 @@ def fisher_product_ms(iteration: Iteration, workers: Workers) -> float:
         network,
         torch.from_numpy(policy.parameter_vector()),
         Batch(observations, actions, means, none, none, hidden),
-        workers,
+        workers.nthread,
     )
     vector = torch.randn(network.nparameter + policy.naction, dtype=torch.float64)
     times = []
@@ -82,9 +83,9 @@ def fisher_product_ms(iteration: Iteration, workers: Workers) -> float:
 def test_update(benchmark: Any, workers: Workers) -> None:
     iteration = make_iteration()
     iteration.sample(Here(NTHREAD), model_free.Silent().sampling)
+    before = iteration._policy.parameter_vector()
     iteration.improve(workers)
     check(iteration)
-    before = iteration._policy.parameter_vector()
 
     def again() -> None:
         iteration._policy.set_parameter_vector(before)

@@ -19,6 +19,7 @@ void register_planner(py::module_& module);
 void register_controller(py::module_& module);
 void register_bundle(py::module_& module);
 void register_policy(py::module_& module);
+void register_passes(py::module_& module);
 void register_rollout(py::module_& module);
 
 }  // namespace mbmf::bindings
@@ -32,6 +33,7 @@ PYBIND11_MODULE(_core, module) {
   register_dynamics(module);
   register_value(module);
   register_policy(module);
+  register_passes(module);
   register_planner(module);
   register_controller(module);
   register_bundle(module);

@@ -25,6 +25,7 @@ __all__: list[str] = [
     "MocapFollow",
     "MocapMove",
     "MocapMoveKind",
+    "NetworkPasses",
     "Noise",
     "NoiseKind",
     "PathCost",
@@ -886,6 +887,53 @@ class GaussianPolicy:
     def naction(self) -> int: ...
     @property
     def nobservation(self) -> int: ...
+
+class NetworkPasses:
+    """
+    Passes of a tanh network over many inputs, on several threads.
+
+    Parameters are one vector, layer by layer the weights (rows, cols) by rows and the biases (rows). Immutable.
+    """
+    def __init__(
+        self,
+        sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        parameters: numpy.ndarray,
+    ) -> None:
+        """
+        sizes of the inputs, the hidden layers and the outputs; parameters float32 (nparameter,).
+        """
+    def forward(
+        self,
+        inputs: numpy.ndarray,
+        keep_hidden: bool = False,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], list[numpy.typing.NDArray[numpy.float32]]]:
+        """
+        inputs float32 (n, ninput) -> outputs (n, noutput), and what each hidden layer gives (n, width), if wanted.
+        """
+    def gauss_newton(
+        self,
+        inputs: numpy.ndarray,
+        hidden: collections.abc.Sequence[numpy.ndarray],
+        v: numpy.ndarray,
+        w: numpy.ndarray,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        J' diag(w) J v float64 (nparameter,), for v float32 (nparameter,) and w float32 (noutput,).
+        """
+    def gradient(
+        self,
+        inputs: numpy.ndarray,
+        hidden: collections.abc.Sequence[numpy.ndarray],
+        u: numpy.ndarray,
+        nthread: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        J' u float64 (nparameter,), the gradient of sum(outputs * u), for u float32 (n, noutput).
+        """
+    @property
+    def nparameter(self) -> int: ...
 
 class PlanMemory:
     """

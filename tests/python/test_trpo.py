@@ -11,25 +11,27 @@ import torch
 from torch.func import functional_call
 
 from mbmf.algorithms import advantages, baseline, baseline_fit, trpo
-from mbmf.nn.network_passes import CHUNK, MeanNetwork, Passes, Workers, forward, tanh_of_half_
+from mbmf.nn.network_passes import MeanNetwork, Passes
+from mbmf.nn.workers import CHUNK, Workers
 from mbmf.tasks.learning import TrpoConfig
 
 SIZES = (7, 9, 8, 3)
 SETTINGS = TrpoConfig()
+NTHREAD = 2
 
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
-    with Workers(2) as threads:
+    with Workers(NTHREAD) as threads:
         yield threads
 
 
-def random_theta(sizes: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+def random_theta(sizes: tuple[int, ...], seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     n = MeanNetwork(sizes).nparameter
     mean = 0.4 * torch.randn(n, generator=generator, dtype=torch.float64)
     log_std = 0.3 * torch.randn(sizes[-1], generator=generator, dtype=torch.float64) - 0.2
-    return torch.cat([mean, log_std]).to(dtype)
+    return torch.cat([mean, log_std]).float()
 
 
 def random_batch(
@@ -38,14 +40,20 @@ def random_batch(
     """Steps that the policy ``theta`` did, with advantages that prefer one direction."""
     network = MeanNetwork(sizes)
     generator = torch.Generator().manual_seed(seed)
-    observations = torch.randn(count, sizes[0], generator=generator, dtype=torch.float64).to(theta.dtype)
-    means, activations = forward(network, theta, observations)
+    observations = torch.randn(count, sizes[0], generator=generator)
+    activations, x = [], observations
+    with torch.no_grad():
+        for layer in Reference(sizes, theta).mean:
+            x = layer(x.double())
+            if isinstance(layer, torch.nn.Tanh):
+                activations.append(x.float())
+    means = x.float()
     log_std = theta[network.nparameter :]
-    noise = torch.randn(count, sizes[-1], generator=generator, dtype=torch.float64).to(theta.dtype)
+    noise = torch.randn(count, sizes[-1], generator=generator)
     actions = means + log_std.exp() * noise
     preferred = observations[:, : sizes[-1]]
     gains = -(actions - preferred).square().sum(dim=1).double().numpy()
-    scaled = torch.from_numpy(advantages.standardized(gains)).to(theta.dtype)
+    scaled = torch.from_numpy(advantages.standardized(gains)).float()
     log_probs = trpo.log_probability(actions, means, log_std)
     return trpo.Batch(observations, actions, means, log_probs, scaled, activations if hidden else None)
 
@@ -79,31 +87,25 @@ def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
 # --- derivatives
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("sizes", [SIZES, (5, 4, 2), (24, 64, 64, 6)])
-def test_gradient_is_that_of_autograd(
-    sizes: tuple[int, ...], hidden: bool, dtype: torch.dtype, tolerance: float, workers: Workers
-) -> None:
-    theta = random_theta(sizes, dtype=dtype)
+def test_gradient_is_that_of_autograd(sizes: tuple[int, ...], hidden: bool) -> None:
+    theta = random_theta(sizes)
     batch = random_batch(sizes, theta, 3 * CHUNK // 2, hidden=hidden)
     reference = Reference(sizes, theta)
     log_probs = reference.distribution(batch.observations).log_prob(batch.actions.double())
     loss = -((log_probs - log_probs.detach()).exp() * batch.advantages.double()).mean()
     wanted = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(reference.theta().values()))])
-    objective = trpo.Objective(MeanNetwork(sizes), theta, batch, workers)
-    assert relative_error(objective.gradient(), wanted) < tolerance
+    objective = trpo.Objective(MeanNetwork(sizes), theta, batch, NTHREAD)
+    assert relative_error(objective.gradient(), wanted) < 2e-6
     assert objective.loss_before == pytest.approx(loss.item(), abs=1e-7)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("sizes", [SIZES, (5, 4, 2), (24, 64, 64, 6)])
-def test_fisher_product_is_the_second_derivative_of_the_divergence(
-    sizes: tuple[int, ...], dtype: torch.dtype, tolerance: float, workers: Workers
-) -> None:
-    theta = random_theta(sizes, dtype=dtype)
+def test_fisher_product_is_the_second_derivative_of_the_divergence(sizes: tuple[int, ...]) -> None:
+    theta = random_theta(sizes)
     batch = random_batch(sizes, theta, CHUNK + 100)
-    objective = trpo.Objective(MeanNetwork(sizes), theta, batch, workers)
+    objective = trpo.Objective(MeanNetwork(sizes), theta, batch, NTHREAD)
     reference = Reference(sizes, theta)
     parameters = list(reference.theta().values())
     new = reference.distribution(batch.observations)
@@ -112,22 +114,22 @@ def test_fisher_product_is_the_second_derivative_of_the_divergence(
     kl = torch.distributions.kl_divergence(old, new).mean()
     slope = torch.cat([g.flatten() for g in torch.autograd.grad(kl, parameters, create_graph=True)])
     for seed in range(3):
-        v = random_theta(sizes, seed=10 + seed)
+        v = random_theta(sizes, seed=10 + seed).double()
         again = torch.autograd.grad(slope @ v, parameters, retain_graph=True)
         wanted = torch.cat([g.flatten() for g in again])
-        assert relative_error(objective.fisher_product(v), wanted) < tolerance
+        assert relative_error(objective.fisher_product(v), wanted) < 2e-6
 
 
-def test_loss_and_divergence_elsewhere(workers: Workers) -> None:
+def test_loss_and_divergence_elsewhere() -> None:
     theta, other = random_theta(SIZES), random_theta(SIZES) + 0.02 * random_theta(SIZES, seed=5)
     batch = random_batch(SIZES, theta, 2 * CHUNK + 17)
-    loss, kl = trpo.Objective(MeanNetwork(SIZES), theta, batch, workers).evaluate(other)
+    loss, kl = trpo.Objective(MeanNetwork(SIZES), theta, batch, NTHREAD).evaluate(other)
     reference, there = Reference(SIZES, theta), Reference(SIZES, other)
     with torch.no_grad():
         old, new = reference.distribution(batch.observations), there.distribution(batch.observations)
         ratio = (new.log_prob(batch.actions) - old.log_prob(batch.actions)).exp()
-        assert loss == pytest.approx(-(ratio * batch.advantages).mean().item(), rel=1e-9)
-        assert kl == pytest.approx(torch.distributions.kl_divergence(old, new).mean().item(), rel=1e-9)
+        assert loss == pytest.approx(-(ratio * batch.advantages).mean().item(), rel=1e-5)
+        assert kl == pytest.approx(torch.distributions.kl_divergence(old, new).mean().item(), rel=1e-5)
     assert kl > 0
 
 
@@ -143,20 +145,14 @@ def test_gaussian_formulas_against_torch_distributions() -> None:
     assert trpo.gaussian_kl(means, log_std, means, log_std).abs().max() < 1e-15
 
 
-def test_tanh_over_its_range() -> None:
-    x = torch.cat([torch.linspace(-12, 12, 2_000_001), torch.tensor([-1e30, -100.0, 0.0, 100.0, 1e30])])
-    assert (tanh_of_half_(2 * x).double() - torch.tanh(x.double())).abs().max() < 2e-7
-    assert torch.isnan(tanh_of_half_(torch.tensor([math.nan]))).all()
-
-
 def test_sums_are_the_same_bits_on_any_number_of_threads() -> None:
     sizes = (24, 64, 64, 6)
-    theta = random_theta(sizes, dtype=torch.float32)
+    theta = random_theta(sizes)
     batch = random_batch(sizes, theta, 3 * CHUNK + 3, hidden=True)
     results = []
     for nthread in (1, 2, 3, 7):
         with Workers(nthread) as threads:
-            step = trpo.trpo_step(MeanNetwork(sizes), theta, batch, SETTINGS, threads)
+            step = trpo.trpo_step(MeanNetwork(sizes), theta, batch, SETTINGS, nthread)
             data = baseline_fit.BaselineData(
                 batch.observations.numpy(), np.arange(len(batch.observations)), threads
             )
@@ -165,65 +161,69 @@ def test_sums_are_the_same_bits_on_any_number_of_threads() -> None:
     assert results[0] == results[1] == results[2] == results[3]
 
 
-def test_activations_of_the_sampler_are_not_computed_again(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_activations_of_the_sampler_are_not_computed_again() -> None:
     theta = random_theta(SIZES)
     given = random_batch(SIZES, theta, 100, hidden=True)
-    monkeypatch.setattr("mbmf.nn.network_passes.forward", lambda *args: pytest.fail("computed"))
-    Passes(MeanNetwork(SIZES), theta, given.observations, workers, given.hidden)
+    assert given.hidden is not None
+    others = [torch.zeros_like(layer) for layer in given.hidden]
+    for hidden, used in ((given.hidden, True), (others, False)):
+        passes = Passes(MeanNetwork(SIZES), theta, given.observations, NTHREAD, hidden)
+        # a gradient of weights is a product with the activations below them
+        weights = MeanNetwork(SIZES).layers(passes.gradient(torch.ones(100, SIZES[-1])))[1][0]
+        assert bool(weights.any()) == used
 
 
 # --- the update
 
 
-def test_step_improves_within_the_bound(workers: Workers) -> None:
+def test_step_improves_within_the_bound() -> None:
     sizes = (24, 64, 64, 6)
-    theta = random_theta(sizes, dtype=torch.float32)
+    theta = random_theta(sizes)
     batch = random_batch(sizes, theta, 3 * CHUNK)
     network = MeanNetwork(sizes)
     for kl_step in (1e-3, 0.05):
         step = trpo.trpo_step(
-            network, theta, batch, SETTINGS.model_copy(update={"kl_step": kl_step}), workers
+            network, theta, batch, SETTINGS.model_copy(update={"kl_step": kl_step}), NTHREAD
         )
         assert step.skipped is None
         assert 0.3 * kl_step < step.kl <= kl_step
         assert step.loss_after < step.loss_before
         assert step.fraction >= 0.8**3
-        loss, kl = trpo.Objective(network, theta, batch, workers).evaluate(step.theta)
+        loss, kl = trpo.Objective(network, theta, batch, NTHREAD).evaluate(step.theta)
         assert (loss, kl) == (step.loss_after, step.kl)
     # the same divergence in the direction of the plain gradient gains less
-    gradient = trpo.Objective(network, theta, batch, workers).gradient()
-    objective = trpo.Objective(network, theta, batch, workers)
+    gradient = trpo.Objective(network, theta, batch, NTHREAD).gradient()
+    objective = trpo.Objective(network, theta, batch, NTHREAD)
     curvature = float(gradient @ objective.fisher_product(gradient))
     plain = (theta - math.sqrt(2 * 0.05 / curvature) * gradient).to(theta.dtype)
     assert step.loss_after < objective.evaluate(plain)[0]
 
 
-def test_natural_gradient_equals_a_dense_solve(workers: Workers) -> None:
+def test_natural_gradient_equals_a_dense_solve() -> None:
     sizes = (4, 5, 2)
     theta = random_theta(sizes)
     batch = random_batch(sizes, theta, 500)
-    objective = trpo.Objective(MeanNetwork(sizes), theta, batch, workers)
+    objective = trpo.Objective(MeanNetwork(sizes), theta, batch, NTHREAD)
     n = len(theta)
     # the dense matrix from autograd's Jacobian of the means, not from our products
     reference = Reference(sizes, theta)
     named = {name: value.detach() for name, value in reference.mean.named_parameters()}
 
     def means(values: dict[str, torch.Tensor]) -> torch.Tensor:
-        return functional_call(reference.mean, values, (batch.observations,))
+        return functional_call(reference.mean, values, (batch.observations.double(),))
 
     jacobian = torch.cat([j.reshape(500, 2, -1) for j in torch.func.jacrev(means)(named).values()], dim=2)
-    precision = torch.exp(-2 * theta[-2:])
+    precision = torch.exp(-2 * theta[-2:].double())
     dense = torch.zeros(n, n, dtype=torch.float64)
     dense[:-2, :-2] = torch.einsum("nai,a,naj->ij", jacobian, precision, jacobian) / 500
     dense[-2:, -2:] = 2 * torch.eye(2)
-    wanted = torch.linalg.solve(dense + 1e-5 * torch.eye(n), -objective.gradient())
+    # so much damping that the products' rounding is not magnified
+    wanted = torch.linalg.solve(dense + 0.1 * torch.eye(n), -objective.gradient())
     found, residual = trpo.conjugate_gradient(
-        lambda v: objective.fisher_product(v) + 1e-5 * v, -objective.gradient(), 20 * n, 1e-28
+        lambda v: objective.fisher_product(v) + 0.1 * v, -objective.gradient(), 20 * n, 1e-14
     )
-    assert relative_error(found, wanted) < 1e-6
-    assert residual.norm() < 1e-12
+    assert relative_error(found, wanted) < 1e-5
+    assert residual.norm() < 1e-6
 
 
 def test_conjugate_gradient_on_a_known_system() -> None:
@@ -274,11 +274,11 @@ def test_line_search_takes_the_longest_step_that_is_acceptable() -> None:
 
 @pytest.mark.parametrize("what", ["advantages", "actions", "observations"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_update_that_is_not_finite_is_skipped(what: str, value: float, workers: Workers) -> None:
-    theta = random_theta(SIZES, dtype=torch.float32)
+def test_an_update_that_is_not_finite_is_skipped(what: str, value: float) -> None:
+    theta = random_theta(SIZES)
     batch = random_batch(SIZES, theta, 200)
     getattr(batch, what)[3] = value
-    step = trpo.trpo_step(MeanNetwork(SIZES), theta, batch, SETTINGS, workers)
+    step = trpo.trpo_step(MeanNetwork(SIZES), theta, batch, SETTINGS, NTHREAD)
     if what == "observations" and value == math.inf:
         assert step.skipped is None or step.theta is theta
     else:
@@ -287,11 +287,11 @@ def test_an_update_that_is_not_finite_is_skipped(what: str, value: float, worker
     assert step.skipped is None or step.theta is theta
 
 
-def test_equal_advantages_change_nothing(workers: Workers) -> None:
-    theta = random_theta(SIZES, dtype=torch.float32)
+def test_equal_advantages_change_nothing() -> None:
+    theta = random_theta(SIZES)
     batch = random_batch(SIZES, theta, 200)
     batch.advantages.zero_()
-    step = trpo.trpo_step(MeanNetwork(SIZES), theta, batch, SETTINGS, workers)
+    step = trpo.trpo_step(MeanNetwork(SIZES), theta, batch, SETTINGS, NTHREAD)
     assert (step.theta is theta, step.fraction, step.kl, step.skipped) == (True, 0.0, 0.0, None)
 
 

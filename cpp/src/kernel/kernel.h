@@ -12,6 +12,7 @@
 #ifndef MBMF_KERNEL_KERNEL_H_
 #define MBMF_KERNEL_KERNEL_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "mbmf/planning/proposal.h"
@@ -182,6 +183,29 @@ struct Rollout {
   std::int32_t* moved;   // (count) out, or null: the particles of a candidate that moved on from its segment
 };
 
+// A product of matrices a (rows, inner) and b (inner, cols); number (i, k) of a is a[i * a_row + k *
+// a_inner], so that a may be transposed, and b is kept by rows.
+struct Factors {
+  const float* a;
+  std::ptrdiff_t a_row, a_inner;
+  const float* b;
+  std::ptrdiff_t b_row;
+  int inner;
+};
+
+// out (rows, cols), by rows on 64-byte boundaries = start (cols) in each row, or zeros, + the products; then
+// times the slope of tanh, 1 - y^2, where it is y (rows, ny): 1 in the columns from ny on.
+struct Product {
+  int rows, cols;      // cols a multiple of kRowPad
+  const float* start;  // or null
+  Factors factors[2];
+  int nfactors;
+  const float* y;  // or null
+  int ny;
+  float* out;
+  std::ptrdiff_t out_row;
+};
+
 struct Table {
   const char* name;
   int tile;       // lanes of a tile
@@ -220,7 +244,8 @@ struct Table {
   // one input through layers with tanh between them: out[i] (rows of layer i, 64-byte aligned) gets what
   // layer i gives, the last one without tanh
   void (*policy)(const RowLayer* layer, int nlayer, const float* in, float* const* out);
-  // functions in place, n a multiple of tile; for tests
+  void (*product)(const Product* product);
+  // functions in place, n a multiple of tile
   void (*tanh)(float* x, int n);
   void (*silu)(float* x, int n);
   void (*sine_cosine)(const float* x, int n, float* sine, float* cosine);

@@ -4,6 +4,7 @@
 #define MBMF_KERNEL_BODY_H_
 
 #include "kernel/kernel_policy.h"
+#include "kernel/kernel_product.h"
 #include "kernel/kernel_rollout.h"
 
 namespace {
@@ -111,10 +112,25 @@ double peak(std::int64_t iterations) {
   return 12.0 * kLanes * static_cast<double>(iterations);
 }
 
-constexpr Table kTable = {
-    MBMF_KERNEL_NAME, kTile,     kRowBlock,        kGroup, scratch_size, first_base, rollout,
-    open_loop,        follow,    predict,          value,  forward,      propose,    policy,
-    tanh_rows,        silu_rows, sine_cosine_rows, peak};
+constexpr Table kTable = {MBMF_KERNEL_NAME,
+                          kTile,
+                          kRowBlock,
+                          kGroup,
+                          scratch_size,
+                          first_base,
+                          rollout,
+                          open_loop,
+                          follow,
+                          predict,
+                          value,
+                          forward,
+                          propose,
+                          policy,
+                          product,
+                          tanh_rows,
+                          silu_rows,
+                          sine_cosine_rows,
+                          peak};
 
 }  // namespace
 

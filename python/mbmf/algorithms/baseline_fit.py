@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mbmf.algorithms.baseline import Baseline, Floats
-from mbmf.nn.network_passes import Workers, chunks
+from mbmf.nn.workers import Workers, chunks
 
 CLIP = 10.0
 _TRIES = 6

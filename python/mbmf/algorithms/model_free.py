@@ -191,8 +191,8 @@ def optimize(
         return _summarize(run, counters, reached)  # its policy was written before the summary
     # PyTorch, which a finished run is told of without
     from mbmf.algorithms.policy_iteration import Iteration
-    from mbmf.nn.network_passes import Workers
     from mbmf.nn.training import torch_threads
+    from mbmf.nn.workers import Workers
 
     workers = nthread or len(os.sched_getaffinity(0))
     try:

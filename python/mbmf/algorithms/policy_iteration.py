@@ -21,7 +21,8 @@ from mbmf.algorithms.baseline_fit import BaselineData
 from mbmf.algorithms.checkpoint import Counters
 from mbmf.algorithms.trpo import Batch, Step, trpo_step
 from mbmf.cluster.sampler import Sampler
-from mbmf.nn.network_passes import MeanNetwork, Workers
+from mbmf.nn.network_passes import MeanNetwork
+from mbmf.nn.workers import Workers
 from mbmf.policies.batch import PolicyBatch
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.runs.run import Record
@@ -151,7 +152,7 @@ class Iteration:
                 [torch.from_numpy(layer) for layer in batch.hidden or ()],
             ),
             settings,
-            workers,
+            workers.nthread,
         )
         self._policy.set_parameter_vector(step.theta.numpy())
         return step, explained

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mbmf.nn.network_passes import MeanNetwork, Passes, Workers
+from mbmf.nn.network_passes import MeanNetwork, Passes
 from mbmf.tasks.learning import TrpoConfig
 
 Tensor = torch.Tensor
@@ -65,11 +65,9 @@ class Step:
     skipped: str | None = None
 
 
-def trpo_step(
-    network: MeanNetwork, theta: Tensor, batch: Batch, settings: TrpoConfig, workers: Workers
-) -> Step:
+def trpo_step(network: MeanNetwork, theta: Tensor, batch: Batch, settings: TrpoConfig, nthread: int) -> Step:
     """One update of the policy with parameters ``theta``, which collected the batch."""
-    objective = Objective(network, theta, batch, workers)
+    objective = Objective(network, theta, batch, nthread)
     loss = objective.loss_before
     if not math.isfinite(loss):
         return Step(theta, loss, loss, 0.0, 0.0, f"surrogate loss {loss}")
@@ -104,12 +102,12 @@ def trpo_step(
 class Objective:
     """Loss, divergence, and their derivatives at the policy that collected the batch."""
 
-    def __init__(self, network: MeanNetwork, theta: Tensor, batch: Batch, workers: Workers) -> None:
+    def __init__(self, network: MeanNetwork, theta: Tensor, batch: Batch, nthread: int) -> None:
         self._batch = batch
         self._count = len(batch.observations)
         self._log_std = theta[network.nparameter :]
         self._inverse_variance = torch.exp(-2 * self._log_std)
-        self._passes = Passes(network, theta, batch.observations, workers, batch.hidden)
+        self._passes = Passes(network, theta, batch.observations, nthread, batch.hidden)
         self._nmean = network.nparameter
 
     @property
@@ -134,15 +132,11 @@ class Objective:
     def evaluate(self, theta: Tensor) -> tuple[float, float]:
         """L and the mean divergence at other parameters."""
         batch, log_std = self._batch, theta[self._nmean :]
-
-        def sums(rows: slice, means: Tensor) -> Tensor:
-            log_probs = log_probability(batch.actions[rows], means, log_std)
-            loss = surrogate_loss(log_probs, batch.log_probs[rows], batch.advantages[rows])
-            kl = gaussian_kl(batch.means[rows], self._log_std, means, log_std)
-            return torch.stack([loss.sum(dtype=torch.float64), kl.sum(dtype=torch.float64)])
-
-        loss, kl = (self._passes.map_outputs(theta, sums) / self._count).tolist()
-        return loss, kl
+        means = self._passes.outputs(theta)
+        log_probs = log_probability(batch.actions, means, log_std)
+        loss = surrogate_loss(log_probs, batch.log_probs, batch.advantages)
+        kl = gaussian_kl(batch.means, self._log_std, means, log_std)
+        return float(loss.mean(dtype=torch.float64)), float(kl.mean(dtype=torch.float64))
 
 
 def log_probability(actions: Tensor, means: Tensor, log_std: Tensor) -> Tensor:
