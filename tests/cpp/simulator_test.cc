@@ -408,5 +408,34 @@ TEST(CollectRandomTest, BadArgumentsAreRefused) {
   EXPECT_THROW(collect_random(*task, buffers.view, 0, 0, 1, nullptr), std::invalid_argument);
 }
 
+std::atomic<int> clock_readings{0};
+mjtNum read_clock() {
+  ++clock_readings;
+  return 1;
+}
+
+// a batch's steps read no clock, and every other step still does, also after one in which MuJoCo failed
+TEST(SimulatorTest, NeedsNoTimersAndLeavesThemToOthers) {
+  const auto task = fragile_task();
+  mjcb_time = read_clock;
+  for (const int nthread : {1, 2}) {
+    for (const double action : {0.5, 1.0}) {
+      Simulator simulator(task, kNsim, nthread, 0);
+      const std::vector<double> actions(kNsim * static_cast<std::size_t>(task->naction()), action);
+      const int before = clock_readings;
+      try {
+        simulator.step(nullptr, 0, actions.data());
+      } catch (const Error&) {
+        EXPECT_EQ(action, 1.0);
+      }
+      EXPECT_EQ(clock_readings, before);
+      const Data own = make_data(*task);
+      mj_step(task->model(), own.get());
+      EXPECT_GT(clock_readings, before);
+    }
+  }
+  mjcb_time = nullptr;
+}
+
 }  // namespace
 }  // namespace mbmf

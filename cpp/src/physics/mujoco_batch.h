@@ -12,6 +12,7 @@
 #include <string>
 
 #include "mbmf/base/error.h"
+#include "physics/timers.h"
 
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
@@ -41,8 +42,16 @@ inline Batch make_batch(const mjModel* model, int nsim, int nthread) {
   return batch;
 }
 
-// mjb_apply: runs func on simulations `ids` (nid; null: all) on the batch's threads and returns how many
-// failed. Throws mbmf::Error in a forked child.
+#ifdef __SANITIZE_THREAD__
+inline void release_to(char* mark) { __tsan_release(mark); }
+inline void acquire_from(char* mark) { __tsan_acquire(mark); }
+#else
+inline void release_to(char*) {}
+inline void acquire_from(char*) {}
+#endif
+
+// mjb_apply: runs func on simulations `ids` (nid; null: all) on the batch's threads, without timers, and
+// returns how many failed. Throws mbmf::Error in a forked child.
 //
 // MuJoCo's release is built without the thread sanitizer, which therefore does not see that mjb_apply starts
 // its calls after the caller's writes and returns after theirs. Here it is told; the calls stay unordered
@@ -51,28 +60,26 @@ inline int apply(const Batch& owner, const int* ids, int nid, mjfBatchFunc func,
   if (getpid() != owner.get_deleter().process) {
     throw Error("simulations must be used in the process that made them, got a call after a fork");
   }
-  mjBatch* const batch = owner.get();
-#ifdef __SANITIZE_THREAD__
   struct Call {
     mjfBatchFunc func;
     void* arg;
     char begin, end;
   } call{func, arg, 0, 0};
-  __tsan_release(&call.begin);
+  prepare_timers();
+  release_to(&call.begin);
   const int failed = mjb_apply(
-      batch, ids, nid,
+      owner.get(), ids, nid,
       [](const mjModel* m, mjData* d, int sim, void* data) {
         Call* each = static_cast<Call*>(data);
-        __tsan_acquire(&each->begin);
+        set_timers(false);
+        acquire_from(&each->begin);
         each->func(m, d, sim, each->arg);
-        __tsan_release(&each->end);
+        release_to(&each->end);
       },
       &call, save);
-  __tsan_acquire(&call.end);
+  acquire_from(&call.end);
+  set_timers(true);  // the caller's thread is one of the batch's
   return failed;
-#else
-  return mjb_apply(batch, ids, nid, func, arg, save);
-#endif
 }
 
 }  // namespace mbmf
