@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -55,9 +56,20 @@ def weights(runs: Path) -> str:
     """A digest of all numbers that were learned or recorded, without times."""
     found = hashlib.sha256()
     for path in sorted(runs.rglob("*")):
-        if path.is_file() and path.suffix in (".safetensors", ".npz") and "out" not in path.parts:
-            found.update(str(path.relative_to(runs)).encode() + hashlib.sha256(path.read_bytes()).digest())
+        if path.is_file() and path.suffix in (".safetensors", ".npz", ".jsonl") and "out" not in path.parts:
+            found.update(str(path.relative_to(runs)).encode() + hashlib.sha256(_timeless(path)).digest())
     return found.hexdigest()
+
+
+def _timeless(path: Path) -> bytes:
+    """A file's bytes without `"seconds…": …` in records and in the header of a safetensors file."""
+    data, header = path.read_bytes(), b""
+    if path.suffix == ".safetensors":
+        end = 8 + int.from_bytes(data[:8], "little")
+        header, data = data[8:end].rstrip(), data[end:]
+    elif path.suffix == ".jsonl":
+        header, data = data, b""
+    return re.sub(rb'\\?"seconds\w*\\?": ?[-+.\w]+', b"", header) + data
 
 
 def begin(words: list[str], log: Path) -> int:
