@@ -146,6 +146,26 @@ def test_command_shows_each_iteration(folder: Path, capsys: pytest.CaptureFixtur
     assert "Stopped after 2 iterations: 2 iterations are done." in text
 
 
+def test_what_is_left_to_fine_tune_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # steps of mbmf mb are known at once, those of imitation after it
+    for steps, noted in ((1, True), (source_steps(folder) + 1, False)):
+        assert main(command(folder, f"--max_steps={steps}", "--overwrite")) == 0
+        shown = capsys.readouterr()
+        assert ("nothing will be fine-tuned" in shown.err) == noted
+        taken = json.loads((folder / "runs/run_1" / MBMF / "summary.json").read_text())["steps_total"]
+        said = f"There was no iteration to do: {taken:,} steps were taken, max_steps is {steps:,}."
+        assert said in " ".join(shown.out.split())
+    assert main(command(folder, "--num_trpo_iters=1", "--overwrite")) == 0
+    assert "Stopped after 1 iteration: 1 iteration is done." in " ".join(capsys.readouterr().out.split())
+
+
+def source_steps(folder: Path) -> int:
+    """Control steps of the run that is imitated, and of its saved rollouts."""
+    with Run.read(folder / "runs/run_1") as run:
+        source = ModelBasedResult.load(run, mbmf.load_task(folder / "small.yaml"))
+    return source.steps + source.rollouts.nsteps
+
+
 def test_a_second_run_of_the_same_policy(
     folder: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
 from mbmf.tasks.learning import ModelFreeConfig, with_changes
 from mbmf.tasks.task import Task
+from mbmf.words import counted
 
 # the stage whose random numbers derive from the seed (mbmf.algorithms.policy_iteration has the other)
 _POLICY = 10
@@ -52,7 +53,7 @@ class Limits:
         if self.max_steps is not None and counters.steps >= self.max_steps:
             return f"{counters.steps:,} steps were taken, max_steps is {self.max_steps:,}"
         if counters.iterations >= self.iterations:
-            return f"{self.iterations} iterations are done"
+            return f"{counted(self.iterations, 'iteration is', 'iterations are')} done"
         return None
 
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mbmf.runs.run import Record
+from mbmf.words import counted
 
 if TYPE_CHECKING:
     from mbmf.algorithms.model_free import Limits
@@ -79,12 +80,14 @@ class PolicyConsole:
 
     def conclude(self, summary: Record, path: Path) -> None:
         """Says how the run ended."""
-        text = f"Stopped after {summary['iterations']} iterations: {summary['stopped']}."
+        done = summary["iterations"]
+        text = f"Stopped after {counted(done, 'iteration')}" if done else "There was no iteration to do"
+        text += f": {summary['stopped']}."
         if summary["best_reward_mean"] is not None:
             text += f" Reward {summary['reward_mean']:.2f}, best {summary['best_reward_mean']:.2f}"
             text += f" (iteration {summary['best_iteration']})."
         if summary["skipped"]:
-            text += f" {summary['skipped']} updates were skipped."
+            text += f" {counted(summary['skipped'], 'update was', 'updates were')} skipped."
         self.console.print(text, markup=False)
         self.console.print(f"Everything is in {path}", soft_wrap=True, markup=False)
 
