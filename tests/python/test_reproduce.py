@@ -156,7 +156,9 @@ def test_a_task_without_a_section_is_refused_before_any_work(section: str, tmp_p
 
 def test_settings_of_a_run_must_stay(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(whole, "--num_rollouts_save_for_mf=3")) == 2
-    assert "num_rollouts_save_for_mf must be 3 to resume the run" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "num_rollouts_save_for_mf must be 3 to resume the run" in error
+    assert "to go on with the run, give the command that it was made with; --output=FOLDER" in error
 
 
 def test_rewards_that_are_not_positive_have_no_shares(

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import SET
+from mbmf.cli.runs import saying_what_to_type
 from mbmf.cli.service_options import ServiceOptions
 from mbmf.errors import ConfigError
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from mbmf.cli.policy_console import PolicyConsole
     from mbmf.runs.run import Run
     from mbmf.tasks.task import Task
+
+
+# what to type where a run has other settings
+_OWN = "the command that it was made with; --output=FOLDER begins others"
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,8 @@ def run(options: Options) -> None:
     try:
         if options.address is None and options.jobs == 1:
             options.check()
-            reproduce.reproduce([*experiments.values()], plan, _Consoles(options))
+            with saying_what_to_type({}, _OWN, _OWN):
+                reproduce.reproduce([*experiments.values()], plan, _Consoles(options))
         else:
             with options.engine_of_runs(options.jobs, options.nthread) as engine:
                 reproduce.reproduce_on(engine, [*experiments.values()], plan, print_progress)

@@ -72,12 +72,15 @@ def recorded_mapping(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def saying_what_to_type(flags: Mapping[str, str], task: str) -> Iterator[None]:
+def saying_what_to_type(
+    flags: Mapping[str, str], task: str, other: str = "the command that the run was made with"
+) -> Iterator[None]:
     """Adds to the refusal to continue a run with other settings what would continue it.
 
     Args:
         flags: by the key of a run's configuration, the flag that sets it.
         task: what to type for the run's own task.
+        other: what to type for what no flag sets.
     """
     from mbmf.runs.run import OtherConfigError
 
@@ -88,7 +91,7 @@ def saying_what_to_type(flags: Mapping[str, str], task: str) -> Iterator[None]:
         if error.key.startswith("task"):
             remedy = task
         elif flag is None:
-            remedy = "the command that the run was made with"
+            remedy = other
         elif isinstance(error.old, bool):
             remedy = f"{flag}" if error.old else f"the command without {flag}"
         else:
