@@ -61,5 +61,16 @@ def test_the_chart_of_a_loop_shows_outliers_and_the_deadline(deadline: float | N
     markers = [line.get_marker() for line in compute.lines if line.get_label() in ("held: 1", "safe: 1")]
     assert len(set(markers)) == 2
     assert candidates.get_visible()
+    # a histogram has bars that can be seen, also of a short run and of one and the same value
+    few = {name: values[:12].copy() for name, values in records.items()}
+    few["candidates"][:] = 20
+    jitter, jitters, _, _, candidates, counts = plot_control(few, 0.01, deadline=deadline).axes
+    assert jitter.get_ylim()[1] < 1000
+    for left, right in ((jitter, jitters), (candidates, counts)):
+        bars = [bar for bar in right.patches if bar.get_width() > 0]
+        assert bars
+        height = left.get_ylim()[1] - left.get_ylim()[0]
+        assert all(bar.get_height() > height / 100 for bar in bars)
+        assert right.get_xlim()[0] < min(bar.get_width() for bar in bars)
     records["kind"][:] = 1  # nothing was planned: no histogram of nothing
     assert not plot_control(records, 0.01, deadline=deadline).axes[5].get_visible()

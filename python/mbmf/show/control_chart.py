@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 _MARKS = ((1, "held", "#E69F00", "s"), (2, "safe", "#D55E00", "X"))
 # of the values a panel shows; what is above is an arrow at its top
 _SHOWN = 0.999
+# bars over the height of a panel
+_BARS = 60
 _BLUE = "#0072B2"
 
 
@@ -43,14 +46,20 @@ def plot_control(
             left.set_ylim(bottom=0)
             right.set_visible(False)
             continue
-        # a few late ones, of a loaded machine, would flatten all others
-        top = 1.15 * max(
-            float(np.quantile(values[shown], _SHOWN)), float(np.median(values[shown])) * 1.5, 1e-9
-        )
+        top = _top_of(values[shown])
         if label.startswith("compute") and deadline is not None:
             top = max(top, 1.1 * 1e3 * deadline)
         within = shown & (values <= top)
-        left.plot(seconds[within], values[within], ".", markersize=2, color=_BLUE, rasterized=True)
+        size = 2 if len(seconds) > 1000 else 5
+        left.plot(
+            seconds[within],
+            values[within],
+            ".",
+            markersize=size,
+            color=_BLUE,
+            rasterized=True,
+            clip_on=False,  # times far below the deadline lie on the axis
+        )
         out = shown & (values > top)
         if out.any():
             at_top = np.full(int(out.sum()), top)
@@ -58,8 +67,13 @@ def plot_control(
             most = f"{out.sum()} above, the most {values[out].max():,.4g}"
             left.annotate(most, (1, 1), xycoords="axes fraction", ha="right", va="bottom", fontsize="small")
         left.set_ylim(0, top)
-        right.hist(values[within], bins=60, orientation="horizontal", color=_BLUE)
+        # bars of one height on the paper: narrower ones would not be seen
+        counts, _, _ = right.hist(
+            values[within], bins=np.linspace(0, top, _BARS + 1), orientation="horizontal", color=_BLUE
+        )
         right.set_xscale("log")
+        right.set_xlim(0.5, max(10, 2 * np.max(counts)))
+        right.xaxis.set_minor_formatter(NullFormatter())
         right.grid(alpha=0.3)
     if deadline is not None:
         axes[1, 0].axhline(1e3 * deadline, color="black", linewidth=1, linestyle="--", label="deadline")
@@ -80,3 +94,10 @@ def plot_control(
     axes[2, 1].set_xlabel("steps")
     figure.suptitle(title)
     return figure
+
+
+def _top_of(values: NDArray[Any]) -> float:
+    """The top of a panel: a few late steps, of a loaded machine, would flatten all others."""
+    usual = float(np.quantile(values, 0.9, method="lower"))
+    most = min(float(np.quantile(values, _SHOWN)), 5 * usual)
+    return 1.15 * max(most, 1.5 * float(np.median(values)), 1e-9)
