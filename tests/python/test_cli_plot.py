@@ -124,6 +124,17 @@ def test_plot_mbmf_finds_runs_by_itself(runs: Path, capsys: pytest.CaptureFixtur
     }
 
 
+def test_runs_may_have_names(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "run_1").rename(runs / "best")
+    (runs / "mf_swimmer_1").rename(runs / "baseline")
+    args = ["mbmf", "--which_agent=swimmer", f"--runs_dir={runs}"]
+    for chosen in ([], ["--run_nums", "best", "2"]):
+        assert messages(capsys, *args, *chosen) == []
+        with (runs / "plots/mbmf_swimmer.csv").open(newline="") as file:
+            found = {(row["method"], Path(row["run"]).name) for row in csv.DictReader(file)}
+        assert {("MB", "best"), ("MB", "run_2"), ("MF", "baseline"), ("MF", "mf_swimmer_2")} <= found
+
+
 def test_what_is_missing_is_said_and_the_rest_is_plotted(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,11 +198,13 @@ def test_one_of_several_fine_tunings(runs: Path, capsys: pytest.CaptureFixture[s
         (["mbmf", "--which_agent=2", "--run_nums", "1", "2", "--seeds", "0"], "--seeds must be one for each"),
         (["mbmf", "--which_agent=2", "--run_nums", "1", "--seeds", "5"], "run_1 has 0, got 5"),
         (["mbmf", "--which_agent=2", "--trpo_dir=nowhere"], "nowhere: folder of runs must exist, got none"),
-        (["mbmf", "--which_agent=2", "--run_nums", "-1"], "--run_nums must be at least 0, got -1"),
+        (["mbmf", "--which_agent=2", "--run_nums", "-1"], "--run_num must be at least 0, got -1"),
         (
             ["mbmf", "--which_agent=2", "--run_nums", "1", "1"],
             "--run_nums must be different runs, got 1 twice",
         ),
+        (["mbmf", "--which_agent=2", "--run_nums", "1", "01"], "--run_nums must be different runs, got 1"),
+        (["loss", "--run_nums", "a/b"], "--run_num must be a number or"),
         (["loss", "--run_nums", "7"], "config.yaml: run must exist, got none"),
         (["loss", "--run_nums"], "--run_nums must be one or more runs, got none"),
         (["forwardsim", "--run_nums", "7"], "config.yaml: run must exist, got none"),
@@ -214,6 +227,13 @@ def test_plot_loss_and_forwardsim(
         assert messages(capsys, kind, "--run_num", "1", f"--runs_dir={small_runs}", f"--output={out}") == []
         assert out.with_suffix(".png").exists()
         assert out.with_suffix(".svg").exists()
+    # by name, into the folders of the runs
+    shutil.copytree(small_runs / "run_1", tmp_path / "demo")
+    shutil.copytree(small_runs / "run_1", tmp_path / "run_3")
+    assert messages(capsys, "loss", "--run_num", "demo", f"--runs_dir={tmp_path}") == []
+    assert (tmp_path / "demo/plots/loss.png").exists()
+    assert messages(capsys, "loss", "--run_nums", "demo", "3", f"--runs_dir={tmp_path}") == []
+    assert (tmp_path / "plots/loss_demo_3.png").exists()
 
 
 def test_figures_of_a_run(small_runs: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from mbmf.cli.outputs import check_output
+from mbmf.cli.runs import RUNS, name_of, run_path
 from mbmf.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mbmf.show.learning_curves import Curve
 
 # --run_num is what other commands call it
-_ONE_TOO = {"aliases": ["--run_num"]}
+_ONE_TOO = {"aliases": ["--run_num"], **RUNS}
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Mbmf:
     """The robot: 1 ant, 2 swimmer, 4 half_cheetah (cheetah), 6 hopper, by number or name; or a preset's name
     or the path of a YAML file."""
 
-    run_nums: tuple[int, ...] = field(default=(), metadata=_ONE_TOO)
-    """Runs of mbmf mb and mbmf mbmf, <runs_dir>/run_<run_num>, one of each seed (default: all of this agent,
-    the longest of each seed)."""
+    run_nums: tuple[str, ...] = field(default=(), metadata=_ONE_TOO)
+    """Runs of mbmf mb and mbmf mbmf by number, <runs_dir>/run_<run_num>, or by name, one of each seed
+    (default: all of this agent, the longest of each seed)."""
 
     seeds: tuple[int, ...] = ()
     """The seeds of these runs, in their order; they choose the runs of mbmf mf too (default: as they are)."""
@@ -58,8 +59,8 @@ class Mbmf:
 
 @dataclass(frozen=True)
 class _OfRuns:
-    run_nums: tuple[int, ...] = field(metadata=_ONE_TOO)
-    """Runs of mbmf mb: <runs_dir>/run_<run_num>, one or more."""
+    run_nums: tuple[str, ...] = field(metadata=_ONE_TOO)
+    """Runs of mbmf mb by number, <runs_dir>/run_<run_num>, or by name, one or more."""
 
     output: Path | None = None
     """File to write: .png and .svg, or .pdf by its ending (default: in the run's folder plots/; of several
@@ -140,12 +141,12 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
             raise DataError(f"{folder}: folder of runs must exist, got none")
     runs = _paths(options.runs_dir, options.run_nums)
     if not runs:
-        runs = find_runs(options.runs_dir, "run_*", task.name, options.seeds or None)
+        runs = find_runs(options.runs_dir, "*", task.name, options.seeds or None, algorithm="model_based")
     for path, seed in zip(runs, options.seeds, strict=False):
         if options.run_nums and path.is_dir() and seed_of(path) != seed:
             raise ConfigError(f"--seeds must be those of the runs: {path} has {seed_of(path)}, got {seed}")
     seeds = options.seeds or tuple(seed_of(path) for path in runs if path.is_dir()) or None
-    mf_runs = find_runs(trpo_dir, "mf_*", task.name, seeds)
+    mf_runs = find_runs(trpo_dir, "*", task.name, seeds, algorithm="model_free")
     for seed in sorted(set(seeds or ()) - {seed_of(path) for path in mf_runs}):
         _note(f"{trpo_dir}: there is no run of mbmf mf of {name} with seed {seed}")
     curves = read_curves(
@@ -188,16 +189,15 @@ def _of_runs(options: Loss | Forwardsim | Trajfollow) -> tuple[Figure, Path]:
         )
     if len(paths) == 1:
         return figure, paths[0] / "plots" / kind
-    return figure, options.runs_dir / "plots" / "_".join([kind, *map(str, options.run_nums)])
+    return figure, options.runs_dir / "plots" / "_".join([kind, *map(name_of, paths)])
 
 
-def _paths(folder: Path, numbers: tuple[int, ...]) -> list[Path]:
-    for number in numbers:
-        if number < 0:
-            raise ConfigError(f"--run_nums must be at least 0, got {number}")
-        if numbers.count(number) > 1:
-            raise ConfigError(f"--run_nums must be different runs, got {number} twice")
-    return [folder / f"run_{number}" for number in numbers]
+def _paths(folder: Path, runs: tuple[str, ...]) -> list[Path]:
+    paths = [run_path(folder, run) for run in runs]
+    for run, path in zip(runs, paths, strict=True):
+        if paths.count(path) > 1:
+            raise ConfigError(f"--run_nums must be different runs, got {run} twice")
+    return paths
 
 
 def _save(figure: Figure, output: Path) -> Path:

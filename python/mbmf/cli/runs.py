@@ -18,6 +18,8 @@ _COLUMNS = 80  # of a terminal that is not wide
 
 #: for a field ``run_num``: what its help calls the value
 RUN: dict[str, Any] = {"metavar": "NUMBER|NAME"}
+#: the same, for several
+RUNS: dict[str, Any] = {"metavar": "NUMBER|NAME..."}
 
 
 def run_path(runs_dir: Path, run: str | int) -> Path:

@@ -73,8 +73,17 @@ def fine_tuning_curve(paths: Sequence[Path]) -> Curve | None:
     return mean_curve(series) if series else None
 
 
-def find_runs(folder: Path, pattern: str, task: str, seeds: Sequence[int] | None = None) -> list[Path]:
-    """The run directories ``folder``/``pattern`` of a task, and of ``seeds`` if they are given, by seed.
+def find_runs(
+    folder: Path,
+    pattern: str,
+    task: str,
+    seeds: Sequence[int] | None = None,
+    *,
+    algorithm: str | None = None,
+) -> list[Path]:
+    """The run directories ``folder``/``pattern`` of a task, by seed.
+
+    With ``seeds`` or ``algorithm`` those of these alone.
 
     One of each seed: where there are several, that with the most control steps. Damaged ones are passed over.
     """
@@ -88,6 +97,7 @@ def find_runs(folder: Path, pattern: str, task: str, seeds: Sequence[int] | None
         seed = config.get("seed")
         if (
             _task_name(config) != task
+            or algorithm not in (None, config.get("algorithm"))
             or not isinstance(seed, int)
             or (seeds is not None and seed not in seeds)
         ):
