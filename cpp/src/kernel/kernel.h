@@ -204,6 +204,8 @@ struct Product {
   int ny;
   float* out;
   std::ptrdiff_t out_row;
+  const float* ahead;  // (nahead) numbers that are needed soon, to be fetched from memory meanwhile
+  std::int64_t nahead;
 };
 
 struct Table {

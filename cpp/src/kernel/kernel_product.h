@@ -100,11 +100,20 @@ ProductPart product_function(int rows) {
 }
 
 void product(const Product* p) {
+  constexpr int kLine = 16;  // floats of a cache line
   const int groups = group_count(p->rows, kRowBlock);
+  const std::int64_t lines = (p->nahead + kLine - 1) / kLine,
+                     parts = groups * ((p->cols + kTile - 1) / kTile);
+  std::int64_t part = 0;
   for (int col = 0; col < p->cols; col += kTile) {
     const bool wide = p->cols - col >= kTile;
     for (int g = 0, row = 0; g < groups; ++g) {
       const int rows = group_rows(p->rows, groups, g);
+      // a share of the lines with each part: all at once would have to wait for each other
+      for (std::int64_t line = lines * part / parts; line < lines * (part + 1) / parts; ++line) {
+        __builtin_prefetch(p->ahead + line * kLine, 0, 2);
+      }
+      ++part;
       (wide ? product_function<2>(rows) : product_function<1>(rows))(*p, row, col);
       row += rows;
     }

@@ -86,6 +86,7 @@ class NetworkPasses::Block {
   // The next block: n rows, `first` and on.
   void take(const PassRows& all, std::int64_t first, int n) {
     n_ = n;
+    nahead_ = std::min(kRowsAtOnce, all.n - first - n);
     inputs_.assign(1, all.inputs + first * cols(0));
     for (std::size_t i = 0; i < all.hidden.size(); ++i)
       inputs_.push_back(all.hidden[i] + first * sizes_[i + 1]);
@@ -109,7 +110,8 @@ class NetworkPasses::Block {
       float* const dz = buffers_[i % 2].data();
       std::vector<Factors> factors{{inputs_[at(i)], cols(i), 1, v[at(i)].by_col.data(), height, cols(i)}};
       if (i > 0) factors.push_back({dx, padded(cols(i)), 1, layers_[at(i)].by_col.data(), height, cols(i)});
-      multiply(n_, height, bias(v[at(i)], i), factors, dz, i + 1 < nlayer() ? i + 1 : 0);
+      multiply(n_, height, bias(v[at(i)], i), factors, dz, i + 1 < nlayer() ? i + 1 : 0,
+               inputs_[at(i)] + n_ * cols(i), nahead_ * cols(i));
       dx = dz;
     }
     return dx;
@@ -126,7 +128,11 @@ class NetworkPasses::Block {
       const int height = padded(rows(i)), width = padded(cols(i));
       const float* const dz = buffers_[i % 2].data();
       float* const gradient = gradients_[at(i)].data();
-      multiply(cols(i), height, nullptr, {{inputs_[at(i)], 1, cols(i), dz, height, n_}}, gradient);
+      if (by_rows(i)) {
+        multiply(rows(i), width, nullptr, {{dz, 1, height, inputs_[at(i)], width, n_}}, gradient);
+      } else {
+        multiply(cols(i), height, nullptr, {{inputs_[at(i)], 1, cols(i), dz, height, n_}}, gradient);
+      }
       multiply(1, height, nullptr, {{&kOne, 1, 0, dz, height, n_}}, gradient + cols(i) * height);
       const std::size_t size = gradients_[at(i)].size();
       sum -= size;
@@ -142,7 +148,7 @@ class NetworkPasses::Block {
     for (int i = 0; i < nlayer(); ++i) {
       const std::ptrdiff_t height = padded(rows(i));
       for (int r = 0; r < rows(i); ++r) {
-        for (int k = 0; k < cols(i); ++k) *result++ = sum[k * height + r];
+        for (int k = 0; k < cols(i); ++k) *result++ = sum[by_rows(i) ? r * cols(i) + k : k * height + r];
       }
       result = std::copy_n(sum + cols(i) * height, rows(i), result);
       sum += gradients_[at(i)].size();
@@ -154,16 +160,20 @@ class NetworkPasses::Block {
   int nlayer() const { return static_cast<int>(layers_.size()); }
   int rows(int i) const { return sizes_[at(i) + 1]; }
   int cols(int i) const { return sizes_[at(i)]; }
+  // Whether the gradient of layer i's weights is by rows: where they are few, little of a vector would be
+  // used.
+  bool by_rows(int i) const { return rows(i) < cols(i) && cols(i) == padded(cols(i)); }
   const float* bias(const PackedPart& part, int i) const {
     return part.by_col.data() + static_cast<std::ptrdiff_t>(cols(i)) * padded(rows(i));
   }
 
   // out = start + the products; `hidden`, unless 0: through the tanh that gave the inputs of that layer.
+  // `ahead` (nahead): what the next block needs.
   void multiply(int rows, int cols, const float* start, const std::vector<Factors>& factors, float* out,
-                int hidden = 0) {
+                int hidden = 0, const float* ahead = nullptr, std::int64_t nahead = 0) {
     const float* const y = hidden > 0 ? inputs_[at(hidden)] : nullptr;
-    Product product{rows, cols, start, {}, static_cast<int>(factors.size()), y, sizes_[at(hidden)],
-                    out,  cols};
+    Product product{rows, cols, start, {},    static_cast<int>(factors.size()), y, sizes_[at(hidden)],
+                    out,  cols, ahead, nahead};
     std::copy(factors.begin(), factors.end(), product.factors);
     table_.product(&product);
   }
@@ -172,6 +182,7 @@ class NetworkPasses::Block {
   const std::vector<PackedPart>& layers_;
   const std::vector<int>& sizes_;
   int n_ = 0;
+  std::int64_t nahead_ = 0;           // rows of the next block
   std::vector<const float*> inputs_;  // of each layer
   AlignedFloats buffers_[2];          // of the layers in turn
   std::vector<AlignedFloats> gradients_;
