@@ -122,18 +122,28 @@ def end_early(kind: str, how: str, runs: Path, task: Path, log: Path, lasted: fl
     return finished(child) != 0
 
 
+def _on_disk(path: Path) -> int:
+    """The bytes that a file takes on a tmpfs."""
+    return -(-path.stat().st_size // 4096) * 4096 if path.is_file() else 0
+
+
 @contextlib.contextmanager
 def full_disk(runs: Path, room: float) -> Iterator[None]:
     """``runs`` on a disk that has so many bytes left; what is on it is copied back."""
-    used = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in runs.rglob("*"))
+    used = sum(map(_on_disk, runs.rglob("*")))
     kept = runs.with_name("kept")
     runs.rename(kept)
     runs.mkdir()
-    options = f"size={int(used + room) // 4096 * 4096 + 65536}"
+    options = f"size={used + max(4096, int(room) // 4096 * 4096)}"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(runs)], check=True)
     try:
         shutil.copytree(kept, runs, dirs_exist_ok=True)
-        yield
+        with contextlib.ExitStack() as opened:
+            # what is deleted, or overwritten, makes no room as long as somebody has it open
+            for path in runs.rglob("*"):
+                if path.is_file():
+                    opened.enter_context(path.open("rb"))
+            yield
         shutil.rmtree(kept)
         shutil.copytree(runs, kept)
     finally:
@@ -200,9 +210,13 @@ def main() -> None:
             assert run(command(kind, whole, task, again=False), log) == 0, log.read_text()
             lasted, want = time.monotonic() - began, weights(whole)
             files = [path for path in whole.rglob("*") if path.is_file()]
-            need = sum(
-                path.stat().st_size for path in files if not (start / path.relative_to(whole)).exists()
-            )
+            # one that is overwritten stays until the new one is whole
+            new = [
+                path
+                for path in files
+                if "--overwrite" in kind or not (start / path.relative_to(whole)).exists()
+            ]
+            need = sum(map(_on_disk, new))
             for how in options.how or ("SIGKILL", "SIGTERM", _FULL):
                 counts: Counter[str] = Counter()
                 for _ in range(options.repeats):
