@@ -158,7 +158,7 @@ def test_iteration(benchmark: Any, workers: Workers) -> None:
 
     run_ours()
     check(ours)
-    rounds = 3 if benchmark.enabled else 1
+    rounds = 7 if benchmark.enabled else 1
     benchmark.pedantic(run_ours, setup=run_other, rounds=rounds)
     check(ours)
     if benchmark.enabled:

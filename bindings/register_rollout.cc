@@ -231,6 +231,24 @@ void register_rollout(py::module_& module) {
       py::arg("noise_std"), py::arg("keep_hidden"), py::arg("keep_states"), py::arg("keep_poses"),
       py::arg("progress"), "Episodes of a policy's actions, end to end, as a dictionary of arrays.");
   module.def(
+      "discounted_sums",
+      [](const py::array& values, const py::array& lengths, double factor) {
+        const double* v = input<double>(values, "values", {"n"});
+        const std::int32_t* l = input<std::int32_t>(lengths, "lengths", {"nepisode"});
+        std::int64_t total = 0;
+        for (py::ssize_t i = 0; i < lengths.size(); ++i) {
+          if (l[i] < 0) throw_invalid("lengths must not be negative, got ", l[i]);
+          total += l[i];
+        }
+        if (total != values.size()) throw_invalid("lengths must add up to ", values.size(), ", got ", total);
+        py::array_t<double> sums = make_array<double>({values.size()});
+        discounted_sums(v, l, lengths.size(), factor, sums.mutable_data());
+        return sums;
+      },
+      py::arg("values"), py::arg("lengths"), py::arg("factor"),
+      "Sums over l of factor^l values[t + l], to the end of the step's episode: values float64 (n,), lengths "
+      "int32 (nepisode,) -> float64 (n,).");
+  module.def(
       "action_noise",
       [](std::uint64_t seed, std::uint64_t episode, std::uint64_t step, int naction) {
         py::array_t<double> noise = make_array<double>({naction});

@@ -57,6 +57,7 @@ __all__: list[str] = [
     "collect_mpc",
     "collect_policy",
     "collect_random",
+    "discounted_sums",
     "fault_text",
     "isa",
     "measure_deadlines",
@@ -1523,6 +1524,13 @@ def collect_random(
 ) -> dict[str, typing.Any]:
     """
     Episodes of random actions, as a dictionary of arrays.
+    """
+
+def discounted_sums(
+    values: numpy.ndarray, lengths: numpy.ndarray, factor: typing.SupportsFloat | typing.SupportsIndex
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Sums over l of factor^l values[t + l], to the end of the step's episode: values float64 (n,), lengths int32 (nepisode,) -> float64 (n,).
     """
 
 def fault_text(fault: Fault) -> str:

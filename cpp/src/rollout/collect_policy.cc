@@ -361,6 +361,19 @@ class PolicyEpisodes {
 
 }  // namespace
 
+void discounted_sums(const double* values, const std::int32_t* lengths, std::int64_t nepisode, double factor,
+                     double* sums) {
+  std::int64_t first = 0;
+  for (std::int64_t episode = 0; episode < nepisode; ++episode) {
+    double after = 0;
+    for (std::int64_t t = first + lengths[episode] - 1; t >= first; --t) {
+      after = values[t] + factor * after;
+      sums[t] = after;
+    }
+    first += lengths[episode];
+  }
+}
+
 PolicyBatch collect_policy(const Task& task, const GaussianPolicy& policy,
                            const PolicyRolloutOptions& options, const Progress& progress) {
   check(task, policy, options);

@@ -11,34 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmf import _core
+
 Floats = NDArray[np.float64]
 
 
-class EpisodeSums:
-    """Discounted sums within episodes of ``lengths`` (E), each at least 1; N = sum(lengths).
-
-    Steps are put in the order of time, longest episodes first, so that step t of all episodes is one slice.
-    """
-
-    def __init__(self, lengths: NDArray[np.integer[Any]]) -> None:
-        by_length = np.argsort(-lengths, kind="stable")
-        starts = (np.cumsum(lengths) - lengths)[by_length]
-        # episodes that have a step t, for each t
-        alive = len(lengths) - np.searchsorted(np.sort(lengths), np.arange(lengths.max()), side="right")
-        self._ends = np.cumsum(alive)
-        self._order = np.concatenate([starts[:n] + t for t, n in enumerate(alive)])
-        self._alive = alive
-
-    def __call__(self, values: Floats, factor: float) -> Floats:
-        """sum over l of factor^l values[t + l], to the end of the step's episode; (N) -> (N)."""
-        sums = values[self._order]
-        for t in range(len(self._alive) - 2, -1, -1):
-            here, after = self._ends[t] - self._alive[t], self._ends[t]
-            n = self._alive[t + 1]
-            sums[here : here + n] += factor * sums[after : after + n]
-        result: Floats = np.empty_like(sums)
-        result[self._order] = sums
-        return result
+def discounted_sums(values: Floats, lengths: NDArray[np.integer[Any]], factor: float) -> Floats:
+    """sum over l of factor^l values[t + l], to the end of the step's episode; (N) -> (N)."""
+    return _core.discounted_sums(values, lengths.astype(np.int32), factor)
 
 
 def generalized_advantages(
@@ -47,7 +27,6 @@ def generalized_advantages(
     lengths: NDArray[np.integer[Any]],
     discount: float,
     gae_lambda: float,
-    sums: EpisodeSums | None = None,
     final_values: Floats | None = None,
 ) -> Floats:
     """Advantages (N): discounted sums, by discount * lambda, of the errors of one-step predictions (Schulman
@@ -59,7 +38,7 @@ def generalized_advantages(
     after = np.append(values[1:], 0.0)
     after[np.cumsum(lengths) - 1] = 0.0 if final_values is None else final_values
     errors = rewards + discount * after - values
-    return (sums or EpisodeSums(lengths))(errors, discount * gae_lambda)
+    return discounted_sums(errors, lengths, discount * gae_lambda)
 
 
 def standardized(advantages: Floats) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mbmf.algorithms.advantages import (
-    EpisodeSums,
+    discounted_sums,
     explained_variance,
     generalized_advantages,
     standardized,
@@ -116,10 +116,9 @@ class Iteration:
 
         # advantages, by the baseline that was fitted to the batch before; then fit it to this one
         data = BaselineData(batch.observations, batch.times, workers)
-        sums = EpisodeSums(batch.lengths)
         if settings.fit_baseline_first and self.counters.iterations == 1:
             # zeros expect nothing; 2 nobservation + 4 numbers hardly learn a batch by heart
-            first = sums(batch.rewards, settings.discount)
+            first = discounted_sums(batch.rewards, batch.lengths, settings.discount)
             if np.isfinite(first).all():
                 self.baseline = data.fit(first, settings.baseline_ridge)
         values = data.predict(self.baseline)
@@ -130,9 +129,9 @@ class Iteration:
             final = np.where(batch.truncated, final, 0.0)
             rewards = rewards.copy()
             rewards[np.cumsum(batch.lengths) - 1] += settings.discount * final
-        returns = sums(rewards, settings.discount)
+        returns = discounted_sums(rewards, batch.lengths, settings.discount)
         gains = generalized_advantages(
-            batch.rewards, values, batch.lengths, settings.discount, settings.gae_lambda, sums, final
+            batch.rewards, values, batch.lengths, settings.discount, settings.gae_lambda, final
         )
         explained = explained_variance(values, returns)
         if np.isfinite(returns).all():

@@ -103,6 +103,11 @@ struct PolicyBatch {
 PolicyBatch collect_policy(const Task& task, const GaussianPolicy& policy,
                            const PolicyRolloutOptions& options, const Progress& progress);
 
+// sums[t] = sum over l of factor^l values[t + l] to the end of the step's episode, of episodes of `lengths`
+// (nepisode) one after the other.
+void discounted_sums(const double* values, const std::int32_t* lengths, std::int64_t nepisode, double factor,
+                     double* sums);
+
 }  // namespace mbmf
 
 #endif  // MBMF_ROLLOUT_ROLLOUT_H_
