@@ -212,6 +212,9 @@ def test_the_command(
         name: found[0] for name, found in whole.items()
     }
     assert json.loads((tmp_path / "out/thresholds.json").read_text())["seeds"] == [3, 5]
+    # all is done: the chains have nothing to say
+    assert main([*words, "--jobs=2"]) == 0
+    assert "4 of 4 finished" in capsys.readouterr().out
     assert main([*words, "--any_machine"]) == 2
     assert "--any_machine must be given together with --address" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ def print_progress(name: str, lines: Sequence[str], progress: Progress) -> None:
     """Prints the last of several iterations, everything else, and how far all are."""
     shown = [
         line
-        for line, following in zip(lines, [*lines[1:], ""], strict=True)
+        for line, following in itertools.zip_longest(lines, lines[1:], fillvalue="")
         if not (_is_iteration(line) and _is_iteration(following))
     ]
     for line in shown:
