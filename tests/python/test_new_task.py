@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -18,6 +19,7 @@ from mbmf.errors import ConfigError
 from mbmf.tasks.file import PRESETS, preset_names
 from mbmf.tasks.settings import changed_task
 from mbmf.tasks.trial import try_task
+from pages import ROOT
 from small_mb_run import MODEL_BASED
 
 BAD = 2
@@ -120,6 +122,25 @@ def test_check_says_what_is_odd(tmp_path: Path, capsys: pytest.CaptureFixture[st
     )
     for text in expected:
         assert [line for line in odd if line.startswith(text)], (text, odd)
+
+
+def test_check_finds_joints_that_move_of_themselves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A light target with the damping of an arm was thrown about by RK4, and was the example of the page."""
+    example = (ROOT / "docs/tasks.md").read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    damped = example.replace("{damping: 0}", "{damping: 1}")
+    assert damped != example
+    for name, text in (
+        ("sound", example),
+        ("damped", damped),
+        ("implicit", damped.replace("RK4", "implicitfast")),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+        assert cli.main(["check", str(tmp_path / f"{name}.yaml"), "--episodes=3", "--steps=30"]) == 0
+        found = "and move of themselves: target_x, target_y" in " ".join(capsys.readouterr().out.split())
+        still = try_task(mbmf.load_task(tmp_path / f"{name}.yaml"), 3, 30).still.states[:, :, 8:]
+        assert found == (name == "damped") == (np.abs(still - still[:, :1]).max() > 0.01)
 
 
 def test_check_of_a_sound_task(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _ACTIONS = 31  # the stage whose random numbers are the actions
 _LARGE = 1e3
+# how much a timestep may take off a speed, of RK4 on x' = -x
+_RK4 = 2.78
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def try_task(task: Task, episodes: int, steps: int, seed: int = 0, nthread: int 
     real = np.arange(random.states.shape[1]) <= random.lengths[:, None]
     states = random.states[real]
     odd = [*_odd_ends(still, random, steps), *_odd_rewards(still, random), *_odd_states(task, states)]
-    odd += [*_odd_actuators(task, seed), *_odd_settings(task)]
+    odd += [*_odd_damping(task), *_odd_actuators(task, seed), *_odd_settings(task)]
     return Trial(
         still,
         random,
@@ -114,6 +117,27 @@ def _turning(task: Task, size: NDArray[np.float64]) -> list[str]:
         name
         for name, unit, most in zip(task.state_names, task.state_units, size, strict=True)
         if name.startswith("qpos.") and unit == "rad" and most > 2 * np.pi
+    ]
+
+
+def _odd_damping(task: Task) -> list[str]:
+    """The joints whose damping RK4 cannot integrate: it rocks them ever more, until a limit holds them."""
+    model = task.model
+    if model.opt.integrator != mujoco.mjtIntegrator.mjINT_RK4:
+        return []  # the others take damping implicitly
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    inertia = np.zeros((model.nv, model.nv))
+    mujoco.mj_fullM(model, data, inertia)
+    rate = model.opt.timestep * model.dof_damping / np.diag(inertia)
+    joints = {int(model.dof_jntid[dof]) for dof in np.flatnonzero(rate > _RK4)}
+    names = [model.joint(joint).name or f"number {joint}" for joint in sorted(joints)]
+    if not names:
+        return []
+    return [
+        "these joints have more damping than RK4 can take with their inertia and a timestep of "
+        f"{model.opt.timestep:g} s, and move of themselves: {', '.join(names)}; less damping, a smaller "
+        "timestep, or the integrator implicitfast (overrides)?"
     ]
 
 
