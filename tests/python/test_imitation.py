@@ -11,9 +11,10 @@ import pytest
 
 import mbmf
 from mbmf.algorithms import imitation, imitation_learner
-from mbmf.algorithms.cloning import examples_of
+from mbmf.algorithms.cloning import Cloning, examples_of
 from mbmf.cluster.sampler import Here
 from mbmf.errors import ConfigError, DataError
+from mbmf.runs import parts
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Run
 from mbmf.seeds import derive_seed
@@ -216,6 +217,49 @@ def test_an_interruption_anywhere_ends_with_the_same_numbers(
 
 def interrupt(*args: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_an_interruption_while_mpc_labels_loses_what_is_being_labelled(
+    tmp_path: Path,
+    task: mbmf.Task,
+    source: ModelBasedResult,
+    whole: tuple[Path, Recorder],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fit, labels, done = Cloning.fit, Here.labels, list[str]()
+
+    def counted_fit(*args: Any, **kwargs: Any) -> Any:
+        done.append("fit")
+        return fit(*args, **kwargs)
+
+    def counted_labels(sampler: Here, planner: Any, episodes: mbmf.Episodes, **kwargs: Any) -> Any:
+        if done.count("label") == 1 and "stop" not in done:
+            done.append("stop")
+            raise KeyboardInterrupt
+        done.append("label")
+        assert len(episodes) == 1
+        return labels(sampler, planner, episodes, **kwargs)
+
+    monkeypatch.setattr(Cloning, "fit", counted_fit)
+    monkeypatch.setattr(Here, "labels", counted_labels)
+    monkeypatch.setattr(parts, "_PART", 0.0)  # an episode at a time
+    for damage in (False, True):
+        path = tmp_path / f"damaged_{damage}"
+        done.clear()
+        with pytest.raises(KeyboardInterrupt):
+            imitate(path, task, source)
+        assert done == ["fit", "label", "stop"]
+        kept = sorted(file.name.partition("_")[0] for file in (path / "unfinished/labels_1").iterdir())
+        assert kept == ["0", "trained"]
+        if damage:
+            for file in (path / "unfinished/labels_1").iterdir():
+                file.write_bytes(file.read_bytes()[:-1])
+        imitate(path, task, source, resume=True)
+        # two iterations have two labelled rollouts each, the last has none
+        again = ["fit", "label"] if damage else []
+        assert done[3:] == [*again, "label", "fit", "label", "label", "fit"]
+        assert numbers_of(path) == numbers_of(whole[0])
+        assert not list((path / "unfinished").iterdir())
 
 
 def test_a_finished_run_is_left_as_it_is(

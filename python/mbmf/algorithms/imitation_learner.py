@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from mbmf.errors import DataError
 from mbmf.planning.make import make_planner
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.episodes import Episodes
+from mbmf.runs import parts
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Record, Run
 from mbmf.seeds import derive_seed
@@ -79,23 +80,12 @@ class Learner:
         Returns its metrics, the clean test rollouts, and those that MPC labelled; all are on the disk.
         """
         settings = self.settings
-        start = time.perf_counter()
         title = f"imitation {iteration} of {settings.iterations + 1}"
-        with self._stage(f"{title}: train", settings.epochs) as progress:
-            self._cloning, history = self._cloning.fit(
-                self._examples,
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                learning_rate=settings.learning_rate,
-                rng=np.random.default_rng(derive_seed(self._seed, _BATCHES, iteration)),
-                held_out=self._validation,
-                patience=settings.patience,
-                progress=lambda epochs, _: progress(epochs),
-            )
+        trained = self._train(iteration, title)
         self._cloning.write_to(self._policy)
-        trained = time.perf_counter()
 
         # clean test rollouts, which nothing is learned from
+        start = time.perf_counter()
         tests = self._drive(_TESTS, iteration, settings.test_rollouts, 0.0, f"{title}: test")
         good = tests.returns[~tests.diverged]
         record: Record = {
@@ -103,7 +93,7 @@ class Learner:
             "points": len(self._examples),
             "points_validation": len(self._validation),
             "steps_total": self._steps,
-            "loss_train": history.losses[history.best],
+            "loss_train": trained["loss_train"],
             "loss_validation": self._cloning.loss(self._validation),
             "reward_mean": float(good.mean()) if len(good) else None,
             "reward_std": float(good.std()) if len(good) else None,
@@ -111,12 +101,11 @@ class Learner:
             "episode_length_mean": float(tests.lengths.mean()),
             "terminated": int(tests.terminated.sum()),
             "diverged": int(tests.diverged.sum()),
-            "seconds_training": trained - start,
-            "seconds_tests": time.perf_counter() - trained,
+            "seconds_training": trained["seconds"],
+            "seconds_tests": time.perf_counter() - start,
         }
-
         if settings.patience is not None:
-            record |= {"epochs": len(history.losses), "best_epoch": history.best + 1}
+            record |= {name: trained[name] for name in ("epochs", "best_epoch")}
 
         # rollouts of the policy, with what MPC would have done
         labelled = None
@@ -135,8 +124,47 @@ class Learner:
         with self._run.writing(self._run.policy("checkpoint")) as path:
             checkpoint.save(path, self._task.name, self._cloning, record)
         self._run.append_metrics(record)
+        parts.forget(self._run, _labels_stage(iteration))
         self.done = iteration
         return record, tests, labelled
+
+    def _train(self, iteration: int, title: str) -> Record:
+        """Trains the policy, unless an interrupted process did; returns its loss, epochs and seconds."""
+        settings, stage = self.settings, _labels_stage(iteration)
+        kept = parts.kept_file(self._run, stage, "trained", ".safetensors")
+        if kept is not None:
+            self._cloning, trained = checkpoint.load(kept, self._task.name, self._cloning)
+            return trained
+        start = time.perf_counter()
+        with self._stage(f"{title}: train", settings.epochs) as progress:
+            cloning, history = self._cloning.fit(
+                self._examples,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                learning_rate=settings.learning_rate,
+                rng=np.random.default_rng(derive_seed(self._seed, _BATCHES, iteration)),
+                held_out=self._validation,
+                patience=settings.patience,
+                progress=lambda epochs, _: progress(epochs),
+            )
+        trained = {
+            "iteration": iteration,
+            "loss_train": history.losses[history.best],
+            "epochs": len(history.losses),
+            "best_epoch": history.best + 1,
+            "seconds": time.perf_counter() - start,
+        }
+        if iteration <= settings.iterations:
+            # labels take longer than all the rest
+            parts.keep_file(
+                self._run,
+                stage,
+                "trained",
+                ".safetensors",
+                lambda path: checkpoint.save(path, self._task.name, cloning, trained),
+            )
+        self._cloning = cloning
+        return trained
 
     def summarize(self) -> Record:
         """Writes the policy and the summary of the run."""
@@ -202,13 +230,34 @@ class Learner:
             lost = len(rollouts) - len(healthy)
             self._note(f"{title}: {lost} of {len(rollouts)} rollouts diverged and are left out")
         number = (iteration - 1) * settings.rollouts_to_label
+        if not len(healthy):
+            return healthy
+
+        def label(first: int, count: int, before: int) -> Generator[Episodes]:
+            some = healthy.select(np.arange(first, first + count))
+            labels = self._sampler.labels(
+                planner, some, first_episode=number + first, progress=lambda steps: progress(before + steps)
+            )
+            yield dataclasses.replace(some, actions=labels)
+
         with self._stage(f"{title}: ask MPC", healthy.nsteps) as progress:
-            labels = self._sampler.labels(planner, healthy, first_episode=number, progress=progress)
-        return dataclasses.replace(healthy, actions=labels)
+            return parts.collect_in_parts(
+                self._run,
+                _labels_stage(iteration),
+                self._task,
+                len(healthy),
+                label,
+                at_once=self._sampler.in_pieces,
+            )
 
     def _aggregate(self, labelled: Episodes) -> None:
         self._steps += labelled.nsteps
         self._examples = self._examples.and_then(examples_of(labelled))
+
+
+def _labels_stage(iteration: int) -> str:
+    """What is kept of an iteration until its rollouts are labelled."""
+    return f"labels_{iteration}"
 
 
 def validation_count(points: int, wanted: int) -> int:

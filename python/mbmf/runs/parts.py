@@ -1,7 +1,8 @@
 """Episodes of a stage that is not over: an interruption loses the one that is being collected, no more.
 
-They are kept in ``unfinished/<stage>/``, a file for some seconds of work, until the stage is over. A file is
-known by the digest in its name: one that was changed or cut off is collected again.
+They are kept in ``unfinished/<stage>/``, a file for some seconds of work, until the stage is over, and with
+them what the stage began with. A file is known by the digest in its name: what was changed or cut off is made
+again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbmf.rollouts.episodes import Episodes
@@ -64,16 +66,29 @@ def forget(run: Run, stage: str) -> None:
     shutil.rmtree(run.path / UNFINISHED / stage, ignore_errors=True)
 
 
+def keep_file(run: Run, stage: str, name: str, suffix: str, write: Callable[[Path], None]) -> None:
+    """Keeps a file of a stage until it is over. Raises OSError."""
+    folder = run.path / UNFINISHED / stage
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / f"new{suffix}"
+    write(new)
+    new.rename(folder / f"{name}_{_digest(new.read_bytes())}{suffix}")
+
+
+def kept_file(run: Run, stage: str, name: str, suffix: str) -> Path | None:
+    """What `keep_file` kept, if it is there as it was written."""
+    for file in (run.path / UNFINISHED / stage).glob(f"{name}_*{suffix}"):
+        if _digest(file.read_bytes()) == file.stem.removeprefix(f"{name}_"):
+            return file
+    return None
+
+
 def _keep(run: Run, stage: str, parts: list[Episodes], kept: int) -> int:
     """Writes the parts after the first ``kept``, as one file; returns how many are kept now."""
     if len(parts) == kept:
         return kept
     first = sum(map(len, parts[:kept]))
-    folder = run.path / UNFINISHED / stage
-    folder.mkdir(parents=True, exist_ok=True)
-    new = folder / "new.npz"
-    Episodes.concatenate(parts[kept:]).save(new)
-    new.rename(folder / f"{first}_{_digest(new.read_bytes())}.npz")
+    keep_file(run, stage, str(first), ".npz", Episodes.concatenate(parts[kept:]).save)
     return len(parts)
 
 
@@ -87,7 +102,7 @@ def _load(run: Run, stage: str, task: Task, count: int) -> list[Episodes]:
             found[int(first)] = file
     done = 0
     while done in found:
-        part = Episodes.load(found[done], task=task)
+        part = Episodes.load(found[done], task=task, allow_other_task=run.allow_other_task)
         if not len(part) or done + len(part) > count:
             break
         parts.append(part)
