@@ -71,14 +71,14 @@ def test_a_resume_goes_on_in_the_same_run_and_sends_what_is_missing(
     tmp_path: Path, memory: type[Memory]
 ) -> None:
     notes: list[str] = []
-    with Run.create(tmp_path / "run_1", CONFIG) as run:
+    with Run.create(tmp_path / "runs/run_1", CONFIG) as run:
         run.append_metrics(_record(1))  # before anybody asked
         run.send_to("wandb", notes.append)
         run.append_metrics(_record(2))
     assert memory.finished is False
-    with Run.resume(tmp_path / "run_1", CONFIG) as run:
+    with Run.resume(tmp_path / "runs/run_1", CONFIG) as run:
         run.append_metrics(_record(3))  # nobody asked this time
-    with Run.resume(tmp_path / "run_1", CONFIG) as run:
+    with Run.resume(tmp_path / "runs/run_1", CONFIG) as run:
         run.send_to("wandb", notes.append)
         run.append_metrics(_record(4))
         run.write_summary({"rollouts_saved": 0})
@@ -88,15 +88,30 @@ def test_a_resume_goes_on_in_the_same_run_and_sends_what_is_missing(
     assert [iteration for iteration, _ in memory.runs["run_1-0"]] == [1, 2, 3, 4]
     numbers = {"reward_mean": 2.0078125, "validation_error/1": 0.25, "validation_error/100": 2.0 + 2 / 1024}
     assert memory.runs["run_1-0"][1][1] == numbers
-    with Run.create(tmp_path / "run_1", CONFIG, overwrite=True) as run:
+    with Run.create(tmp_path / "runs/run_1", CONFIG, overwrite=True) as run:
         run.send_to("wandb", notes.append)
     assert list(memory.runs) == ["run_1-0", "run_1-1"]
+
+
+def test_runs_of_a_sweep_have_names_of_their_own(tmp_path: Path, memory: type[Memory]) -> None:
+    for place in (
+        "runs/sweep/a=1/mf_0",
+        "runs/sweep/a=2/mf_0",
+        "runs/run_0",
+        "runs/run_0/imitation",
+        "mine/run_0",
+    ):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        with Run.create(tmp_path / place, CONFIG) as run:
+            run.send_to("mlflow", lambda note: None)
+    names = [run.rpartition("-")[0] for run in memory.runs]
+    assert names == ["a=1/mf_0", "a=2/mf_0", "run_0", "run_0/imitation", "mine/run_0"]
 
 
 def test_a_service_that_fails_ends_nothing(tmp_path: Path, memory: type[Memory]) -> None:
     notes: list[str] = []
     memory.fails_at = 2
-    with Run.create(tmp_path / "run_1", CONFIG) as run:
+    with Run.create(tmp_path / "runs/run_1", CONFIG) as run:
         run.send_to("mlflow", notes.append)
         for iteration in (1, 2, 3):
             run.append_metrics(_record(iteration))
@@ -106,12 +121,12 @@ def test_a_service_that_fails_ends_nothing(tmp_path: Path, memory: type[Memory])
         "when the run is resumed with --mlflow"
     ]
     memory.fails_at = 0
-    with Run.resume(tmp_path / "run_1", CONFIG) as run:
+    with Run.resume(tmp_path / "runs/run_1", CONFIG) as run:
         run.send_to("mlflow", notes.append)
     assert [iteration for iteration, _ in memory.runs["run_1-0"]] == [1, 2, 3]
 
     (run.path / "services" / "mlflow.json").write_text('{"run": 5}')
-    with Run.resume(tmp_path / "run_1", CONFIG) as run:
+    with Run.resume(tmp_path / "runs/run_1", CONFIG) as run:
         run.send_to("mlflow", notes.append)
         run.append_metrics(_record(4))
     assert "mlflow.json: file must have a run and its iterations" in notes[-1]

@@ -97,10 +97,8 @@ class Sender:
 
         def begin() -> None:
             self._read()
-            parent = enclosing(self._path)
-            name = self._path.name if parent is None else f"{parent.name}/{self._path.name}"
             self._file.parent.mkdir(exist_ok=True)
-            about = About(name, config, config_file, self._file.parent)
+            about = About(_name(self._path), config, config_file, self._file.parent)
             self._known, where = found.open(about, self._known)
             self._service = found
             self._write()
@@ -164,3 +162,14 @@ class Sender:
     def _write(self) -> None:
         with atomic_write(self._file) as file:
             file.write(json.dumps({"run": self._known, "iterations": self._sent}).encode() + b"\n")
+
+
+def _name(path: Path) -> str:
+    """What a service calls a run: its folder, behind the name of the folder of runs unless that is the usual.
+
+    The runs of a sweep, and those of several recipes, are called alike in folders of their own.
+    """
+    parent = enclosing(path)
+    name = path.name if parent is None else f"{parent.name}/{path.name}"
+    folder = (path if parent is None else parent).absolute().parent.name
+    return name if folder in ("", "runs") else f"{folder}/{name}"
