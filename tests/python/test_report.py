@@ -95,6 +95,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(
                 assert value.startswith(("data:", "#")), (tag, attribute, value)
     assert page.all("script", "src") == []
     text = (run / "report.html").read_text(encoding="utf-8")
+    assert "@media screen and (prefers-color-scheme: dark)" in text
     assert "@import" not in text
     assert "url(" not in text
 
