@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 #include "base/cpu.h"
@@ -197,7 +198,7 @@ NetworkPasses::NetworkPasses(std::vector<int> sizes, const float* parameters) : 
   for (std::size_t i = 0; i + 1 < sizes_.size(); ++i) {
     nparameter_ += (std::int64_t{sizes_[i]} + 1) * sizes_[i + 1];
   }
-  packed_.reset(new Packed{select_kernels(), pack_all(sizes_, parameters)});
+  packed_ = std::make_unique<const Packed>(Packed{select_kernels(), pack_all(sizes_, parameters)});
 }
 
 NetworkPasses::~NetworkPasses() = default;
@@ -224,6 +225,7 @@ void NetworkPasses::forward(std::int64_t n, const float* inputs, float* outputs,
   const std::int64_t nblock = count_parts(n, kRowsAtOnce);
   ThreadPool pool(static_cast<int>(std::clamp<std::int64_t>(nblock, 1, resolve_nthread(nthread))));
   std::vector<Block> blocks;
+  blocks.reserve(static_cast<std::size_t>(pool.nthread()));
   for (int i = 0; i < pool.nthread(); ++i) blocks.emplace_back(*this);
   pool.parallel_for(nblock, [&](std::int64_t number, int thread) {
     const std::int64_t first = number * kRowsAtOnce;
@@ -252,6 +254,7 @@ void NetworkPasses::sum_blocks(const PassRows& rows, double* result, int nthread
   const std::int64_t nsums = count_parts(nblock, together);
   ThreadPool pool(static_cast<int>(std::clamp<std::int64_t>(nsums, 1, resolve_nthread(nthread))));
   std::vector<Block> blocks;
+  blocks.reserve(static_cast<std::size_t>(pool.nthread()));
   for (int i = 0; i < pool.nthread(); ++i) blocks.emplace_back(*this);
   const std::int64_t nsum = blocks.front().nsum();
   AlignedFloats sums = matrix(nsums, static_cast<std::int64_t>(nsum));
