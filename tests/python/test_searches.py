@@ -297,6 +297,8 @@ def test_memory_of_another_planner_is_refused() -> None:
         (lambda t, m: mbmf.MPPI(t, m, 5, smoothing=0), "smoothing must be a finite number above 0"),
         (lambda t, m: mbmf.MPPI(t, m, 5, execute="worst"), "execute must be one of best, mean, got 'worst'"),
         (lambda t, m: mbmf.CEM(t, m, 5, rounds=2.5), "rounds must be a whole number at least 1"),
+        (lambda t, m: mbmf.CEM(t, m, 5, rounds=10**400), "rounds must be a whole number at least 1"),
+        (lambda t, m: mbmf.CEM(t, m, 5, std=10**400), "std must be a finite number above 0"),
         (lambda t, m: mbmf.CEM(t, m, 5, std=float("nan")), "std must be a finite number"),
         (lambda t, m: mbmf.make_planner(t, m, "icme"), r"search must be one of .* \(did you mean icem"),
         (lambda t, m: mbmf.make_planner(t, m, "cem", settings={"elite": 3}), "did you mean elites"),

@@ -400,3 +400,26 @@ def test_any_text_is_yaml_or_a_config_error(text):
 def test_the_base_is_right():
     assert isinstance(load_task(BASE), Task)
     assert Path(PRESETS / "hopper_forward.yaml").is_file()
+
+
+def _places(value: object, place: tuple = ()) -> list[tuple]:
+    """Where a task file has numbers."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return [found for key, item in items for found in _places(item, (*place, key))]
+    return [place] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+@pytest.mark.parametrize("preset", ["gym_half_cheetah", "hopper_forward", "ant_trajfollow"])
+def test_a_number_beyond_floats_is_an_error_anywhere(preset: str) -> None:
+    whole = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text())
+    places = _places(whole)
+    assert len(places) > 20
+    for *keys, last in places:
+        data = copy.deepcopy(whole)
+        at = data
+        for key in keys:
+            at = at[key]
+        at[last] = 10**400
+        with pytest.raises(ConfigError):
+            load_task(data)

@@ -71,7 +71,10 @@ class SearchOption:
             raise ValueError(self.requirement)
         if self.whole and not isinstance(value, int | np.integer):
             raise ValueError(self.requirement)
-        found = float(value)
+        try:
+            found = float(value)
+        except OverflowError as error:  # a whole number that no float is near
+            raise ValueError(self.requirement) from error
         good = math.isfinite(found) and self.low <= found <= self.high
         if not good or (self.low_open and found == self.low):
             raise ValueError(self.requirement)
