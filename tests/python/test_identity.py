@@ -253,6 +253,7 @@ def test_identities_in_files_are_checked(arm: mbmf.Task) -> None:
     assert Identity.from_data(data, "file") == arm.identity
     for key, value in (
         *(("states", "qpos"), ("states", [1]), ("actions", None), ("dt", 0), ("dt", float("inf"))),
+        ("dt", 10**400),
         *(("robot", []), ("robot", {"bodies": 1}), ("model", 1), ("mujoco", None), ("new", 1)),
     ):
         with pytest.raises(DataError, match=r"^file: identity must be "):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -65,7 +66,7 @@ def save_episode_video(
     """
     if not -len(episodes) <= index < len(episodes):
         raise ValueError(f"index must be an episode of {len(episodes)}, got {index}")
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
+    if fps is not None and not 0 < fps <= sys.float_info.max:
         raise ValueError(f"fps must be a positive number, got {fps}")
     stride = 1 if fps is not None else max(1, math.ceil(1 / (task.dt * _MAX_FPS)))
     poses = episode_poses(task, episodes, index, stride, note)

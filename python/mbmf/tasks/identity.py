@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ class Identity:
         robot, dt = data["robot"], data["dt"]
         if not isinstance(robot, dict) or len(robot) > 100 or not _texts([*robot, *robot.values()]):
             raise DataError(f"{what} one whose robot is digests by part, got {show(robot)}")
-        if isinstance(dt, bool) or not isinstance(dt, int | float) or not 0 < dt < math.inf:
+        if isinstance(dt, bool) or not isinstance(dt, int | float) or not 0 < dt <= sys.float_info.max:
             raise DataError(f"{what} one whose dt is positive, got {show(dt)}")
         if not _texts([data["model"], data["mujoco"]]):
             raise DataError(f"{what} one whose model and mujoco are texts, got {show(data['model'])}")
