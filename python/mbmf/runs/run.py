@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -258,6 +259,8 @@ class Run(Layout):
 
     def write_summary(self, summary: Record) -> None:
         """Marks the run as finished."""
+        # a kill may have left what was kept of a stage (mbmf.runs.parts) after the stage was over
+        shutil.rmtree(self.path / layout.UNFINISHED, ignore_errors=True)
         self._write(SUMMARY, json.dumps(finite(summary), indent=2, allow_nan=False) + "\n")
 
     def latest_iteration(self) -> int | None:
