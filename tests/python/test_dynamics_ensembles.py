@@ -141,6 +141,7 @@ def test_a_saved_model_trains_on_as_if_never_saved(
         "weight_decay": [1e-4, 2e-4, 3e-4],
         "statistics": statistics,
         "bootstrap": True,
+        "beta": 0.5,
         "seed": 7,
     }
     path = tmp_path / "model.safetensors"
@@ -467,6 +468,8 @@ Call = Callable[[mbmf.Task, mbmf.Episodes], Any]
         ({"weight_decay": [1e-4]}, "weight_decay must be .* the 2 layers, got 1"),
         ({"weight_decay": -1.0}, "weight_decay must be from 0 to 1e.06, got -1"),
         ({"statistics": "new"}, "statistics must be one of kept, refitted, got 'new'"),
+        ({"beta": 0.5}, "beta must be 0 where the model is not probabilistic, got 0.5"),
+        ({"probabilistic": True, "beta": 1.5}, "beta must be from 0 to 1, got 1.5"),
         ({"bootstrap": "yes"}, "bootstrap must be true or false, got 'yes'"),
         ({"inputs": {"qpos.rooty1": "nothing"}}, r"inputs must name states \(.*nearest: qpos.rooty.*, got"),
         ({"inputs": {ANGLE: "cosine"}}, r"inputs\['qpos.rooty'\] must be one of as it is, .*, got 'cosine'"),

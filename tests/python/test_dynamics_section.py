@@ -28,6 +28,7 @@ ENSEMBLE: dict[str, Any] = {
     "risk": 0.5,
     "weight_decay": [1e-4, 1e-4, 2e-4],
     "bootstrap": True,
+    "beta": 0.5,
     "statistics": "refitted",
     "inputs": {"qpos.rooty": "sine and cosine", "subtree_com.torso.x": "nothing"},
     "outputs": {"qvel.rootx": "value"},
@@ -62,6 +63,7 @@ def test_the_section_makes_the_model_and_its_training() -> None:
     assert (settings.activation, settings.propagate, settings.risk) == ("silu", "ts1", 0.5)
     assert settings.weight_decay == (1e-4, 1e-4, 2e-4)
     assert (settings.probabilistic, settings.bootstrap, settings.statistics) == (True, True, "refitted")
+    assert settings.beta == 0.5
     assert settings.written(task.state_names)["inputs"] == ENSEMBLE["inputs"]
     assert settings.written(task.state_names)["outputs"] == ENSEMBLE["outputs"]
     assert (found.epochs, found.first_epochs, found.batch_size, found.noise) == (2, 4, 16, 0.0)

@@ -93,6 +93,35 @@ def test_losses_and_gradients_are_those_of_autograd(
         assert bound.grad.abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("beta", [0.5, 1.0])
+def test_beta_weighs_what_is_asked_of_the_network_by_its_variance(beta: float) -> None:
+    """Seitzer et al. 2022: the variance that weighs a term is held fixed; the bounds learn as without."""
+    data, hidden = _data(96), (16, 12)
+    start = Trainer(_state(3, hidden, True), "silu")
+    _train(start, data, np.random.default_rng(0), epochs=30)
+    trainer, oracle = Trainer(start.state(), "silu", beta=beta), PlainEnsemble(start.state(), "silu")
+    rng = _Permutations(1)
+    history = _train(trainer, data, rng, batch_size=len(data))
+
+    batch = torch.stack([data[torch.from_numpy(order)] for order in rng.given]).double()
+    x, y = batch[..., :NIN], batch[..., NIN + 1 :]
+    np.testing.assert_allclose(history.likelihoods[0], oracle.member_losses(x, y).detach(), rtol=1e-5)
+    oracle.loss(x, y, [0.0] * 3).backward()
+    plain = [weight.grad.clone() for weight in oracle.weights]
+    for found, bound in zip(trainer._bounds[1], oracle.bounds, strict=True):
+        assert (found - bound.grad).abs().max() <= 1e-5 * bound.grad.abs().max()
+    for parameter in oracle.parameters:
+        parameter.grad = None
+    mean, log_variance = oracle.outputs(x)
+    terms = (mean - y) ** 2 * torch.exp(-log_variance) + log_variance
+    (terms * torch.exp(beta * log_variance).detach()).mean((1, 2)).sum().backward()
+    for i, (weight, bias) in enumerate(zip(oracle.weights, oracle.biases, strict=True)):
+        expected = torch.cat([weight.grad, bias.grad.transpose(1, 2)], dim=2)
+        found = trainer._gradients[i].view(expected.shape)
+        assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+        assert (weight.grad - plain[i]).abs().max() > 0.1 * plain[i].abs().max()
+
+
 @pytest.mark.parametrize(("members", "probabilistic", "activation", "hidden"), CASES[:3])
 def test_updates_are_those_of_adam(
     members: int, probabilistic: bool, activation: str, hidden: tuple[int, ...]

@@ -120,7 +120,7 @@ def fit(
     held_out = _held_out(sum(points), options)
     with training.torch_threads(options.nthread):
         trainer = training.Trainer(
-            _start(settings, before, sizes), settings.activation, settings.weight_decay
+            _start(settings, before, sizes), settings.activation, settings.weight_decay, settings.beta
         )
         history = _train(trainer, rows, points_old, held_out, settings, options)
         old = trainer.evaluate(rows[:points_old])

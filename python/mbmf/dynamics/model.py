@@ -64,6 +64,8 @@ class DynamicsModel:
             for each layer.
         statistics: "kept", of the first fit's old data, or "refitted", of all data in each fit.
         bootstrap: each fit draws data for each member, as many as there are, with replacement.
+        beta: of a probabilistic model's loss, 0 to 1: what is uncertain is learned as eagerly as what is
+            certain with 1, and by its likelihood with 0 (Seitzer et al. 2022).
 
     Raises:
         ValueError: an argument is out of range, or two do not fit together.
@@ -87,6 +89,7 @@ class DynamicsModel:
         weight_decay: float | Sequence[float] = 0.0,
         statistics: str = "kept",
         bootstrap: bool = False,
+        beta: float = 0.0,
     ) -> None:
         self.task = task
         self.settings = Settings.of(
@@ -105,6 +108,7 @@ class DynamicsModel:
             weight_decay=weight_decay,
             statistics=statistics,
             bootstrap=bootstrap,
+            beta=beta,
         )
         self._trained: Trained | None = None
         self._core_model: _core.Dynamics | None = None

@@ -49,6 +49,7 @@ class Settings:
     weight_decay: tuple[float, ...]
     statistics: str
     bootstrap: bool
+    beta: float
 
     @classmethod
     def of(
@@ -69,6 +70,7 @@ class Settings:
         weight_decay: float | Sequence[float] = 0.0,
         statistics: str = "kept",
         bootstrap: bool = False,
+        beta: float = 0.0,
     ) -> Settings:
         """Raises ValueError on what is out of range or does not fit together."""
         try:
@@ -87,6 +89,7 @@ class Settings:
             particles=particles,
             propagate=propagate,
             risk=risk,
+            beta=beta,
         )
         if statistics not in STATISTICS:
             raise ValueError(f"statistics must be one of {', '.join(STATISTICS)}, got {statistics!r}")
@@ -107,6 +110,7 @@ class Settings:
             layer_decay(weight_decay, len(sizes) + 1),
             statistics,
             bootstrap,
+            float(beta),
         )
 
     @property
@@ -146,4 +150,5 @@ class Settings:
             "weight_decay": list(self.weight_decay),
             "statistics": self.statistics,
             "bootstrap": self.bootstrap,
+            "beta": self.beta,
         }

@@ -40,13 +40,25 @@ class GaussianLikelihood:
     loss is the mean over batch and dimensions of (mean - target)^2 exp(-v) + v; to the sum of the members',
     `BOUND_WEIGHT` times the sum of upper - lower is added.
 
+    An error counts by its inverse variance, so that networks learn what is almost certain and neglect the
+    rest. With ``beta``, what each term asks of the network is multiplied by exp(beta v), v held fixed
+    (Seitzer et al. 2022, beta-NLL); the bounds learn as without.
+
     Args:
         output: what the network wrote.
         bounds: (2, n), the current ones.
         bounds_gradient: (2, n), where their gradient goes.
+        beta: 0 is the likelihood; with 1, means learn as by squared errors.
     """
 
-    def __init__(self, output: torch.Tensor, bounds: torch.Tensor, bounds_gradient: torch.Tensor) -> None:
+    def __init__(
+        self,
+        output: torch.Tensor,
+        bounds: torch.Tensor,
+        bounds_gradient: torch.Tensor,
+        beta: float = 0.0,
+    ) -> None:
+        self._beta = beta
         n = bounds.shape[1]
         self._mean, self._raw = output[:, :n], output[:, n:]
         self._upper, self._lower = bounds[0].unsqueeze(-1), bounds[1].unsqueeze(-1)
@@ -81,6 +93,10 @@ class GaussianLikelihood:
         torch.mul(through_lower, by_upper, out=self._raw)
         self._bound(a.sub_(through_lower), self._lower_gradient, -BOUND_WEIGHT)
         self._bound(through_lower.sub_(self._raw), self._upper_gradient, BOUND_WEIGHT)
+        if self._beta:
+            factor = torch.pow(weight, -self._beta, out=b)
+            error.mul_(factor)
+            self._raw.mul_(factor)
 
     def _bound(self, parts: torch.Tensor, gradient: torch.Tensor, weight: float) -> None:
         # a member that is no longer finite must not take the others with it

@@ -110,9 +110,17 @@ class Trainer:
             variances.
         activation: of the hidden layers.
         weight_decay: of each layer, or of all: its half times the squared weights is added to the loss.
+        beta: of a probabilistic model's loss (`GaussianLikelihood`).
     """
 
-    def __init__(self, state: MlpState, activation: str, weight_decay: float | Sequence[float] = 0.0) -> None:
+    def __init__(
+        self,
+        state: MlpState,
+        activation: str,
+        weight_decay: float | Sequence[float] = 0.0,
+        beta: float = 0.0,
+    ) -> None:
+        self._beta = beta
         decay = [weight_decay] * len(state.layers) if isinstance(weight_decay, int | float) else weight_decay
         self._like = state
         self._plain = state.layers[0].ndim == 2 and state.bounds is None
@@ -282,7 +290,9 @@ class Trainer:
 
     def _passes(self, batch: int, width: int, group: int) -> Passes:
         def loss(output: torch.Tensor) -> Loss:
-            return SquaredError(output) if self._bounds is None else GaussianLikelihood(output, *self._bounds)
+            if self._bounds is None:
+                return SquaredError(output)
+            return GaussianLikelihood(output, *self._bounds, self._beta)
 
         return Passes(self._layers, self._gradients, self._activation, loss, batch, width, group)
 

@@ -38,6 +38,7 @@ class DynamicsConfig(BaseModel):
     risk: Annotated[float, number(-MAX_RISK, MAX_RISK)] = 0.0
     weight_decay: Decay = 0.0
     bootstrap: Flag = False
+    beta: Annotated[float, number(0, 1)] = 0.0
     statistics: Literal["kept", "refitted"] = "kept"
     inputs: dict[Text, Literal["as it is", "sine and cosine", "nothing", "rotation"]] = {}
     outputs: dict[Text, Literal["difference", "value", "rotation"]] = {}
@@ -85,7 +86,7 @@ class DynamicsSettings:
 
 _MODEL = (
     *("activation", "members", "probabilistic", "elites", "particles", "propagate", "risk", "weight_decay"),
-    *("bootstrap", "statistics", "inputs", "outputs"),
+    *("bootstrap", "beta", "statistics", "inputs", "outputs"),
 )
 
 
@@ -139,6 +140,7 @@ def dynamics_problems(
             particles=section.particles,
             propagate=section.propagate,
             risk=section.risk,
+            beta=section.beta,
         ),
     ):
         try:

@@ -99,6 +99,7 @@ def check_ensemble(
     particles: Any = None,
     propagate: Any = None,
     risk: Any = 0.0,
+    beta: Any = 0.0,
 ) -> str:
     """How the model propagates. Raises ValueError, with the setting that does not fit first in its
     message."""
@@ -132,6 +133,8 @@ def check_ensemble(
             )
     if number("risk", risk, -MAX_RISK, MAX_RISK) != 0 and planning == 1:
         raise ValueError(f"risk must be 0 where one member plans (nothing deviates), got {risk:g}")
+    if number("beta", beta, 0, 1) != 0 and not probabilistic:
+        raise ValueError(f"beta must be 0 where the model is not probabilistic, got {beta:g}")
     return str(propagate)
 
 
