@@ -7,7 +7,7 @@ HalfCheetah (`gym_half_cheetah`), 5 members of 3 or 4 layers of 200, SiLU, varia
 of 30 steps, a particle a member. mbrl-lib rolls them with its own `ModelEnv.evaluate_action_sequences` and
 `GaussianMLP`, each particle with one member to the end (`fixed_model`), the reward in PyTorch; it draws no
 candidates and searches for nothing, which is to its favour. It has the faster of one thread and all. Rounds
-alternate; medians.
+alternate; medians. Its weights are others, so that costs are not compared: only the work is the same.
 """
 
 from __future__ import annotations
