@@ -63,7 +63,10 @@ def settings_of(task: Task, *, epochs: int | None = None) -> ImitationConfig:
             f"task {task.name}: model_free must be given for imitation, whose policy has the hidden layers "
             "of model_free.hidden, got nothing"
         )
-    return with_changes(task.imitation, "imitation", epochs=epochs)
+    normalize: bool | None = task.model_free.normalize_observations or None
+    if task.imitation.normalize_observations is not None:
+        normalize = task.imitation.normalize_observations
+    return with_changes(task.imitation, "imitation", epochs=epochs, normalize_observations=normalize)
 
 
 def open_run(
@@ -87,6 +90,7 @@ def open_run(
         **task_entries(task),
         "settings": settings.model_dump(mode="json", exclude_none=True),
         "hidden": list(task.model_free.hidden),
+        **({"inputs": task.model_free.inputs} if task.model_free.inputs else {}),
         "seed": seed,
         # what it starts from; another model-based run would have others
         "steps_before": source.steps,

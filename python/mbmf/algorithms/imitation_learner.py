@@ -10,7 +10,8 @@ from collections.abc import Callable, Generator
 import numpy as np
 
 from mbmf.algorithms import imitation_checkpoint as checkpoint
-from mbmf.algorithms.cloning import Cloning, examples_of
+from mbmf.algorithms.cloning import Cloning, Examples, examples_of
+from mbmf.algorithms.policy_inputs import blind, hide, normalize, seen
 from mbmf.cluster.sampler import Sampler
 from mbmf.errors import DataError
 from mbmf.planning.make import make_planner
@@ -51,7 +52,8 @@ class Learner:
         self._policy = GaussianPolicy(task, task.model_free.hidden, seed=derive_seed(seed, _POLICY))
 
         # examples of the saved rollouts, some of which are held out
-        saved = examples_of(source.rollouts)
+        self._seen = seen(task)
+        saved = self._examples_of(source.rollouts)
         held_out = validation_count(len(saved), self.settings.validation_points)
         if held_out != self.settings.validation_points:
             note(
@@ -61,6 +63,9 @@ class Learner:
         rng = np.random.default_rng(derive_seed(seed, _VALIDATION))
         self._examples, self._validation = saved.split(held_out, rng)
         self._steps = source.steps + len(saved)
+        blind(self._policy, self._seen)
+        if settings.normalize_observations:
+            normalize(self._policy, self._examples.observations)
         self._cloning = Cloning.start(self._policy)
 
         # what was done before an interruption
@@ -252,7 +257,11 @@ class Learner:
 
     def _aggregate(self, labelled: Episodes) -> None:
         self._steps += labelled.nsteps
-        self._examples = self._examples.and_then(examples_of(labelled))
+        self._examples = self._examples.and_then(self._examples_of(labelled))
+
+    def _examples_of(self, episodes: Episodes) -> Examples:
+        examples = examples_of(episodes)
+        return Examples(hide(examples.observations, self._seen), examples.actions)
 
 
 def _labels_stage(iteration: int) -> str:

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import yaml
 
 from mbmf.algorithms import checkpoint
 from mbmf.algorithms.baseline import Baseline
 from mbmf.algorithms.checkpoint import Counters
+from mbmf.algorithms.policy_inputs import blind, hide, normalize, seen
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.errors import ConfigError, MbmfError
 from mbmf.policies.policy import GaussianPolicy
@@ -29,10 +31,12 @@ from mbmf.tasks.learning import ModelFreeConfig, with_changes
 from mbmf.tasks.task import Task
 from mbmf.words import counted
 
-# the stage whose random numbers derive from the seed (mbmf.algorithms.policy_iteration has the other)
-_POLICY = 10
+# stages whose random numbers derive from the seed (mbmf.algorithms.policy_iteration has the other)
+_POLICY, _PROBE = 10, 12
 
 MAX_SKIPPED_IN_A_ROW = 5
+# control steps whose observations say how to normalise them, at most a batch
+_PROBE_STEPS = 5000
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def open_run(
         "algorithm": algorithm,
         **task_entries(task),
         # iterations are a limit, and none of what a run is; YAML reads 1e-05 as a text, as it always did here
-        "settings": yaml.safe_load(settings.model_dump_json(exclude={"iterations"})),
+        "settings": yaml.safe_load(settings.model_dump_json(exclude={"iterations", *_unused(settings)})),
         "seed": seed,
         **(start or {}),
         "limits": limit,
@@ -152,8 +156,18 @@ def model_free(
     """Runs, or goes on with, TRPO from scratch in ``run``; returns its summary. Arguments and errors are
     those of `optimize`."""
     policy = GaussianPolicy(task, settings.hidden, seed=derive_seed(seed, _POLICY), std=settings.initial_std)
+    blind(policy, seen(task))
     return optimize(
-        task, policy, run, settings, limits, seed=seed, nthread=nthread, observer=observer, sampler=sampler
+        task,
+        policy,
+        run,
+        settings,
+        limits,
+        seed=seed,
+        nthread=nthread,
+        observer=observer,
+        sampler=sampler,
+        fresh=True,
     )
 
 
@@ -169,12 +183,14 @@ def optimize(
     steps_before: int = 0,
     observer: Observer | None = None,
     sampler: Sampler | None = None,
+    fresh: bool = False,
 ) -> Record:
     """Improves ``policy`` in place until a limit is reached; returns the run's summary.
 
     Goes on from the run's checkpoint if there is one. When it ends, by an interruption too, the policy is in
     policy/policy.safetensors. ``steps_before``: control steps that the policy cost before.
     ``sampler`` collects the batches; None: this process, with ``nthread`` threads, as its updates always are.
+    ``fresh``: the policy has learned nothing, and takes its inputs as the settings say.
 
     Raises MbmfError after `MAX_SKIPPED_IN_A_ROW` updates in a row that were not finite, DataError if the
     run's files are damaged or cannot be written, CoreError if no simulation is possible any more.
@@ -186,6 +202,8 @@ def optimize(
     if run.policy("checkpoint").exists():
         baseline, counters, record = checkpoint.load(run.policy("checkpoint"), policy)
         run.agree(run.policy("checkpoint"), record)
+    elif fresh and settings.normalize_observations:
+        counters = _probe(task, policy, settings, seed, counters, sampler, observer)
 
     reached, summary = limits.reached(counters, record), run.summary()
     if reached is not None and summary is not None and summary["iterations"] == counters.iterations:
@@ -213,6 +231,35 @@ def optimize(
         with run.writing(run.policy("policy")) as path:
             policy.save(path)
     return _summarize(run, counters, limits.reached(counters, record) or "")
+
+
+def _unused(settings: ModelFreeConfig) -> set[str]:
+    """Settings that a configuration is without unless they are used: runs from before they were go on."""
+    return {name for name in ("normalize_observations", "inputs") if not getattr(settings, name)}
+
+
+def _probe(
+    task: Task,
+    policy: GaussianPolicy,
+    settings: ModelFreeConfig,
+    seed: int,
+    counters: Counters,
+    sampler: Sampler,
+    observer: Observer,
+) -> Counters:
+    """Normalises what the policy sees by episodes of its own; the counts, with their steps."""
+    batch = sampler.policy(
+        task,
+        policy,
+        steps=min(settings.batch_size, _PROBE_STEPS),
+        seed=derive_seed(seed, _PROBE),
+        max_episode_steps=settings.steps_per_rollout,
+        progress=observer.sampling,
+    )
+    good = batch.observations[np.repeat(~batch.diverged, batch.lengths)]
+    if len(good):
+        normalize(policy, hide(good, seen(task)))
+    return dataclasses.replace(counters, steps=counters.steps + batch.nsteps)
 
 
 def _report_skip(record: Record, counters: Counters, run: Run, observer: Observer) -> None:

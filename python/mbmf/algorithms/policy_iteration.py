@@ -19,6 +19,7 @@ from mbmf.algorithms.advantages import (
 from mbmf.algorithms.baseline import Baseline
 from mbmf.algorithms.baseline_fit import BaselineData
 from mbmf.algorithms.checkpoint import Counters
+from mbmf.algorithms.policy_inputs import hide, seen
 from mbmf.algorithms.trpo import Batch, Step, trpo_step
 from mbmf.cluster.sampler import Sampler
 from mbmf.nn.network_passes import MeanNetwork
@@ -63,7 +64,7 @@ class Iteration:
             keep_hidden=True,
             progress=sampling,
         )
-        self._batch = without_diverged(batch)
+        self._batch = unseen_hidden(without_diverged(batch), self._task)
         self.counters = dataclasses.replace(
             self.counters,
             iterations=self.counters.iterations + 1,
@@ -155,6 +156,16 @@ class Iteration:
         )
         self._policy.set_parameter_vector(step.theta.numpy())
         return step, explained
+
+
+def unseen_hidden(batch: PolicyBatch, task: Task) -> PolicyBatch:
+    """With 0 for what the task's policies do not see: neither policy nor baseline learn of it."""
+    those = seen(task)
+    return dataclasses.replace(
+        batch,
+        observations=hide(batch.observations, those),
+        final_observations=hide(batch.final_observations, those),
+    )
 
 
 def without_diverged(batch: PolicyBatch) -> PolicyBatch:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mbmf.errors import ConfigError
+from mbmf.words import one_of, show
 
 if TYPE_CHECKING:
     from mbmf.tasks.functions import RewardFunction
@@ -85,6 +86,17 @@ def check_dynamics(task: Task, file: str) -> None:
     lines = [f"{file}: {problem}" for problem in problems]
     if lines:
         raise ConfigError("\n".join(lines))
+
+
+def check_model_free(task: Task, file: str) -> None:
+    """Raises ConfigError on inputs of the policy that name no observation, or leave it none."""
+    inputs = {} if task.model_free is None else task.model_free.inputs
+    for name in inputs:
+        if name not in task.observation_names:
+            known = one_of(name, task.observation_names, "observations")
+            raise ConfigError(f"{file}: model_free.inputs must name {known}, got {show(name)}")
+    if all(inputs.get(name) == "nothing" for name in task.observation_names):
+        raise ConfigError(f"{file}: model_free.inputs must leave an observation to see, got nothing for all")
 
 
 def check_value(task: Task, file: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mbmf.errors import ConfigError
-from mbmf.tasks.fields import Count, Flag, Number, integer, list_of, number
+from mbmf.tasks.fields import Count, Flag, Number, Text, integer, list_of, number
 
 
 class _Section(BaseModel):
@@ -86,6 +86,8 @@ class ModelFreeConfig(TrpoConfig):
     steps_per_rollout: Count
     iterations: Count
     fit_baseline_first: bool = False
+    normalize_observations: Flag = False
+    inputs: dict[Text, Literal["as it is", "nothing"]] = {}
 
 
 class ImitationConfig(_Section):
@@ -101,6 +103,7 @@ class ImitationConfig(_Section):
     batch_size: Annotated[int, integer(1, 10_000_000)] = 512
     learning_rate: Annotated[float, number(0, 1, low_open=True)] = 1e-3
     patience: Annotated[int | None, integer(1, 1_000_000)] = None
+    normalize_observations: Flag | None = None
 
 
 class FineTuneConfig(_Section):

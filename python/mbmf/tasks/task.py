@@ -18,6 +18,7 @@ from mbmf.errors import ConfigError, DataError
 from mbmf.tasks.checks import (
     check_dynamics,
     check_functions,
+    check_model_free,
     check_planner,
     check_policy,
     check_value,
@@ -129,6 +130,7 @@ class Task:
         )
         check_planner(self, file)
         check_dynamics(self, file)
+        check_model_free(self, file)
         check_value(self, file)
         check_policy(self, file)
 
