@@ -156,7 +156,6 @@ def model_free(
     """Runs, or goes on with, TRPO from scratch in ``run``; returns its summary. Arguments and errors are
     those of `optimize`."""
     policy = GaussianPolicy(task, settings.hidden, seed=derive_seed(seed, _POLICY), std=settings.initial_std)
-    blind(policy, seen(task))
     return optimize(
         task,
         policy,
@@ -202,8 +201,10 @@ def optimize(
     if run.policy("checkpoint").exists():
         baseline, counters, record = checkpoint.load(run.policy("checkpoint"), policy)
         run.agree(run.policy("checkpoint"), record)
-    elif fresh and settings.normalize_observations:
-        counters = _probe(task, policy, settings, seed, counters, sampler, observer)
+    else:
+        blind(policy, seen(task))
+        if fresh and settings.normalize_observations:
+            counters = _probe(task, policy, settings, seed, counters, sampler, observer)
 
     reached, summary = limits.reached(counters, record), run.summary()
     if reached is not None and summary is not None and summary["iterations"] == counters.iterations:
