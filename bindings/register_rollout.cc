@@ -231,6 +231,28 @@ void register_rollout(py::module_& module) {
       py::arg("noise_std"), py::arg("keep_hidden"), py::arg("keep_states"), py::arg("keep_poses"),
       py::arg("progress"), "Episodes of a policy's actions, end to end, as a dictionary of arrays.");
   module.def(
+      "imagine_policy",
+      [](const std::shared_ptr<Task>& task, const std::shared_ptr<Dynamics>& dynamics,
+         const std::shared_ptr<GaussianPolicy>& policy, const py::array& starts, int max_steps,
+         std::uint64_t seed, std::uint64_t first_episode, int nthread, bool keep_hidden,
+         const py::object& progress) {
+        const double* s = input<double>(starts, "starts", {"n", task->nstate()});
+        const ImaginedOptions options{max_steps, seed, first_episode, nthread, keep_hidden};
+        PolicyBatch batch;
+        run(progress, [&](const Progress& report) {
+          batch = imagine_policy(*task, *dynamics, *policy, s, starts.shape(0), options, report);
+          return batch.nsteps();
+        });
+        PolicyRolloutOptions kept;
+        kept.keep_hidden = keep_hidden;
+        return policy_dict(*task, *policy, kept, std::move(batch));
+      },
+      py::arg("task").none(false), py::arg("dynamics").none(false), py::arg("policy").none(false),
+      py::arg("starts"), py::arg("max_steps"), py::arg("seed"), py::arg("first_episode"), py::arg("nthread"),
+      py::arg("keep_hidden"), py::arg("progress"),
+      "Episodes of a policy's actions through a learned model, from starts float64 (n, nstate), as a "
+      "dictionary of arrays like collect_policy's.");
+  module.def(
       "discounted_sums",
       [](const py::array& values, const py::array& lengths, double factor) {
         const double* v = input<double>(values, "values", {"n"});

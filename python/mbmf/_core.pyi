@@ -59,6 +59,7 @@ __all__: list[str] = [
     "collect_random",
     "discounted_sums",
     "fault_text",
+    "imagine_policy",
     "isa",
     "measure_deadlines",
     "measure_wakes",
@@ -1536,6 +1537,22 @@ def discounted_sums(
 def fault_text(fault: Fault) -> str:
     """
     A fault in words.
+    """
+
+def imagine_policy(
+    task: Task,
+    dynamics: Dynamics,
+    policy: GaussianPolicy,
+    starts: numpy.ndarray,
+    max_steps: typing.SupportsInt | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    first_episode: typing.SupportsInt | typing.SupportsIndex,
+    nthread: typing.SupportsInt | typing.SupportsIndex,
+    keep_hidden: bool,
+    progress: typing.Any,
+) -> dict[str, typing.Any]:
+    """
+    Episodes of a policy's actions through a learned model, from starts float64 (n, nstate), as a dictionary of arrays like collect_policy's.
     """
 
 def isa() -> str:

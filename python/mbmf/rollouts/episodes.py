@@ -202,7 +202,8 @@ class Episodes:
         found = (episodes.task, episodes.states.shape[2], episodes.actions.shape[2])
         for what, want, got in zip(("task", "nstate", "naction"), expected, found, strict=True):
             if want != got:
-                raise DataError(f"{name}: {what} must be {want}, got {got}")
+                hint = f"; {OVERRIDE} takes it all the same" if what == "task" else ""
+                raise DataError(f"{name}: {what} must be {want}, got {got}{hint}")
         width = None if task.core.observes_state else task.nobservation
         if episodes._nobservation() != width:
             raise DataError(f"{name}: nobservation must be {width}, got {episodes._nobservation()}")

@@ -22,6 +22,7 @@ enum class Stream : std::uint32_t {
   kPolicy = 5,        // actions of a Gaussian policy
   kParticle = 6,      // next states of an ensemble's particles
   kProposal = 7,      // actions of a policy that proposes candidates
+  kImagined = 8,      // actions of a policy that goes through a model
 };
 
 // Key of one sequence of numbers.

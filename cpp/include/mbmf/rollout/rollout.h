@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "mbmf/model/dynamics.h"
 #include "mbmf/model/policy.h"
 #include "mbmf/planning/planner.h"
 #include "mbmf/task/task.h"
@@ -102,6 +103,23 @@ struct PolicyBatch {
 // episodes in a row diverge in their first step.
 PolicyBatch collect_policy(const Task& task, const GaussianPolicy& policy,
                            const PolicyRolloutOptions& options, const Progress& progress);
+
+struct ImaginedOptions {
+  int max_steps = 100;  // an episode that gets there is truncated
+  std::uint64_t seed = 0;
+  std::uint64_t first_episode = 0;
+  int nthread = 0;  // 0: one for every CPU
+  bool keep_hidden = false;
+};
+
+// Episodes of a policy's actions through the mean prediction of a learned model, from starts (count, nstate):
+// no simulation. They are terminated where they leave the task's alive bounds, and diverged where a
+// prediction is not finite. Episode e is a pure function of (policy, model, its start, seed, first_episode +
+// e). Throws std::invalid_argument on sizes that do not fit, on observations that are not states and on
+// rewards of more than states.
+PolicyBatch imagine_policy(const Task& task, const Dynamics& dynamics, const GaussianPolicy& policy,
+                           const double* starts, std::int64_t count, const ImaginedOptions& options,
+                           const Progress& progress);
 
 // sums[t] = sum over l of factor^l values[t + l] to the end of the step's episode, of episodes of `lengths`
 // (nepisode) one after the other.
