@@ -10,7 +10,10 @@ import numpy as np
 
 SECONDS = (
     "seconds",
-    *(f"seconds_{what}" for what in ("training", "control", "tests", "labelling", "sampling", "update")),
+    *(
+        f"seconds_{what}"
+        for what in ("training", "control", "tests", "labelling", "sampling", "update", "imagined")
+    ),
 )
 
 

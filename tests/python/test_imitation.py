@@ -220,6 +220,48 @@ def interrupt(*args: Any) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_policy_goes_on_learning_in_the_model(tmp_path: Path, source: ModelBasedResult) -> None:
+    imagined = {"iterations": 6, "rollouts": 20, "steps": 15, "std": 0.4}
+    more = mbmf.load_task(task_config(imitation=IMITATION | {"imagined": imagined}))
+    plain = mbmf.load_task(task_config())
+    imitate(tmp_path / "plain", plain, source)
+    observer = Recorder()
+    imitate(tmp_path / "more", more, source, observer)
+    numbers, before = numbers_of(tmp_path / "more"), numbers_of(tmp_path / "plain")
+    # it costs no control steps, and comes after imitation
+    assert numbers["metrics"] == before["metrics"]
+    summary = numbers["summary"]
+    for key in ("steps_total", "points", "loss_validation"):
+        assert summary[key] == before["summary"][key]
+    assert summary["cloned_reward_mean"] == before["summary"]["reward_mean"]
+    assert len(summary["imagined_rewards"]) == 2
+    policies = [imitation.load_policy(Run(tmp_path / name), more)[0] for name in ("more", "plain")]
+    assert (policies[0].parameter_vector() != policies[1].parameter_vector()).any()
+    np.testing.assert_array_equal(policies[0].std, policies[1].std)
+    assert observer.stages[-2:] == ["imagine", "imagine: test"]
+    assert "6 updates in the model" in observer.notes[-1]
+    # the same on two threads, and after an interruption in the middle of it
+    imitate(tmp_path / "threads", more, source, nthread=2)
+    assert numbers_of(tmp_path / "threads") == numbers
+    for at in (observer.events - 4, observer.events - 2):
+        with pytest.raises(KeyboardInterrupt):
+            imitate(tmp_path / f"event_{at}", more, source, Recorder(at))
+        imitate(tmp_path / f"event_{at}", more, source, resume=True)
+        assert numbers_of(tmp_path / f"event_{at}") == numbers
+
+
+def test_what_cannot_be_imagined_is_refused_before_anything_is_done(
+    tmp_path: Path, source: ModelBasedResult
+) -> None:
+    config = task_config(imitation=IMITATION | {"imagined": {}})
+    config["reward_state"] = [{"source": "contact_force", "body": "foot"}]
+    task = mbmf.load_task(config)
+    with pytest.raises(ConfigError, match=r"imitation\.imagined must be left out: reward must be of states"):
+        imitate(tmp_path / "run", task, source)
+    with pytest.raises(ConfigError, match=r"imitation\.imagined\.steps must be"):
+        mbmf.load_task(task_config(imitation=IMITATION | {"imagined": {"steps": 0}}))
+
+
 def test_an_interruption_while_mpc_labels_loses_what_is_being_labelled(
     tmp_path: Path,
     task: mbmf.Task,

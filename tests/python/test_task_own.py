@@ -14,7 +14,13 @@ import yaml
 import mbmf
 from mbmf import _core
 from mbmf.errors import ConfigError
-from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
+from mbmf.tasks.learning import (
+    FineTuneConfig,
+    ImaginedConfig,
+    ImitationConfig,
+    ModelBasedConfig,
+    ModelFreeConfig,
+)
 from mbmf.tasks.load import load_task
 from mbmf.tasks.schema import Source, TaskConfig
 from mbmf.tasks.task import Task
@@ -240,8 +246,11 @@ def test_the_page_describes_imitation_and_fine_tuning():
     section = (DOCS / "presets.md").read_text(encoding="utf-8").split("## Imitation and fine-tuning")[1]
     tables = [table.splitlines() for table in section.split("\n\n") if table.startswith("| ")]
     rows = [{row.split("|")[1].strip(" `"): row.split("|") for row in table[2:]} for table in tables]
-    imitation, fine_tune, presets, metrics = rows
+    imitation, imagined, fine_tune, presets, metrics = rows
     assert set(imitation) == set(ImitationConfig.model_fields)
+    assert set(imagined) == set(ImaginedConfig.model_fields)
+    for key, row in imagined.items():
+        assert yaml.safe_load(row[4]) == ImaginedConfig.model_fields[key].default
     assert set(fine_tune) == set(FineTuneConfig.model_fields)
     names = ("swimmer_forward", "cheetah_forward", "hopper_forward", "ant_forward")
     tasks = [load_task(name) for name in names]

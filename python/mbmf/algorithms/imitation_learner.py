@@ -11,12 +11,14 @@ import numpy as np
 
 from mbmf.algorithms import imitation_checkpoint as checkpoint
 from mbmf.algorithms.cloning import Cloning, Examples, examples_of
+from mbmf.algorithms.imagination import improve_in_model
 from mbmf.algorithms.policy_inputs import blind, hide, normalize, seen
 from mbmf.cluster.sampler import Sampler
-from mbmf.errors import DataError
+from mbmf.errors import ConfigError, DataError
 from mbmf.planning.make import make_planner
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.episodes import Episodes
+from mbmf.rollouts.imagine import imagine_policy
 from mbmf.runs import parts
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Record, Run
@@ -25,7 +27,7 @@ from mbmf.tasks.learning import ImitationConfig
 from mbmf.tasks.task import Task
 
 # stages whose random numbers derive from the seed
-_POLICY, _VALIDATION, _BATCHES, _ROLLOUTS, _TESTS, _PLAN = range(20, 26)
+_POLICY, _VALIDATION, _BATCHES, _ROLLOUTS, _TESTS, _PLAN, _IMAGINED = range(20, 27)
 
 
 class Learner:
@@ -51,6 +53,9 @@ class Learner:
         assert task.model_free is not None
         self._policy = GaussianPolicy(task, task.model_free.hidden, seed=derive_seed(seed, _POLICY))
 
+        if settings.imagined is not None:
+            self._check_imagination()
+
         # examples of the saved rollouts, some of which are held out
         self._seen = seen(task)
         saved = self._examples_of(source.rollouts)
@@ -67,6 +72,7 @@ class Learner:
         if settings.normalize_observations:
             normalize(self._policy, self._examples.observations)
         self._cloning = Cloning.start(self._policy)
+        self._driven = [source.rollouts]
 
         # what was done before an interruption
         self.done = 0
@@ -172,8 +178,9 @@ class Learner:
         return trained
 
     def summarize(self) -> Record:
-        """Writes the policy and the summary of the run."""
+        """Improves the policy in the model, if so asked; writes it and the summary of the run."""
         self._cloning.write_to(self._policy)
+        imagined = self._imagine() if self.settings.imagined is not None else {}
         with self._run.writing(self._run.policy("policy")) as path:
             self._policy.save(path)
         records = self._run.metrics()
@@ -188,9 +195,54 @@ class Learner:
             "seconds": sum(
                 each[f"seconds_{what}"] for each in records for what in ("training", "tests", "labelling")
             ),
-        }
+        } | imagined
         self._run.write_summary(summary)
         return summary
+
+    def _imagine(self) -> Record:
+        """Policy optimisation in the model; returns what the summary says of the policy then."""
+        settings, start = self.settings.imagined, time.perf_counter()
+        assert settings is not None
+        std = self._policy.std.copy()
+        driven = [batch for batch in self._driven if len(batch)]
+        states = [batch.states[e, :n] for batch in driven for e, n in enumerate(batch.lengths)]
+        with self._stage("imagine", settings.iterations) as progress:
+            rewards = improve_in_model(
+                self._task,
+                self._policy,
+                self._source.model,
+                np.concatenate([batch.states[:, 0] for batch in driven]),
+                np.concatenate(states),
+                settings,
+                seed=derive_seed(self._seed, _IMAGINED),
+                nthread=self._sampler.threads,
+                progress=progress,
+                allow_other_task=self._run.allow_other_task,
+            )
+        self._policy.set_std(std)
+        tests = self._drive(
+            _TESTS, self.settings.iterations + 2, self.settings.test_rollouts, 0.0, "imagine: test"
+        )
+        good = tests.returns[~tests.diverged]
+        after = float(good.mean()) if len(good) else None
+        there = f"{rewards[0]:.3g} to {rewards[-1]:.3g} a step there"
+        tested = "every test rollout diverged" if after is None else f"the tests earn {after:.2f}"
+        self._note(f"{settings.iterations} updates in the model: {there}, {tested}")
+        return {
+            "reward_mean": after,
+            "reward_std": float(good.std()) if len(good) else None,
+            "cloned_reward_mean": self._run.metrics()[-1]["reward_mean"],
+            "imagined_rewards": [rewards[0], rewards[-1]],
+            "seconds_imagined": time.perf_counter() - start,
+        }
+
+    def _check_imagination(self) -> None:
+        """Raises ConfigError, before anything is done, where the task cannot be imagined."""
+        start = self._source.rollouts.states[:1, 0]
+        try:
+            imagine_policy(self._task, self._source.model, self._policy, start, 1, allow_other_task=True)
+        except ValueError as error:
+            raise ConfigError(f"imitation.imagined must be left out: {error}") from None
 
     def _drive(self, stage: int, iteration: int, count: int, noise: float, title: str) -> Episodes:
         """Episodes of the policy's mean actions, with noise, from the starts that MPC had."""
@@ -257,6 +309,7 @@ class Learner:
 
     def _aggregate(self, labelled: Episodes) -> None:
         self._steps += labelled.nsteps
+        self._driven.append(labelled)
         self._examples = self._examples.and_then(self._examples_of(labelled))
 
     def _examples_of(self, episodes: Episodes) -> Examples:

@@ -90,6 +90,15 @@ class ModelFreeConfig(TrpoConfig):
     inputs: dict[Text, Literal["as it is", "nothing"]] = {}
 
 
+class ImaginedConfig(_Section):
+    """Updates of an imitation policy in its run's model, which cost no control steps."""
+
+    iterations: Count = 50
+    rollouts: Count = 100
+    steps: Count = 100
+    std: Annotated[float, number(0, 1e6, low_open=True)] = 0.3
+
+
 class ImitationConfig(_Section):
     """The settings of imitation: a policy that learns to act as MPC does (paper, section V-A; DAgger)."""
 
@@ -104,6 +113,7 @@ class ImitationConfig(_Section):
     learning_rate: Annotated[float, number(0, 1, low_open=True)] = 1e-3
     patience: Annotated[int | None, integer(1, 1_000_000)] = None
     normalize_observations: Flag | None = None
+    imagined: ImaginedConfig | None = None
 
 
 class FineTuneConfig(_Section):
