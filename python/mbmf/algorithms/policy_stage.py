@@ -18,9 +18,9 @@ from mbmf.tasks.task import Task
 
 
 def existing(task: Task, run: Run) -> GaussianPolicy | None:
-    """What belongs to the run's latest model, or None."""
+    """What belongs to the run's latest model, or None; also where the task is another one, without policy."""
     iteration = run.latest_iteration()
-    if iteration is None:
+    if iteration is None or task.config.policy is None:
         return None
     return load_policy(run, task, iteration, allow_other_task=run.allow_other_task)
 

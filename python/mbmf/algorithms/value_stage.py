@@ -15,9 +15,9 @@ from mbmf.values.value import ValueFunction
 
 
 def existing(task: Task, run: Run) -> ValueFunction | None:
-    """What belongs to the run's latest model, or None."""
+    """What belongs to the run's latest model, or None; also where the task is another one, without value."""
     iteration = run.latest_iteration()
-    if iteration is None:
+    if iteration is None or task.config.value is None:
         return None
     return load_value(run, task, iteration, allow_other_task=run.allow_other_task)
 

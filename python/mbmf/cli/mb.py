@@ -109,8 +109,9 @@ class Options(PlannerOptions, ClusterOptions, ServiceOptions):
     """Replace the run if there is one."""
 
     allow_other_task: bool = False
-    """Go on with, or use, what was learned of another robot, other names or another dt: the MJCF was changed
-    since, or an earlier release wrote the run."""
+    """Go on with, or use, what was learned of another task, another robot, other names or another dt: the run
+    learned to go forward and its model is to follow a path, the MJCF was changed since, or an earlier release
+    wrote the run."""
 
     nthread: int = 0
     """Threads for simulation and planning, 0: one per CPU. The numbers do not depend on it."""

@@ -318,6 +318,7 @@ Terms = Annotated[tuple[TermConfig, ...], list_of(1)]
 class RecipeConfig(Part):
     """Sections that take the place of the task's own where the recipe is asked for."""
 
+    terminal_cost: Terms | None = None
     planner: PlannerConfig | None = None
     dynamics: DynamicsConfig | None = None
     value: ValueConfig | None = None
