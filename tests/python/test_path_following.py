@@ -326,6 +326,44 @@ def test_one_trained_model_serves_every_path(tmp_path: Path, capsys: pytest.Capt
     assert not (run / "paths").exists()
 
 
+@pytest.mark.slow
+def test_a_path_follows_with_the_model_of_a_run_forward(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It had a value and a policy that proposed, which know nothing of paths, and other rewards."""
+    file = write_task(tmp_path)
+    config = yaml.safe_load(file.read_text())
+    forward = config | {"name": "forward", "cost": [{"term": "linear", "state": "subtree_linvel.torso.x"}]}
+    del forward["path"]
+    forward["value"] = {"first_iteration": 2, "rounds": 2}
+    forward["policy"] = {"first_iteration": 2, "epochs": 2}
+    forward["planner"] = {"search": "icem", "horizon": 4, "candidates": 20, "elites": 4}
+    forward["model_based"] = config["model_based"] | {"iterations": 2, "rollouts_to_save": 0}
+    (tmp_path / "forward.yaml").write_text(yaml.safe_dump(forward))
+    runs = [f"--runs_dir={tmp_path}/runs", "--run_num=0", "--print_minimal", "--nthread=1"]
+    assert main(["mb", f"--yaml_file={tmp_path}/forward.yaml", *runs]) == 0
+    run = tmp_path / "runs" / "run_0"
+    assert (run / "models" / "value_2.safetensors").exists()
+    assert (run / "models" / "policy_2.safetensors").exists()
+    before = files_of(run)
+    capsys.readouterr()
+    reuse = ["--use_existing_training_data", "--use_existing_dynamics_model"]
+    command = ["mb", f"--yaml_file={file}", *runs, *reuse, "--desired_traj_type=backward"]
+    assert main(command) == 2
+    message = capsys.readouterr().err
+    assert "task must be small, got forward" in message
+    assert "--allow_other_task" in message
+    assert files_of(run) == before
+    assert main([*command, "--allow_other_task"]) == 0
+    assert "path backward" in capsys.readouterr().out
+    other = run / "paths" / "backward"
+    (line,) = [json.loads(text) for text in (other / "metrics.jsonl").read_text().splitlines()]
+    assert line["tracking"]["path"] == "backward"
+    assert "value_explained" not in line
+    now = files_of(run)
+    assert {name: now[name] for name in before} == before
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -101,10 +101,9 @@ def improve_in_model(
         progress: called with the updates done so far.
         allow_other_task: take a policy of the robot as it was.
 
-    Returns the mean reward of a step in each update's episodes.
+    Returns the mean reward of a step in each update's episodes; an update that is not finite is left out.
 
-    Raises ValueError where the task's rewards or observations are not of states, MbmfError where an update is
-    not finite. KeyboardInterrupt passes.
+    Raises ValueError where the task's rewards or observations are not of states. KeyboardInterrupt passes.
     """
     from mbmf.algorithms.policy_iteration import Iteration
     from mbmf.nn.workers import Workers
