@@ -139,6 +139,9 @@ def test_a_prediction_that_is_not_finite_ends_its_episode_alone(hopper: Any) -> 
     assert batch.lengths[1] == 0
     alone = imagine_policy(task, model, policy, starts[:1], 5, seed=1)
     np.testing.assert_array_equal(batch.rewards[: batch.lengths[0]], alone.rewards)
+    none = imagine_policy(task, model, policy, starts[[1, 1]], 5, seed=1)
+    assert none.diverged.all()
+    assert none.nsteps == 0
 
 
 def test_what_is_refused(hopper: Any) -> None:

@@ -16,6 +16,7 @@
 #include "mbmf/rollout/rollout.h"
 #include "physics/mujoco_batch.h"
 #include "physics/stepper.h"
+#include "rollout/batch_rows.h"
 #include "rollout/episode_buffers.h"
 #include "rollout/watched_run.h"
 
@@ -25,16 +26,6 @@ namespace {
 
 constexpr int kMostEmptyEpisodes = 100;            // in a row, before the collection gives up
 constexpr std::int64_t kMostReserved = 1'000'000;  // steps
-
-template <typename T>
-void append(const std::vector<T>& from, std::vector<T>* to) {
-  to->insert(to->end(), from.begin(), from.end());
-}
-
-template <typename T>
-void append_row(const T* row, int size, std::vector<T>* to) {
-  to->insert(to->end(), row, row + size);
-}
 
 // Applies a function to each pair of vectors of two batches.
 template <typename Function>

@@ -12,6 +12,7 @@
 #include "mbmf/rollout/rollout.h"
 #include "model/observed.h"
 #include "physics/stepper.h"
+#include "rollout/batch_rows.h"
 #include "rollout/watched_run.h"
 
 namespace mbmf {
@@ -20,16 +21,6 @@ namespace {
 
 // Episodes that go on together: enough for the model's kernels.
 constexpr std::int64_t kGroup = 32;
-
-template <typename T>
-void append(const std::vector<T>& from, std::vector<T>* to) {
-  to->insert(to->end(), from.begin(), from.end());
-}
-
-template <typename T>
-void append_row(const T* row, int size, std::vector<T>* to) {
-  to->insert(to->end(), row, row + size);
-}
 
 void check(const Task& task, const Dynamics& dynamics, const GaussianPolicy& policy,
            const ImaginedOptions& options) {
@@ -130,15 +121,18 @@ class ImaginedEpisodes {
           end(live[i], state, &input, &PolicyBatch::diverged);
           continue;
         }
-        std::copy_n(state, ns, &states[kept * ns]);
-        std::copy_n(action, na, &executed[kept * na]);
-        std::copy_n(&before[i * na], na, &before[kept * na]);
+        if (kept != i) {
+          std::copy_n(state, ns, &states[kept * ns]);
+          std::copy_n(action, na, &executed[kept * na]);
+          std::copy_n(&before[i * na], na, &before[kept * na]);
+        }
         for (int k = 0; k < na; ++k) {
           actions[kept * na + static_cast<std::size_t>(k)] = static_cast<float>(action[k]);
         }
         live[kept++] = live[i];
       }
       live.resize(kept);
+      if (live.empty()) break;
       dynamics_.predict(states.data(), actions.data(), static_cast<std::int64_t>(kept), next.data(), 1);
       kept = 0;
       for (std::size_t i = 0; i < live.size(); ++i) {
