@@ -13,6 +13,7 @@
 
 #include "array_args.h"
 #include "gil.h"
+#include "mbmf/model/policy.h"
 #include "mbmf/task/known_states.h"
 #include "mbmf/task/task.h"
 
@@ -313,6 +314,9 @@ void register_task(py::module_& module) {
           "Which states a plan knows beforehand: the time and references, where there are references.")
       .def_property_readonly("observes_state", &Task::observes_state,
                              "Whether the observation is the state, channel by channel.")
+      .def_property_readonly(
+          "unpredicted_observations", &unpredicted_observations,
+          "Which observations do not follow from the states, so that no model predicts them.")
       .def_property_readonly(
           "is_sparse", [](const Task& task) { return mj_isSparse(task.model()) != 0; },
           "Whether MuJoCo would use sparse constraint Jacobians.")

@@ -689,6 +689,11 @@ class Task:
         """
         A copy of the specification.
         """
+    @property
+    def unpredicted_observations(self) -> list[int]:
+        """
+        Which observations do not follow from the states, so that no model predicts them.
+        """
 
 class Simulator:
     """

@@ -130,6 +130,41 @@ def test_angles_are_seen_as_the_task_observes_them() -> None:
         )
 
 
+@pytest.mark.parametrize("source", ["qpos", "body_quat"])
+def test_a_rotation_is_seen_as_the_task_observes_it(source: str) -> None:
+    """The ant's nine numbers of its torso's matrix, of the quaternion that the model predicts."""
+    state: list[dict[str, Any]] = [{"source": "qvel"}, {"source": "subtree_com", "body": "torso"}]
+    state.append({"source": "subtree_linvel", "body": "torso"})
+    quaternion = {"source": "qpos"} if source == "qpos" else {"source": source, "body": "torso"}
+    seen: list[dict[str, Any]] = [{"source": "qvel"}, {"source": "body_rotation", "body": "torso"}]
+    task = load("ant_forward", state=[quaternion, *state], observation=seen, recipes={})
+    assert task.core.unpredicted_observations == []
+    model, episodes = trained(task, members=2)
+    policy = mbmf.GaussianPolicy(task, (8,), std=0.6, seed=1)
+    starts = episodes.states[:, 30]
+    batch = imagine_policy(task, model, policy, starts, 4, seed=3)
+    # in the simulator, where MuJoCo says what the matrix is, and in the model, where its quaternion says it
+    simulated = mbmf.collect_policy(task, policy, episodes=4, seed=1, max_episode_steps=30, keep_states=True)
+    first = 3 if source == "qpos" else 0
+    angles = []
+    for states, observed in (
+        (simulated.states, simulated.observations),
+        (starts, batch.observations[::4]),
+        (model.predict(starts, np.clip(batch.actions[::4], -1, 1)), batch.observations[1::4]),
+    ):
+        matrices = np.array([matrix_of(each) for each in states[:, first : first + 4]])
+        np.testing.assert_allclose(observed[:, -9:], matrices.reshape(-1, 9), atol=1e-5)
+        angles.append(np.arccos((np.trace(matrices, axis1=1, axis2=2) - 1) / 2))
+    assert np.concatenate(angles).max() > 0.3
+
+
+def matrix_of(quaternion: np.ndarray) -> np.ndarray:
+    """By its definition: where it turns the three axes."""
+    w, v = quaternion[0] / np.linalg.norm(quaternion), quaternion[1:] / np.linalg.norm(quaternion)
+    turned = [x + 2 * w * np.cross(v, x) + 2 * np.cross(v, np.cross(v, x)) for x in np.eye(3)]
+    return np.stack(turned, axis=1)
+
+
 def test_a_prediction_that_is_not_finite_ends_its_episode_alone(hopper: Any) -> None:
     task, model, policy, starts = hopper
     starts = starts[:3].copy()
@@ -160,10 +195,10 @@ def test_what_is_refused(hopper: Any) -> None:
         imagine_policy(ant, other, policy, episodes.states[:, 0], 5)
     with pytest.raises(ValueError, match="model must be of the robot"):
         imagine_policy(ant, model, mbmf.GaussianPolicy(ant, (8,)), episodes.states[:, 0], 5)
-    walker = load("ant_forward")
-    model, episodes = trained(walker, members=1)
+    turned = load("hopper_forward", observation=[{"source": "body_rotation", "body": "torso"}])
+    model, episodes = trained(turned, members=1)
     with pytest.raises(ValueError, match="policy must observe what the model predicts"):
-        imagine_policy(walker, model, mbmf.GaussianPolicy(walker, (8,)), episodes.states[:, 0], 5)
+        imagine_policy(turned, model, mbmf.GaussianPolicy(turned, (8,)), episodes.states[:, 0], 5)
 
 
 def test_updates_in_the_model_raise_what_it_predicts_at_any_number_of_threads() -> None:

@@ -12,6 +12,7 @@ import pytest
 import mbmf
 from mbmf.algorithms import imitation, imitation_learner
 from mbmf.algorithms.cloning import Cloning, examples_of
+from mbmf.algorithms.imagination import improve_in_model
 from mbmf.cluster.sampler import Here
 from mbmf.errors import ConfigError, DataError
 from mbmf.runs import parts
@@ -220,7 +221,16 @@ def interrupt(*args: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_policy_goes_on_learning_in_the_model(tmp_path: Path, source: ModelBasedResult) -> None:
+def test_a_policy_goes_on_learning_in_the_model(
+    tmp_path: Path, source: ModelBasedResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def improve(*given: Any, **options: Any) -> list[float]:
+        begun.append((given[3], given[4]))
+        return improve_in_model(*given, **options)
+
+    monkeypatch.setattr(imitation_learner, "improve_in_model", improve)
     imagined = {"iterations": 6, "rollouts": 20, "steps": 15, "std": 0.4}
     more = mbmf.load_task(task_config(imitation=IMITATION | {"imagined": imagined}))
     plain = mbmf.load_task(task_config())
@@ -240,6 +250,17 @@ def test_a_policy_goes_on_learning_in_the_model(tmp_path: Path, source: ModelBas
     np.testing.assert_array_equal(policies[0].std, policies[1].std)
     assert observer.stages[-2:] == ["imagine", "imagine: test"]
     assert "6 updates in the model" in observer.notes[-1]
+    # it begins where all rollouts of MPC have been, and those of the policy
+    run = source.run.path / "rollouts"
+    files = [*sorted(run.glob("iteration_*.npz")), run / "saved.npz"]
+    files += (tmp_path / "more" / "rollouts").glob("iteration_*.npz")
+    rollouts = [mbmf.Episodes.load(file) for file in files]
+    beginnings, states = begun[0]
+    assert len(beginnings) == sum(map(len, rollouts))
+    assert len(states) == sum(each.nsteps for each in rollouts)
+    for each in rollouts:
+        assert (each.states[0, 0] == beginnings).all(axis=1).any()
+        assert (each.states[0, each.lengths[0] - 1] == states).all(axis=1).any()
     # the same on two threads, and after an interruption in the middle of it
     imitate(tmp_path / "threads", more, source, nthread=2)
     assert numbers_of(tmp_path / "threads") == numbers

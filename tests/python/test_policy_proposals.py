@@ -198,6 +198,54 @@ def test_what_a_policy_sees_of_the_states(episodes: mbmf.Episodes) -> None:
     assert np.ptp(wanted[0], axis=0).max() > 1e-3
 
 
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_a_policy_sees_a_rotation(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matrix of the quaternion that the ant's model predicts, also one that is not of length 1."""
+    monkeypatch.setenv("MBMF_FORCE_ISA", isa)
+    task = mbmf.load_task("ant_forward")
+    data = mbmf.collect_random(task, 4, 60, seed=3)
+    policy = policy_of(task)
+    names = list(task.observation_names)
+    own = [i for i, name in enumerate(names) if name in task.state_names]
+    turned = [names.index(f"body_rotation.torso.{k}") for k in range(9)]
+    states = [task.state_names.index(names[i]) for i in own]
+    first = task.state_names.index("qpos.root.qw")
+
+    def observe(x: Floats) -> Floats:
+        seen = np.empty((len(x), len(names)))
+        seen[:, own] = x[:, states]
+        q = x[:, first : first + 4] / np.linalg.norm(x[:, first : first + 4], axis=1, keepdims=True)
+        w, v = q[:, :1, None], q[:, 1:]
+        cross = np.cross(v[:, None], np.eye(3)[None])  # what v makes of each axis
+        matrix = np.eye(3) + 2 * w * cross + 2 * np.cross(v[:, None], cross)
+        seen[:, turned] = matrix.transpose(0, 2, 1).reshape(-1, 9)
+        return seen
+
+    start = np.array(data.states[1][25], np.float64)
+    start[first : first + 4] *= 1.2
+    simulated = mbmf.collect_policy(task, policy, episodes=1, seed=2, max_episode_steps=30, keep_states=True)
+    assert observe(simulated.states) == pytest.approx(simulated.observations, abs=1e-4)
+    model = trained(task, data)
+    wanted = numpy_proposals(
+        policy,
+        lambda x, u: model.predict(x, u).astype(np.float64),
+        observe,
+        start,
+        noise(0, 0, 0, 6, task.naction),
+    )
+    _, (found,) = mbmf.RandomShooting(task, model, H, 10, policy=policy, proposals=6).trace(start, 0, 0)
+    assert found.sequences[:6] == pytest.approx(wanted, abs=1e-3)
+    # and it matters
+    blind = numpy_proposals(
+        policy,
+        lambda x, u: model.predict(x, u).astype(np.float64),
+        lambda x: np.where(np.isin(np.arange(len(names)), turned), 0.0, observe(x)),
+        start,
+        noise(0, 0, 0, 6, task.naction),
+    )
+    assert np.abs(found.sequences[:6] - blind).max() > 0.05
+
+
 @pytest.mark.parametrize("search", SEARCHES)
 def test_every_search_takes_them_in_its_first_round(
     task: mbmf.Task, episodes: mbmf.Episodes, policy: mbmf.GaussianPolicy, search: str
@@ -364,15 +412,17 @@ def test_what_is_refused(
     refused("weight", policy=broken)
 
     # an observation that no model predicts; the simulator has it
-    ant = mbmf.load_task("ant_forward")
-    crawler = mbmf.GaussianPolicy(ant)
-    ant_model = trained(ant, mbmf.collect_random(ant, 2, 30))
+    turned = mbmf.load_task(
+        {**task.to_data(), "observation": [{"source": "body_rotation", "body": "torso"}], "recipes": {}}
+    )
+    blind = mbmf.GaussianPolicy(turned)
+    of_turned = trained(turned, mbmf.collect_random(turned, 2, 30))
     message = r"policy must see what a model predicts, .*; its observation has body_rotation\.torso\.0"
-    refused(message, ant, ant_model, policy=crawler)
+    refused(message, turned, of_turned, policy=blind)
     with pytest.raises(ValueError, match=message):
-        save_bundle(tmp_path / "out", ant, ant_model, policy=crawler)
-    row = mbmf.Simulator(ant, nsim=1, nthread=1).get_state()[0]
-    planner = mbmf.RandomShooting(ant, mbmf.SimulatorModel(ant), 3, 4, policy=crawler, proposals=2)
+        save_bundle(tmp_path / "out", turned, of_turned, policy=blind)
+    row = mbmf.Simulator(turned, nsim=1, nthread=1).get_state()[0]
+    planner = mbmf.RandomShooting(turned, mbmf.SimulatorModel(turned), 3, 4, policy=blind, proposals=2)
     assert planner.plan(row).proposals_done == 2
 
     with pytest.raises(ConfigError, match="policy must not be given for a task that follows a path"):

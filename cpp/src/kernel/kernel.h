@@ -52,14 +52,16 @@ struct Net {
   const RowLayer* row;       // (nlayer) the same layers for a few candidates, or null
 };
 
-// A number that a network takes of the state: the state itself, its sine or its cosine.
-enum class InputKind : int { kNumber, kSine, kCosine, kRotation };
+// A number that a network takes of the state: the state itself, its sine or its cosine, or one of the matrix
+// of the quaternion that begins there.
+enum class InputKind : int { kNumber, kSine, kCosine, kRotation, kMatrix };
 // A rotation is six rows together: the first two columns of the matrix of the quaternion that begins at
 // state.
 inline constexpr int kRotationRows = 6;
 struct Input {
   int state;
   InputKind kind;
+  int entry = 0;  // kMatrix: which of the nine, row-major
 };
 
 // What a state's output is: its difference, its next value, or from kTurn on number 0 .. 3 of a quaternion's

@@ -33,6 +33,21 @@ inline void rotation_rows(const Model& model, const float* from, int state, floa
   store(to + 5 * kTile, 2.0f * (q[2] * q[3] + q[0] * q[1]));
 }
 
+// One number, row-major, of the rotation matrix of a quaternion (w first) of any length.
+inline Vec matrix_entry(const Model& model, const float* from, int state, int entry) {
+  Vec q[4];
+  for (int i = 0; i < 4; ++i) q[i] = state_of(model, from, state + i);
+  const Vec twice = 2.0f / (q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
+  const int row = entry / 3, column = entry % 3;
+  if (row == column) {
+    const Vec a = q[1 + (row + 1) % 3], b = q[1 + (row + 2) % 3];
+    return 1.0f - twice * (a * a + b * b);
+  }
+  const Vec turned = q[0] * q[4 - row - column];
+  const Vec both = q[1 + row] * q[1 + column];
+  return twice * ((row - column + 3) % 3 == 1 ? both + turned : both - turned);
+}
+
 // The quaternion q turned by a rotation vector in its own frame, of length 1.
 inline void turn(const Vec* q, const Vec* vector, Vec* out) {
   const Vec square = fma(vector[0], vector[0], fma(vector[1], vector[1], vector[2] * vector[2]));
@@ -76,6 +91,10 @@ const float* see(const Model& model, const float* x, int vectors, const Scratch&
       if (input.kind == InputKind::kRotation) {
         rotation_rows(model, from, input.state, to + row * kTile);
         row += mbmf::kernel::kRotationRows - 1;
+        continue;
+      }
+      if (input.kind == InputKind::kMatrix) {
+        store(to + row * kTile, matrix_entry(model, from, input.state, input.entry));
         continue;
       }
       Vec sine, cosine;

@@ -1,14 +1,20 @@
 #include "model/observed.h"
 
+#include <mujoco/mujoco.h>
+
+#include <cmath>
 #include <cstddef>
+#include <optional>
 
 #include "mbmf/base/error.h"
+#include "mbmf/model/policy.h"
+#include "mbmf/task/task.h"
 
 namespace mbmf {
 
 namespace {
 
-// The state that `wanted` is, with its place in a simulation's memory aside.
+// The state that `wanted` is, with its place in a simulation's memory aside; -1: none.
 int find_state(const std::vector<Channel>& states, Channel wanted) {
   wanted.memory = -1;
   for (std::size_t i = 0; i < states.size(); ++i) {
@@ -19,30 +25,90 @@ int find_state(const std::vector<Channel>& states, Channel wanted) {
   return -1;
 }
 
+// The first of four states in a row that are the numbers of a source from `address` on; -1: none.
+int find_quaternion(const std::vector<Channel>& states, Source source, int address) {
+  const int first = find_state(states, {source, address});
+  for (int i = 1; first >= 0 && i < 4; ++i) {
+    if (find_state(states, {source, address + i}) != first + i) return -1;
+  }
+  return first;
+}
+
+// The state that a quaternion begins with which is the rotation of a body in the world; -1: none.
+int find_rotation(const Task& task, int body) {
+  const std::vector<Channel>& states = task.spec().state;
+  const mjModel* m = task.model();
+  const int joint = m->body_jntadr[body];
+  if (joint >= 0 && m->jnt_type[joint] == mjJNT_FREE) {
+    const int state = find_quaternion(states, Source::kQpos, m->jnt_qposadr[joint] + 3);
+    if (state >= 0) return state;
+  }
+  return find_quaternion(states, Source::kBodyQuat, 4 * body);
+}
+
+std::optional<kernel::Input> input_of(const Task& task, const Channel& channel) {
+  const std::vector<Channel>& states = task.spec().state;
+  int state = find_state(states, channel);
+  if (state >= 0) return kernel::Input{state, kernel::InputKind::kNumber};
+  if (channel.transform == Transform::kCos || channel.transform == Transform::kSin) {
+    Channel angle = channel;
+    angle.transform = Transform::kIdentity;
+    state = find_state(states, angle);
+    if (state < 0) return std::nullopt;
+    const bool cosine = channel.transform == Transform::kCos;
+    return kernel::Input{state, cosine ? kernel::InputKind::kCosine : kernel::InputKind::kSine};
+  }
+  if (channel.source == Source::kBodyRotation && channel == Channel{channel.source, channel.address}) {
+    state = find_rotation(task, channel.address / 9);
+    if (state >= 0) return kernel::Input{state, kernel::InputKind::kMatrix, channel.address % 9};
+  }
+  return std::nullopt;
+}
+
+float number(const kernel::Input& input, const double* state) {
+  const double* const x = state + input.state;
+  switch (input.kind) {
+    case kernel::InputKind::kCosine:
+      return static_cast<float>(std::cos(*x));
+    case kernel::InputKind::kSine:
+      return static_cast<float>(std::sin(*x));
+    case kernel::InputKind::kMatrix: {
+      mjtNum quaternion[4] = {x[0], x[1], x[2], x[3]}, matrix[9];
+      mju_normalize4(quaternion);
+      mju_quat2Mat(matrix, quaternion);
+      return static_cast<float>(matrix[input.entry]);
+    }
+    default:
+      return static_cast<float>(*x);
+  }
+}
+
 }  // namespace
+
+std::vector<int> unpredicted_observations(const Task& task) {
+  std::vector<int> unpredicted;
+  for (int i = 0; i < task.nobservation(); ++i) {
+    if (!input_of(task, task.spec().observation[static_cast<std::size_t>(i)])) unpredicted.push_back(i);
+  }
+  return unpredicted;
+}
 
 std::vector<kernel::Input> observed_of(const Task& task) {
   std::vector<kernel::Input> observed;
   observed.reserve(task.spec().observation.size());
-  const std::vector<Channel>& states = task.spec().state;
   for (std::size_t i = 0; i < task.spec().observation.size(); ++i) {
-    const Channel& channel = task.spec().observation[i];
-    int state = find_state(states, channel);
-    kernel::InputKind kind = kernel::InputKind::kNumber;
-    const bool turns = channel.transform == Transform::kCos || channel.transform == Transform::kSin;
-    if (state < 0 && turns) {
-      Channel angle = channel;
-      angle.transform = Transform::kIdentity;
-      state = find_state(states, angle);
-      kind = channel.transform == Transform::kCos ? kernel::InputKind::kCosine : kernel::InputKind::kSine;
-    }
-    if (state < 0) {
+    const std::optional<kernel::Input> input = input_of(task, task.spec().observation[i]);
+    if (!input) {
       throw_invalid("policy must observe what the model predicts, the states of task ", task.spec().name,
-                    ", got observation ", i, ", which is none of them, clipped alike");
+                    ", got observation ", i, ", which does not follow from them");
     }
-    observed.push_back({state, kind});
+    observed.push_back(*input);
   }
   return observed;
+}
+
+void observe(const std::vector<kernel::Input>& observed, const double* state, float* out) {
+  for (const kernel::Input& input : observed) *out++ = number(input, state);
 }
 
 }  // namespace mbmf

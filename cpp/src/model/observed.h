@@ -10,8 +10,11 @@
 
 namespace mbmf {
 
-// What a task observes, of its states. Throws std::invalid_argument where that is not one of them.
+// What a task observes, of its states. Throws std::invalid_argument where they do not say it.
 std::vector<kernel::Input> observed_of(const Task& task);
+
+// What is observed of a state (nstate); out (observed)
+void observe(const std::vector<kernel::Input>& observed, const double* state, float* out);
 
 }  // namespace mbmf
 

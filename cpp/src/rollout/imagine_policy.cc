@@ -164,27 +164,11 @@ class ImaginedEpisodes {
 
   PolicyBatch& episode(std::int64_t e) { return episodes_[static_cast<std::size_t>(e)]; }
 
-  void observe(const double* state, std::vector<float>* input) const {
-    for (std::size_t i = 0; i < observed_.size(); ++i) {
-      const double x = state[observed_[i].state];
-      switch (observed_[i].kind) {
-        case kernel::InputKind::kCosine:
-          (*input)[i] = static_cast<float>(std::cos(x));
-          break;
-        case kernel::InputKind::kSine:
-          (*input)[i] = static_cast<float>(std::sin(x));
-          break;
-        default:
-          (*input)[i] = static_cast<float>(x);
-      }
-    }
-  }
-
   // Draws the action of a step and records it, without its reward; executed (naction) is it, clipped. False,
   // and no record, if it is not finite.
   bool act(std::int64_t e, int t, const double* state, PolicyEvaluator* evaluator, std::vector<float>* input,
            std::vector<float>* drawn, double* executed) {
-    observe(state, input);
+    observe(observed_, state, input->data());
     const float* mean = evaluator->mean(input->data());
     const std::uint64_t sequence = options_.first_episode + static_cast<std::uint64_t>(e);
     Draws draws(derive_key(options_.seed, Stream::kImagined, sequence), static_cast<std::uint64_t>(t), 0);
@@ -229,7 +213,7 @@ class ImaginedEpisodes {
     (record.*how).push_back(1);
     for (auto* flags : {&record.terminated, &record.truncated, &record.diverged}) flags->resize(1);
     record.lengths.assign(1, static_cast<std::int32_t>(record.rewards.size()));
-    observe(state, input);
+    observe(observed_, state, input->data());
     record.final_observations = *input;
   }
 

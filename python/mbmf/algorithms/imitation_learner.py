@@ -72,7 +72,7 @@ class Learner:
         if settings.normalize_observations:
             normalize(self._policy, self._examples.observations)
         self._cloning = Cloning.start(self._policy)
-        self._driven = [source.rollouts]
+        self._labelled: list[Episodes] = []
 
         # what was done before an interruption
         self.done = 0
@@ -204,7 +204,8 @@ class Learner:
         settings, start = self.settings.imagined, time.perf_counter()
         assert settings is not None
         std = self._policy.std.copy()
-        driven = [batch for batch in self._driven if len(batch)]
+        everything = [*self._source.driven(self._task), *self._labelled]
+        driven = [batch for batch in everything if len(batch)]
         states = [batch.states[e, :n] for batch in driven for e, n in enumerate(batch.lengths)]
         with self._stage("imagine", settings.iterations) as progress:
             rewards = improve_in_model(
@@ -309,7 +310,7 @@ class Learner:
 
     def _aggregate(self, labelled: Episodes) -> None:
         self._steps += labelled.nsteps
-        self._driven.append(labelled)
+        self._labelled.append(labelled)
         self._examples = self._examples.and_then(self._examples_of(labelled))
 
     def _examples_of(self, episodes: Episodes) -> Examples:

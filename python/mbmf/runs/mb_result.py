@@ -24,6 +24,7 @@ class ModelBasedResult:
     """The outcome of model-based learning.
 
     Attributes:
+        run: where it is.
         model: of the last iteration.
         settings: of the run: how long a rollout lasts, and more.
         planner: that drove the robot.
@@ -34,6 +35,7 @@ class ModelBasedResult:
         seed: of the run.
     """
 
+    run: Run
     model: DynamicsModel
     settings: ModelBasedConfig
     planner: PlannerSettings
@@ -92,7 +94,14 @@ class ModelBasedResult:
         policy = load_policy(run, task, len(records), allow_other_task=allow)
         saved = Episodes.load(rollouts, task=task, allow_other_task=allow)
         run.check_files()
-        return cls(model, settings, planner, value, policy, saved, int(records[-1]["steps_total"]), seed)
+        return cls(run, model, settings, planner, value, policy, saved, int(records[-1]["steps_total"]), seed)
+
+    def driven(self, task: Task) -> list[Episodes]:
+        """All rollouts of MPC, iteration by iteration, then the saved ones. Raises DataError if a file is
+        damaged."""
+        allow = self.run.allow_other_task
+        files = [self.run.rollouts(each["iteration"]) for each in self.run.metrics()]
+        return [*(Episodes.load(file, task=task, allow_other_task=allow) for file in files), self.rollouts]
 
 
 def _check_saved(run: Run, summary: Record) -> None:

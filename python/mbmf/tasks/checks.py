@@ -109,9 +109,8 @@ def check_value(task: Task, file: str) -> None:
 
 
 def unpredicted(task: Task) -> list[str]:
-    """What is observed, and no model of the states predicts; the core knows the angle of a cosine or sine."""
-    names = [name for name in task.observation_names if name not in task.state_names]
-    return [name for name in names if not name.startswith(("cos.", "sin."))]
+    """What is observed, and no model of the states predicts."""
+    return [task.observation_names[i] for i in task.core.unpredicted_observations]
 
 
 def check_policy(task: Task, file: str) -> None:

@@ -14,6 +14,12 @@
 
 namespace mbmf {
 
+class Task;
+
+// The observations of a task, by number, that do not follow from its states: no model predicts them, so that
+// no policy can act in one.
+std::vector<int> unpredicted_observations(const Task& task);
+
 class GaussianPolicy {
  public:
   // layers: from observation to mean action, tanh after each but the last. log_std (naction): logarithms of
