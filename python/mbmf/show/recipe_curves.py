@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mbmf.errors import DataError
@@ -119,6 +120,15 @@ def plot_recipes(curves: Mapping[str, Curves], *, paper: Curves | None = None, t
         raise ValueError("curves must be one or more, got none")
     figure = new_figure(9, 6.5)
     axes = figure.subplots()
+    draw_recipes(axes, curves, paper)
+    if title:
+        axes.set_title(title)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
+def draw_recipes(axes: Axes, curves: Mapping[str, Curves], paper: Curves | None = None) -> None:
+    """Draws what `plot_recipes` shows, without title and legend."""
     edge = [patheffects.Stroke(linewidth=3.4, foreground="white"), patheffects.Normal()]
     for (recipe, each), line in zip(curves.items(), itertools.cycle(_LINES), strict=False):
         for method in METHODS:
@@ -141,8 +151,9 @@ def plot_recipes(curves: Mapping[str, Curves], *, paper: Curves | None = None, t
                 axes.fill_between(
                     curve.steps, curve.low, curve.high, color=COLORS[method], alpha=0.12, linewidth=0
                 )
-    for method in METHODS if paper else ():
-        assert paper is not None
+    for method in METHODS:
+        if paper is None or method not in paper:
+            continue
         axes.plot(
             paper[method].steps,
             paper[method].mean,
@@ -155,11 +166,7 @@ def plot_recipes(curves: Mapping[str, Curves], *, paper: Curves | None = None, t
     axes.set_xscale("log")
     axes.set_xlabel("control steps (log scale)")
     axes.set_ylabel("return per episode")
-    if title:
-        axes.set_title(title)
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-    return figure
 
 
 def write_recipe_curves(path: Path, curves: Mapping[str, Curves]) -> Path:
