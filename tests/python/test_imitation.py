@@ -30,9 +30,13 @@ def task() -> mbmf.Task:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, task: mbmf.Task) -> ModelBasedResult:
-    path = make_run(tmp_path_factory.mktemp("mb") / "run_1", task_config(), seed=4)
-    with Run.read(path) as run:
+def controller(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("mb") / "run_1", task_config(), seed=4)
+
+
+@pytest.fixture(scope="module")
+def source(controller: Path, task: mbmf.Task) -> ModelBasedResult:
+    with Run.read(controller) as run:
         return ModelBasedResult.load(run, task)
 
 
@@ -222,7 +226,7 @@ def interrupt(*args: Any) -> None:
 
 
 def test_a_policy_goes_on_learning_in_the_model(
-    tmp_path: Path, source: ModelBasedResult, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, controller: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -234,6 +238,8 @@ def test_a_policy_goes_on_learning_in_the_model(
     imagined = {"iterations": 6, "rollouts": 20, "steps": 15, "std": 0.4}
     more = mbmf.load_task(task_config(imitation=IMITATION | {"imagined": imagined}))
     plain = mbmf.load_task(task_config())
+    with Run.read(controller) as run:
+        source = ModelBasedResult.load(run, more)
     imitate(tmp_path / "plain", plain, source)
     observer = Recorder()
     imitate(tmp_path / "more", more, source, observer)
@@ -251,8 +257,8 @@ def test_a_policy_goes_on_learning_in_the_model(
     assert observer.stages[-2:] == ["imagine", "imagine: test"]
     assert "6 updates in the model" in observer.notes[-1]
     # it begins where all rollouts of MPC have been, and those of the policy
-    run = source.run.path / "rollouts"
-    files = [*sorted(run.glob("iteration_*.npz")), run / "saved.npz"]
+    folder = controller / "rollouts"
+    files = [*sorted(folder.glob("iteration_*.npz")), folder / "saved.npz"]
     files += (tmp_path / "more" / "rollouts").glob("iteration_*.npz")
     rollouts = [mbmf.Episodes.load(file) for file in files]
     beginnings, states = begun[0]

@@ -204,7 +204,7 @@ class Learner:
         settings, start = self.settings.imagined, time.perf_counter()
         assert settings is not None
         std = self._policy.std.copy()
-        everything = [*self._source.driven(self._task), *self._labelled]
+        everything = [*self._source.driven, *self._labelled]
         driven = [batch for batch in everything if len(batch)]
         states = [batch.states[e, :n] for batch in driven for e, n in enumerate(batch.lengths)]
         with self._stage("imagine", settings.iterations) as progress:

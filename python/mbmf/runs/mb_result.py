@@ -24,24 +24,24 @@ class ModelBasedResult:
     """The outcome of model-based learning.
 
     Attributes:
-        run: where it is.
         model: of the last iteration.
         settings: of the run: how long a rollout lasts, and more.
         planner: that drove the robot.
         value: what ended its plans' horizon, or None.
         policy: what proposed candidates to it, or None.
         rollouts: the saved ones, at least one.
+        driven: with updates in the model, those of all iterations, then the saved ones; else the saved ones.
         steps: control steps that the model was trained on.
         seed: of the run.
     """
 
-    run: Run
     model: DynamicsModel
     settings: ModelBasedConfig
     planner: PlannerSettings
     value: ValueFunction | None
     policy: GaussianPolicy | None
     rollouts: Episodes
+    driven: tuple[Episodes, ...]
     steps: int
     seed: int
 
@@ -94,14 +94,12 @@ class ModelBasedResult:
         policy = load_policy(run, task, len(records), allow_other_task=allow)
         saved = Episodes.load(rollouts, task=task, allow_other_task=allow)
         run.check_files()
-        return cls(run, model, settings, planner, value, policy, saved, int(records[-1]["steps_total"]), seed)
-
-    def driven(self, task: Task) -> list[Episodes]:
-        """All rollouts of MPC, iteration by iteration, then the saved ones. Raises DataError if a file is
-        damaged."""
-        allow = self.run.allow_other_task
-        files = [self.run.rollouts(each["iteration"]) for each in self.run.metrics()]
-        return [*(Episodes.load(file, task=task, allow_other_task=allow) for file in files), self.rollouts]
+        driven = [saved]
+        if task.imitation is not None and task.imitation.imagined is not None:
+            files = [run.rollouts(each["iteration"]) for each in records]
+            driven = [*(Episodes.load(file, task=task, allow_other_task=allow) for file in files), saved]
+        steps = int(records[-1]["steps_total"])
+        return cls(model, settings, planner, value, policy, saved, tuple(driven), steps, seed)
 
 
 def _check_saved(run: Run, summary: Record) -> None:
