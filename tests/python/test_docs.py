@@ -171,6 +171,17 @@ def test_cpp_compiles(tmp_path: Path) -> None:
     assert compiled.returncode == 0, compiled.stderr
 
 
+@pytest.mark.parametrize("page", PAGES[2:], ids=name_of)
+def test_what_a_page_includes_is_there(page: Path) -> None:
+    """A directive that takes a part of a file finds the file, and the texts that it begins and ends with."""
+    for name, options in re.findall(
+        r"^```\{(?:literal)?include\} (\S+)\n((?::.*\n)*)", page.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        text = (page.parent / name).read_text(encoding="utf-8")
+        for mark in re.findall(r'^:(?:start-after|end-before): "?(.*?)"?$', options, re.MULTILINE):
+            assert mark in text
+
+
 def test_every_page_is_on_the_site() -> None:
     contents = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     trees = "\n".join(re.findall(r"^```\{toctree\}\n(.*?)^```", contents, re.DOTALL | re.MULTILINE))
