@@ -14,14 +14,9 @@ import pytest
 
 import mbmf
 from mbmf import _core
-from mbmf.algorithms import model_based
-from mbmf.algorithms.cloning import Cloning, examples_of
 from mbmf.control.bundle import load_bundle, save_bundle
-from mbmf.errors import ConfigError, DataError
-from mbmf.runs.mb_result import ModelBasedResult
-from mbmf.seeds import derive_seed
+from mbmf.errors import ConfigError
 from search_oracle import MASK, counters, normals, philox
-from small_mb_run import MODEL_BASED, run_with_a_break, task_config
 from test_bundle import edit
 
 pytestmark = pytest.mark.filterwarnings("ignore:nthread should be at most")
@@ -507,95 +502,3 @@ def test_an_export_without_its_policy(
         save_bundle(tmp_path / "other", task, model, policy=policy_of(mbmf.load_task("swimmer_forward")))
     with pytest.raises(ValueError, match="proposals must be given with a policy"):
         save_bundle(tmp_path / "other", task, model, proposals=3)
-
-
-# --- runs
-
-SETTINGS = {"hidden": [8], "epochs": 2, "batch_size": 16, "proposals": 4, "std": 0.2}
-
-
-def test_a_run_has_one_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    """From the second iteration on, each from the one before; also after an interruption."""
-    config = task_config(model_based={**MODEL_BASED, "iterations": 4}, policy=SETTINGS)
-    task = mbmf.load_task(config)
-    options = model_based.Options(seed=5, nthread=1)
-    with model_based.open_run(tmp_path / "whole", task, options) as run:
-        model_based.model_based(task, run, options)
-    files = [f"models/policy_{i}.safetensors" for i in (2, 3, 4)]
-    assert sorted(p.name for p in (run.path / "models").glob("policy_*")) == [Path(f).name for f in files]
-    assert ["policy_loss" in record for record in run.metrics()] == [False, True, True, True]
-    found = mbmf.load_trained(run.path)
-    assert found.policy is not None
-    assert found.policy.hidden == (8,)
-    assert found.policy.std == pytest.approx(0.2)
-    assert mbmf.load_trained(run.path, 1).policy is None
-    source = ModelBasedResult.load(run, task).policy  # what labels imitation's rollouts plans with it too
-    assert source is not None
-    assert (source.parameter_vector() == found.policy.parameter_vector()).all()
-
-    # it imitates the latest episodes, from where the one before was
-    before, after = (mbmf.GaussianPolicy.load(run.path / file, task) for file in files[1:])
-    data = [mbmf.Episodes.load(run.rollouts(i), task=task) for i in (1, 2, 3)]
-    cloning, history = Cloning.start(before).fit(
-        examples_of(mbmf.Episodes.concatenate(data)),
-        epochs=2,
-        batch_size=16,
-        learning_rate=0.001,
-        rng=np.random.default_rng(derive_seed(5, 7, 4)),
-    )
-    cloning.write_to(before)
-    assert (before.parameter_vector() == after.parameter_vector()).all()
-    assert run.metrics()[3]["policy_loss"] == history.losses[-1]
-
-    run_with_a_break(tmp_path / "cut", task, options, after=2)
-    for name in files:
-        one, two = (mbmf.GaussianPolicy.load(tmp_path / run / name, task) for run in ("whole", "cut"))
-        assert (one.parameter_vector() == two.parameter_vector()).all()
-    for number in (3, 4, "saved"):
-        first, second = (
-            mbmf.Episodes.load(tmp_path / name / "rollouts" / file, task=task)
-            for name in ("whole", "cut")
-            for file in [f"{'' if number == 'saved' else 'iteration_'}{number}.npz"]
-        )
-        assert all((a == b).all() for a, b in zip(first.actions, second.actions, strict=True))
-
-    # without it the plans are others, from the second iteration on
-    plain = mbmf.load_task({**config, "policy": None})
-    with model_based.open_run(tmp_path / "plain", plain, options) as bare:
-        model_based.model_based(plain, bare, options)
-    for number in (1, 2):
-        ours, theirs = (mbmf.Episodes.load(each.rollouts(number), task=task) for each in (run, bare))
-        same = all((a == b).all() for a, b in zip(ours.actions, theirs.actions, strict=True))
-        assert same == (number == 1)
-
-    changed = mbmf.load_task({**config, "policy": {**SETTINGS, "std": 0.1}})
-    with pytest.raises(DataError, match=r"task\.policy\.std must be 0\.1 to resume the run"):
-        model_based.open_run(tmp_path / "cut", changed, options, resume=True)
-    damaged = run.path / files[2]
-    damaged.write_bytes(damaged.read_bytes()[:-4])
-    with pytest.raises(DataError, match=r"policy_4\.safetensors"):
-        mbmf.load_trained(run.path)
-    damaged.unlink()
-    with pytest.raises(DataError, match=r"policy_4\.safetensors: file must be there"):
-        mbmf.load_trained(run.path)
-
-
-def test_a_training_that_diverges_is_reported(tmp_path: Path) -> None:
-    task = mbmf.load_task(task_config(model_based={**MODEL_BASED, "iterations": 2}, policy=SETTINGS))
-    options = model_based.Options(seed=5, nthread=1)
-    notes: list[str] = []
-
-    class Notes(model_based.Silent):
-        def note(self, text: str) -> None:
-            notes.append(text)
-
-    def diverges(*_: Any, **__: Any) -> Any:
-        raise DataError("training of the policy diverged")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Cloning, "fit", diverges)
-        with model_based.open_run(tmp_path / "run", task, options) as run:
-            model_based.model_based(task, run, options, Notes())
-    assert "iteration 2: no policy proposes candidates: training of the policy diverged" in notes
-    assert run.metrics()[1]["policy_loss"] is None
-    assert mbmf.load_trained(run.path).policy is None

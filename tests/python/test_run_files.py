@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-import multiprocessing
 import os
-import random
 import shutil
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,43 +16,12 @@ import mbmf
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError
 from mbmf.files import atomic_folder, atomic_write
-from mbmf.runs import replace
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.manifest import Manifest
 from mbmf.runs.run import Run
 from mbmf.show.run_curves import read_curves
 from mbmf.show.run_figures import loss_figure
-
-CONFIG: dict[str, Any] = {"algorithm": "model_free", "task": {"name": "small"}, "seed": 0}
-
-
-def snapshot(path: Path) -> dict[str, bytes]:
-    """Every file below a folder, and its contents."""
-    return {
-        str(file.relative_to(path)): os.readlink(file).encode() if file.is_symlink() else file.read_bytes()
-        for file in path.rglob("*")
-        if (file.is_file() or file.is_symlink()) and file.name != ".lock"
-    }
-
-
-def make(path: Path, config: dict[str, Any] = CONFIG, iterations: int = 3) -> Path:
-    """A finished run with a file of each kind."""
-    with Run.create(path, config) as run:
-        write_all(run, iterations)
-    return path
-
-
-def write_all(run: Run, iterations: int = 3) -> None:
-    episodes = mbmf.collect_random(mbmf.load_task("swimmer_forward"), 1, 2)
-    for file in (run.data("train"), run.rollouts(1), run.rollouts(2), run.rollouts(3)):
-        with run.writing(file) as new:
-            episodes.save(new)
-    for i in range(1, iterations + 1):
-        for file in (run.model(i), run.policy("policy"), run.policy("checkpoint")):
-            with run.writing(file) as new:
-                new.write_bytes(b"%d" % i)
-        run.append_metrics({"iteration": i, "reward_mean": 1.0 * i, "steps_total": i})
-    run.write_summary({"iterations": iterations})
+from run_on_disk import CONFIG, killed, make, snapshot
 
 
 @pytest.fixture
@@ -267,109 +232,6 @@ def test_killed_between_the_list_and_the_file(
     Run.resume(run, CONFIG).close()
     assert len(json.loads((run / "files.json").read_text())["files"]["policy/policy.safetensors"]) == 1
     assert not list(run.glob("**/.*.tmp"))
-
-
-# --- replacing a run
-
-
-def test_a_run_is_replaced_as_a_whole(run: Path, tmp_path: Path) -> None:
-    """Whatever is a link goes, and what it points at stays."""
-    shutil.move(run / "data", tmp_path / "large_disk")
-    (run / "data").symlink_to(tmp_path / "large_disk")
-    (run / "policy/link").symlink_to(tmp_path / "large_disk")
-    (run / "mine.txt").write_text("notes")
-    make(run / "imitation", {**CONFIG, "algorithm": "imitation"})
-    with Run.create(run, {**CONFIG, "seed": 1}, overwrite=True) as new:
-        assert new.config()["seed"] == 1
-    assert not (run / "data").is_symlink()
-    assert os.listdir(tmp_path / "large_disk") == ["train.npz"]
-    left = {"config.yaml", "files.json", ".lock", "data", "models", "rollouts", "plots", "videos", "mine.txt"}
-    assert set(os.listdir(run)) == left
-    assert list(json.loads((run / "files.json").read_text())["files"]) == ["config.yaml"]
-
-
-@pytest.mark.parametrize("at", range(12))
-@pytest.mark.parametrize("error", [OSError(13, "Permission denied"), KeyboardInterrupt()])
-def test_a_replacement_that_fails_puts_everything_back(
-    run: Path, monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException
-) -> None:
-    before, good, calls = snapshot(run), os.rename, []
-
-    def fail_once(*args: Any) -> None:
-        calls.append(args)
-        if len(calls) == at + 1:
-            raise error
-        good(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("mbmf.runs.replace.os.rename", fail_once)
-        try:
-            Run.create(run, {**CONFIG, "seed": 1}, overwrite=True).close()
-        except (DataError, KeyboardInterrupt):
-            assert snapshot(run) == before
-        else:
-            assert len(calls) <= at
-            assert Run(run).config()["seed"] == 1
-    Run.create(run, {**CONFIG, "seed": 2}, overwrite=True).close()
-
-
-def killed(function: Callable[[], Any]) -> None:
-    """Runs it in a child, which ends as by kill -9 where `os.rename` or `shutil.rmtree` is told to."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            function()
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
-
-
-@pytest.mark.parametrize("keep", [(), ("data",)])
-@pytest.mark.parametrize("at", range(14))
-def test_killed_while_it_is_replaced_a_run_is_the_old_or_the_new_one(
-    run: Path, monkeypatch: pytest.MonkeyPatch, at: int, keep: tuple[str, ...]
-) -> None:
-    new = {**CONFIG, "seed": 1}
-    before, count = snapshot(run), [0]
-
-    def step(function: Callable[..., Any]) -> Callable[..., Any]:
-        def stepped(*args: Any, **kwargs: Any) -> Any:
-            if count[0] == at:
-                os._exit(9)
-            count[0] += 1
-            return function(*args, **kwargs)
-
-        return stepped
-
-    def child() -> None:
-        for name in ("os.rename", "os.replace", "shutil.rmtree"):
-            monkeypatch.setattr(name, step(eval(name)))
-        if keep:
-            Run.reuse(run, new, task="small", keep=keep).close()
-        else:
-            Run.create(run, new, overwrite=True).close()
-
-    killed(child)
-    look = Run(run)
-    assert look.exists
-    if replace.is_interrupted(run):
-        with pytest.raises(DataError, match="must be whole, got one whose replacement was interrupted"):
-            look.config()
-        assert not (run / "config.yaml").exists()
-        with pytest.raises(DataError, match="got an existing run"):
-            Run.create(run, new)
-        # the old run comes back whole
-        Run.resume(run, CONFIG).close()
-        assert snapshot(run) == before
-    elif look.config()["seed"] == 1:
-        Run.resume(run, new).close()
-        assert not (run / "summary.json").exists()
-        assert (run / "data/train.npz").exists() == bool(keep)
-    else:
-        assert snapshot(run) == before or not (run / "config.yaml").exists()
-        Run.resume(run, CONFIG).close()
-    Run.create(run, {**CONFIG, "seed": 2}, overwrite=True).close()
-    assert not list(run.glob(".*.tmp"))
 
 
 # --- what others left, and others at work
@@ -608,32 +470,3 @@ def test_a_finished_run_without_metrics_is_not_resumed(
     assert main(command) == 2
     assert "metrics.jsonl: metrics must be there, the run is finished" in capsys.readouterr().err
     assert snapshot(tmp_path) == before
-
-
-def test_killed_at_random_while_it_is_overwritten(run: Path) -> None:
-    """`kill -9` at random moments: the run is the old one, the new one, or comes back as the old one."""
-    context, moments = multiprocessing.get_context("fork"), random.Random(0)
-    before = snapshot(run)
-    for _ in range(20):
-        process = context.Process(target=_overwrite, args=(run,))
-        process.start()
-        time.sleep(moments.uniform(0, 0.02))
-        process.kill()
-        process.join()
-        assert process.exitcode in (0, -signal.SIGKILL)
-        if Run(run).exists:
-            try:
-                Run.resume(run, CONFIG).close()
-                assert snapshot(run) == before
-            except DataError as error:
-                assert "seed must be 0" in str(error)  # noqa: PT017
-                Run.resume(run, {**CONFIG, "seed": 1}).close()
-                Run.create(run, CONFIG, overwrite=True).close()
-                with Run.resume(run, CONFIG) as again:
-                    write_all(again)
-                Run.resume(run, CONFIG).close()
-                before = snapshot(run)
-
-
-def _overwrite(path: Path) -> None:
-    Run.create(path, {**CONFIG, "seed": 1}, overwrite=True).close()

@@ -12,17 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
+from typing import Any, Protocol
 
 from mbmf.algorithms import policy_stage, value_stage
+from mbmf.algorithms.control_stage import Control, Learned
 from mbmf.algorithms.iteration import make_record, part, validate, validate_on_control
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
-from mbmf.planning.make import make_planner
-from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts import tracking
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs import parts
@@ -33,15 +30,12 @@ from mbmf.seeds import derive_seed
 from mbmf.tasks.dynamics_section import DynamicsSettings
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.task import Task
-from mbmf.values.value import ValueFunction
 
 # stages whose random numbers derive from the seed
 _TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL, _VALUE, _POLICY = range(8)
 
 # one thread makes a run's numbers independent of --nthread, and loses a fifth of the speed of training on two
 TRAINING_THREADS = 1
-SAVE_CHUNK = 10
-MAX_ATTEMPTS_PER_ROLLOUT = 10
 
 
 @dataclass(frozen=True)
@@ -53,14 +47,6 @@ class Options:
     num_rollouts_save_for_mf: int | None = None
     use_existing_training_data: bool = False
     use_existing_dynamics_model: bool = False
-
-
-class _Learned(NamedTuple):
-    """What plans are made with."""
-
-    model: DynamicsModel
-    value: ValueFunction | None
-    policy: GaussianPolicy | None
 
 
 class Observer(Protocol):
@@ -208,6 +194,16 @@ def model_based(
         for i in range(1, done + 1)
     ]
     model = _model(task, run, options, done)
+    control = Control(
+        task=task,
+        run=run,
+        settings=settings,
+        plan_seed=_seed(options, _PLAN),
+        seed=_seed(options, _CONTROL),
+        sampler=sampler,
+        stage=observer.stage,
+        note=observer.note,
+    )
     noted: set[str] = set()
     for iteration in range(done + 1, settings.iterations + 1):
         new = [part(batch, 0, settings.rollouts_for_training) for batch in rollouts]
@@ -233,14 +229,13 @@ def model_based(
         learned, helped = _helps(task, run, model, options, iteration, rollouts, observer)
 
         start = time.perf_counter()
-        first = (iteration - 1) * settings.rollouts_per_iteration
-        title = f"iteration {iteration}: control"
         count = settings.rollouts_per_iteration
-        batch = _control(task, run, learned, options, count, first, observer, sampler, title)
+        first = (iteration - 1) * count
+        batch = control.episodes(learned, count, first, f"iteration {iteration}: control")
         seconds_control = time.perf_counter() - start
         with run.writing(run.rollouts(iteration)) as path:
             batch.save(path)
-        parts.forget(run, _control_stage(first))
+        control.forget(first)
         rollouts.append(batch)
         if validation is None:
             with observer.stage(f"iteration {iteration}: validate", 1) as progress:
@@ -254,8 +249,11 @@ def model_based(
         observer.iteration(record, model, batch)
 
     # rollouts for imitation
-    latest = _Learned(model, value_stage.existing(task, run), policy_stage.existing(task, run))
-    return _save_rollouts(task, run, latest, options, observer, sampler)
+    latest = Learned(model, value_stage.existing(task, run), policy_stage.existing(task, run))
+    wanted = settings.rollouts_to_save
+    if options.num_rollouts_save_for_mf is not None:
+        wanted = options.num_rollouts_save_for_mf
+    return control.save(latest, wanted)
 
 
 # --- data
@@ -362,10 +360,10 @@ def _helps(
     iteration: int,
     rollouts: list[Episodes],
     observer: Observer,
-) -> tuple[_Learned, Record]:
+) -> tuple[Learned, Record]:
     """What an iteration plans with, as far as the task says so, and what the metrics say of it."""
     if options.use_existing_dynamics_model:
-        return _Learned(model, value_stage.existing(task, run), policy_stage.existing(task, run)), {}
+        return Learned(model, value_stage.existing(task, run), policy_stage.existing(task, run)), {}
     found: dict[str, Any] = {"value": None, "policy": None}
     record: Record = {}
     for name, stage, purpose in (("value", value_stage, _VALUE), ("policy", policy_stage, _POLICY)):
@@ -382,128 +380,7 @@ def _helps(
                 note=observer.note,
             )
             record |= learned
-    return _Learned(model, **found), record
-
-
-# --- control
-
-
-def _control_stage(first_episode: int) -> str:
-    """What the unfinished episodes from this one on are called."""
-    return f"control_{first_episode}"
-
-
-def _control(
-    task: Task,
-    run: Run,
-    learned: _Learned,
-    options: Options,
-    episodes: int,
-    first_episode: int,
-    observer: Observer,
-    sampler: Sampler,
-    title: str,
-) -> Episodes:
-    """Episodes of MPC with the task's search. Each has a number of its own in the run, which all its noise
-    derives from."""
-    settings = settings_of(task)
-    planner = make_planner(
-        task,
-        learned.model,
-        seed=_seed(options, _PLAN),
-        nthread=sampler.threads,
-        value=learned.value,
-        policy=learned.policy,
-    )
-    with observer.stage(title, episodes * settings.steps_per_rollout) as progress:
-        found = parts.collect_in_parts(
-            run,
-            _control_stage(first_episode),
-            task,
-            episodes,
-            lambda first, count, before: sampler.mpc(
-                task,
-                planner,
-                count,
-                settings.steps_per_rollout,
-                seed=_seed(options, _CONTROL),
-                first_episode=first_episode + first,
-                action_noise=settings.action_noise,
-                progress=lambda steps: progress(before + steps),
-            ),
-            at_once=sampler.in_pieces,
-        )
-    if planner.proposals_left_out:  # here; other processes' planners have counts of their own
-        observer.note(
-            f"{title}: {planner.proposals_left_out} proposals of the policy were not finite and are left out"
-        )
-    return found
-
-
-def _save_rollouts(
-    task: Task,
-    run: Run,
-    learned: _Learned,
-    options: Options,
-    observer: Observer,
-    sampler: Sampler,
-) -> Record:
-    """Rollouts for imitation: those whose return exceeds the task's minimum, until there are enough.
-
-    They are collected in chunks, a file each, and saved together in the end. Gives up, with what there is,
-    after `MAX_ATTEMPTS_PER_ROLLOUT` attempts for each rollout wanted.
-    """
-    settings = settings_of(task)
-    wanted = settings.rollouts_to_save
-    if options.num_rollouts_save_for_mf is not None:
-        wanted = options.num_rollouts_save_for_mf
-    first = settings.iterations * settings.rollouts_per_iteration
-    kept: list[Episodes] = []
-    chunks: list[Path] = []
-    saved = attempts = diverged = 0
-    start = time.perf_counter()
-    while saved < wanted and attempts < MAX_ATTEMPTS_PER_ROLLOUT * wanted:
-        path = run.rollouts(f"saving_{attempts}")
-        count = min(SAVE_CHUNK, wanted)
-        if path.exists():
-            batch = Episodes.load(path, task=task, allow_other_task=run.allow_other_task)
-        else:
-            title = f"rollouts to save ({saved} of {wanted})"
-            batch = _control(task, run, learned, options, count, first + attempts, observer, sampler, title)
-            with run.writing(path) as new:
-                batch.save(new)
-            parts.forget(run, _control_stage(first + attempts))
-        chunks.append(path)
-        good = ~batch.diverged & (batch.returns > settings.min_return)
-        kept.append(batch.select(np.flatnonzero(good)[: wanted - saved]))
-        saved += len(kept[-1])
-        attempts += count
-        diverged += int(batch.diverged.sum())
-    if saved < wanted:
-        observer.note(
-            f"only {saved} of {wanted} rollouts had a return above {settings.min_return:g} in {attempts} "
-            "attempts: these are saved, no more are tried (model_based.min_return sets the limit)"
-        )
-    returns = np.zeros(0)
-    if saved:
-        episodes = Episodes.concatenate(kept)
-        returns = episodes.returns
-        with run.writing(run.rollouts("saved")) as path:
-            episodes.save(path)
-    summary = {
-        "rollouts_wanted": wanted,
-        "rollouts_saved": saved,
-        "attempts": attempts,
-        "diverged": diverged,
-        "min_return": settings.min_return,
-        "reward_mean": float(returns.mean()) if saved else None,
-        "reward_std": float(returns.std()) if saved else None,
-        "seconds": time.perf_counter() - start,
-    }
-    run.write_summary(summary)
-    for path in chunks:
-        path.unlink(missing_ok=True)
-    return summary
+    return Learned(model, **found), record
 
 
 # --- bookkeeping
