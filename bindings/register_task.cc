@@ -318,6 +318,9 @@ void register_task(py::module_& module) {
           "unpredicted_observations", &unpredicted_observations,
           "Which observations do not follow from the states, so that no model predicts them.")
       .def_property_readonly(
+          "ends_are_predicted", &ends_are_predicted,
+          "Whether a model says where episodes end: alive does, or all of healthy are states.")
+      .def_property_readonly(
           "is_sparse", [](const Task& task) { return mj_isSparse(task.model()) != 0; },
           "Whether MuJoCo would use sparse constraint Jacobians.")
       .def("cost", &cost, py::arg("states"), py::arg("actions"), py::arg("segment") = 0,

@@ -652,6 +652,11 @@ class Task:
         Seconds of one control step.
         """
     @property
+    def ends_are_predicted(self) -> bool:
+        """
+        Whether a model says where episodes end: alive does, or all of healthy are states.
+        """
+    @property
     def is_sparse(self) -> bool:
         """
         Whether MuJoCo would use sparse constraint Jacobians.

@@ -30,11 +30,16 @@ GaussianPolicy make_policy(int nobservation, int naction) {
   return {{std::move(first), std::move(second)}, std::vector<float>(static_cast<std::size_t>(naction), -1)};
 }
 
-std::shared_ptr<const Task> make_task(double lowest) {
-  const std::vector<char> mjb = fixture::compile(fixture::creature());
+TaskSpec make_spec(const std::vector<char>& mjb) {
   TaskSpec spec = fixture::plain_spec(mjb);
   spec.reward = {{TermKind::kLinear, 1, {2}}, {TermKind::kAction, -0.5}, {TermKind::kActionRate, -0.25}};
   spec.healthy_reward = 3;
+  return spec;
+}
+
+std::shared_ptr<const Task> make_task(double lowest) {
+  const std::vector<char> mjb = fixture::compile(fixture::creature());
+  TaskSpec spec = make_spec(mjb);
   spec.alive = {{2, {lowest, kInfinity}}};
   return fixture::load(mjb, std::move(spec));
 }
@@ -96,6 +101,32 @@ TEST(ImaginePolicyTest, EqualsTheModelsPredictionsStepByStep) {
   EXPECT_EQ(again.hidden, batch.hidden);
 }
 
+TEST(ImaginePolicyTest, EndsWhereAStateIsNotHealthyToo) {
+  const std::vector<char> mjb = fixture::compile(fixture::creature());
+  const auto alive = make_task(-0.02);
+  const int ns = alive->nstate();
+  const auto dynamics = fixture::make_dynamics(ns, alive->naction(), {16}, 3);
+  const GaussianPolicy policy = make_policy(ns, alive->naction());
+  std::vector<double> starts(static_cast<std::size_t>(40 * ns));
+  for (std::size_t i = 0; i < starts.size(); ++i) starts[i] = 0.1 * std::sin(0.7 * static_cast<double>(i));
+  const auto imagine = [&](const Task& task) {
+    return imagine_policy(task, *dynamics, policy, starts.data(), 40, {9, 5, 11, 1, false}, {});
+  };
+  TaskSpec spec = make_spec(mjb);
+  const ChannelBound bound{spec.state[2], {-0.02, kInfinity}}, other{{Source::kQacc, 0}, {-1, 1}};
+  spec.healthy = {bound};
+  const PolicyBatch wanted = imagine(*alive), found = imagine(*fixture::load(mjb, spec));
+  EXPECT_EQ(found.lengths, wanted.lengths);
+  EXPECT_EQ(found.terminated, wanted.terminated);
+  EXPECT_EQ(found.rewards, wanted.rewards);
+
+  // what no state says ends none, and must not be all that could
+  spec.healthy.push_back(other);
+  EXPECT_THROW(imagine(*fixture::load(mjb, spec)), std::invalid_argument);
+  spec.alive = {{2, {-0.02, kInfinity}}};
+  EXPECT_EQ(imagine(*fixture::load(mjb, spec)).lengths, wanted.lengths);
+}
+
 TEST(ImaginePolicyTest, RefusesWhatDoesNotFit) {
   const auto task = make_task(-1);
   const int ns = task->nstate(), na = task->naction();
@@ -108,6 +139,8 @@ TEST(ImaginePolicyTest, RefusesWhatDoesNotFit) {
   EXPECT_THROW(imagine_policy(*task, *dynamics, make_policy(3, na), start.data(), 1, options, {}),
                std::invalid_argument);
   EXPECT_THROW(imagine_policy(*task, *dynamics, policy, start.data(), 1, {0, 0, 0, 1, false}, {}),
+               std::invalid_argument);
+  EXPECT_THROW(imagine_policy(*task, *dynamics, policy, start.data(), 1, {9, 0, 0, -1, false}, {}),
                std::invalid_argument);
 }
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import mbmf
 from mbmf.algorithms import imagination
+from mbmf.errors import ConfigError
 from mbmf.policies.batch import PolicyBatch
 from mbmf.rollouts.imagine import imagine_policy
 from mbmf.tasks.learning import ImaginedConfig
@@ -205,12 +207,12 @@ def test_updates_in_the_model_raise_what_it_predicts_at_any_number_of_threads() 
     task = load("cheetah_forward")
     model, episodes = trained(task, episodes=20, epochs=20)
     settings = ImaginedConfig(iterations=40, rollouts=60, steps=20, std=0.5)
-    policies, rewards = [], []
+    policies, done = [], []
     start = mbmf.GaussianPolicy(task, (16, 16), seed=3)
     for nthread in (1, 2):
         policy = copy.deepcopy(start)
         told: list[int] = []
-        rewards.append(
+        done.append(
             imagination.improve_in_model(
                 task,
                 policy,
@@ -226,6 +228,92 @@ def test_updates_in_the_model_raise_what_it_predicts_at_any_number_of_threads() 
         assert told == list(range(1, 41))
         policies.append(policy.parameter_vector())
     np.testing.assert_array_equal(policies[0], policies[1])
-    assert rewards[0] == rewards[1]
-    first, last = np.mean(rewards[0][:3]), np.mean(rewards[0][-3:])
+    assert done[0] == done[1]
+    rewards = done[0].rewards
+    assert (done[0].diverged, done[0].skipped) == (0, 0)
+    first, last = np.mean(rewards[:3]), np.mean(rewards[-3:])
     assert last > first + 0.1, (first, last)
+
+
+def small_improvement(policy: mbmf.GaussianPolicy, scale: float = 1, **options: Any) -> imagination.Imagined:
+    """Updates of a policy in a model of the hopper that knows little; ``scale`` makes its starts absurd."""
+    task = load("hopper_forward")
+    model, episodes = trained(task, members=1, epochs=1)
+    states = episodes.states[:, :5].reshape(-1, task.nstate)
+    settings = ImaginedConfig(iterations=4, rollouts=30, steps=10, std=0.4)
+    return imagination.improve_in_model(
+        task, policy, model, scale * states, states, settings, seed=1, nthread=1, **options
+    )
+
+
+def test_updates_in_the_model_are_the_same_bits_at_any_number_of_pytorchs_threads() -> None:
+    """Wide enough for its products to differ."""
+    before, policies = torch.get_num_threads(), []
+    try:
+        for nthread in (1, 2):
+            torch.set_num_threads(nthread)
+            policy = mbmf.GaussianPolicy(load("hopper_forward"), (200, 200), seed=3)
+            small_improvement(policy)
+            assert torch.get_num_threads() == nthread
+            policies.append(policy.parameter_vector())
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(policies[0], policies[1])
+
+
+def test_updates_in_the_model_say_what_diverged() -> None:
+    """Rewards are those of the others; without them there is nothing to learn."""
+    policy = mbmf.GaussianPolicy(load("hopper_forward"), (8,), seed=3)
+    some = small_improvement(policy, 1e300)
+    assert 4 * 5 < some.diverged < 4 * 25
+    assert some.skipped == 0
+    plain = small_improvement(mbmf.GaussianPolicy(load("hopper_forward"), (8,), seed=3))
+    assert plain.diverged == 0
+    assert some.rewards[0] == pytest.approx(plain.rewards[0], abs=0.3)
+
+
+def test_updates_in_the_model_go_on_from_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, file = load("hopper_forward"), tmp_path / "kept.safetensors"
+    monkeypatch.setattr(imagination, "_KEPT_AFTER", 0.0)
+    whole = mbmf.GaussianPolicy(task, (8,), seed=3)
+    numbers = small_improvement(whole)
+
+    def stop(done: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    policy = mbmf.GaussianPolicy(task, (8,), seed=3)
+    with pytest.raises(KeyboardInterrupt):
+        small_improvement(policy, keep=lambda write: write(file), progress=stop)
+    again, told = mbmf.GaussianPolicy(task, (8,), seed=9), list[int]()
+    assert small_improvement(again, begun=file, progress=told.append) == numbers
+    assert told == [4]
+    np.testing.assert_array_equal(again.parameter_vector(), whole.parameter_vector())
+
+
+@pytest.mark.parametrize("bounded", ["healthy", "both", "neither"])
+def test_an_episode_ends_where_the_robot_is_not_healthy(hopper: Any, bounded: str) -> None:
+    """A task need not say twice where it falls; what no state says must be said of the model, too."""
+    task, model, policy, starts = hopper
+    data = task.to_data()
+    whole = imagine_policy(task, model, policy, starts, 30, seed=7)
+    if bounded == "healthy":
+        data["healthy"] = data["healthy"][:2]  # the others are of velocities that the states clip
+        other = mbmf.load_task({**data, "alive": [], "dying_cost": 0})
+        batch = imagine_policy(other, model, policy, starts, 30, seed=7)
+        np.testing.assert_array_equal(batch.lengths, whole.lengths)
+        np.testing.assert_array_equal(batch.rewards, whole.rewards)
+        return
+    data["healthy"] = [*data["healthy"], {"source": "contact_force", "body": "foot", "below": 1e6}]
+    if bounded == "both":
+        batch = imagine_policy(mbmf.load_task(data), model, policy, starts, 30, seed=7)
+        np.testing.assert_array_equal(batch.lengths, whole.lengths)
+        return
+    neither = {**data, "alive": [], "dying_cost": 0}
+    with pytest.raises(ValueError, match="healthy must bound states, which the model predicts, or alive"):
+        imagine_policy(mbmf.load_task(neither), model, policy, starts, 30, seed=7)
+    neither["imitation"] = {**neither["imitation"], "imagined": {}}
+    with pytest.raises(ConfigError, match=r"imagined must not be given where healthy bounds more than"):
+        mbmf.load_task(neither)

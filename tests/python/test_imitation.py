@@ -12,7 +12,7 @@ import pytest
 import mbmf
 from mbmf.algorithms import imitation, imitation_learner
 from mbmf.algorithms.cloning import Cloning, examples_of
-from mbmf.algorithms.imagination import improve_in_model
+from mbmf.algorithms.imagination import Imagined, improve_in_model
 from mbmf.cluster.sampler import Here
 from mbmf.errors import ConfigError, DataError
 from mbmf.runs import parts
@@ -230,7 +230,7 @@ def test_a_policy_goes_on_learning_in_the_model(
 ) -> None:
     begun: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def improve(*given: Any, **options: Any) -> list[float]:
+    def improve(*given: Any, **options: Any) -> Imagined:
         begun.append((given[3], given[4]))
         return improve_in_model(*given, **options)
 
@@ -267,6 +267,22 @@ def test_a_policy_goes_on_learning_in_the_model(
     for each in rollouts:
         assert (each.states[0, 0] == beginnings).all(axis=1).any()
         assert (each.states[0, each.lengths[0] - 1] == states).all(axis=1).any()
+    # what diverged is nowhere that one would begin, and is what an episode of no step is
+    bad = dataclasses.replace(
+        source.driven[0],
+        diverged=np.ones(len(source.driven[0]), bool),
+        states=1e9 * np.ones_like(source.driven[0].states),
+    )
+    beside = dataclasses.replace(source, driven=(bad, *source.driven))
+    imitate(tmp_path / "beside", more, beside)
+    assert numbers_of(tmp_path / "beside") == numbers
+    # what updates depend on may not change on the way
+    with pytest.raises(KeyboardInterrupt):
+        imitate(tmp_path / "changed", more, source, Recorder(observer.events - 4))
+    config = task_config(imitation=IMITATION | {"imagined": imagined})
+    config["model_free"] = {**more.model_free.model_dump(), "kl_step": 0.5}
+    with pytest.raises(DataError, match=r"model_free\.kl_step must be 0\.5"):
+        imitate(tmp_path / "changed", mbmf.load_task(config), source, resume=True)
     # the same on two threads, and after an interruption in the middle of it
     imitate(tmp_path / "threads", more, source, nthread=2)
     assert numbers_of(tmp_path / "threads") == numbers
@@ -277,16 +293,42 @@ def test_a_policy_goes_on_learning_in_the_model(
         assert numbers_of(tmp_path / f"event_{at}") == numbers
 
 
-def test_what_cannot_be_imagined_is_refused_before_anything_is_done(
-    tmp_path: Path, source: ModelBasedResult
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reward_state": [{"source": "contact_force", "body": "foot"}]}, "the reward reads reward_state"),
+        (
+            {"observation": [{"source": "contact_force", "body": "foot"}]},
+            r"the observation has more than the model predicts, the states, got contact_force\.foot\.tx",
+        ),
+    ],
+)
+def test_what_cannot_be_imagined_is_refused_as_the_task_is_loaded(change: Any, message: str) -> None:
+    config = task_config(imitation=IMITATION | {"imagined": {}}) | change
+    with pytest.raises(ConfigError, match=rf"imitation\.imagined must not be given where {message}"):
+        mbmf.load_task(config)
+
+
+def test_a_policy_that_saw_other_observations_is_refused(
+    task: mbmf.Task, whole: tuple[Path, Recorder]
 ) -> None:
-    config = task_config(imitation=IMITATION | {"imagined": {}})
-    config["reward_state"] = [{"source": "contact_force", "body": "foot"}]
-    task = mbmf.load_task(config)
-    with pytest.raises(ConfigError, match=r"imitation\.imagined must be left out: reward must be of states"):
-        imitate(tmp_path / "run", task, source)
-    with pytest.raises(ConfigError, match=r"imitation\.imagined\.steps must be"):
-        mbmf.load_task(task_config(imitation=IMITATION | {"imagined": {"steps": 0}}))
+    """Fine-tuning would take from it what it acts by."""
+    assert task.model_free is not None
+    names = task.observation_names
+    less = mbmf.load_task(
+        task_config(model_free={**task.model_free.model_dump(), "inputs": {names[0]: "nothing"}})
+    )
+    with pytest.raises(DataError, match=rf"inputs must leave out .* nothing, got \['{names[0]}'\]"):
+        imitation.load_policy(Run(whole[0]), less)
+    same = dict.fromkeys(names, "as it is")
+    same = mbmf.load_task(task_config(model_free={**task.model_free.model_dump(), "inputs": same}))
+    imitation.load_policy(Run(whole[0]), same)
+
+
+def test_imagined_episodes_of_other_sizes_are_refused() -> None:
+    for sizes, key in (({"steps": 0}, r"\.steps"), ({"rollouts": 10**6, "steps": 10**6}, "")):
+        with pytest.raises(ConfigError, match=rf"imitation\.imagined{key} must be"):
+            mbmf.load_task(task_config(imitation=IMITATION | {"imagined": sizes}))
 
 
 def test_an_interruption_while_mpc_labels_loses_what_is_being_labelled(

@@ -93,6 +93,10 @@ std::vector<int> unpredicted_observations(const Task& task) {
   return unpredicted;
 }
 
+bool ends_are_predicted(const Task& task) {
+  return !task.spec().alive.empty() || healthy_states(task).size() == task.spec().healthy.size();
+}
+
 std::vector<kernel::Input> observed_of(const Task& task) {
   std::vector<kernel::Input> observed;
   observed.reserve(task.spec().observation.size());
@@ -105,6 +109,15 @@ std::vector<kernel::Input> observed_of(const Task& task) {
     observed.push_back(*input);
   }
   return observed;
+}
+
+std::vector<StateBound> healthy_states(const Task& task) {
+  std::vector<StateBound> bounds;
+  for (const ChannelBound& bound : task.spec().healthy) {
+    const int state = find_state(task.spec().state, bound.channel);
+    if (state >= 0) bounds.push_back({state, bound.bounds});
+  }
+  return bounds;
 }
 
 void observe(const std::vector<kernel::Input>& observed, const double* state, float* out) {

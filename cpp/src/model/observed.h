@@ -1,4 +1,4 @@
-// What a policy observes, as far as a model predicts it.
+// What a policy observes, and what ends an episode, as far as a model predicts it.
 
 #ifndef MBMF_SRC_MODEL_OBSERVED_H_
 #define MBMF_SRC_MODEL_OBSERVED_H_
@@ -15,6 +15,9 @@ std::vector<kernel::Input> observed_of(const Task& task);
 
 // What is observed of a state (nstate); out (observed)
 void observe(const std::vector<kernel::Input>& observed, const double* state, float* out);
+
+// The bounds of `healthy` that are of states; a model says nothing of the others.
+std::vector<StateBound> healthy_states(const Task& task);
 
 }  // namespace mbmf
 

@@ -37,6 +37,12 @@ void check(const Task& task, const Dynamics& dynamics, const GaussianPolicy& pol
     throw_invalid("reward must be of states, which the model predicts, got one of task ", task.spec().name,
                   ", which reads more (reward_state)");
   }
+  if (!ends_are_predicted(task)) {
+    throw_invalid(
+        "healthy must bound states, which the model predicts, or alive must say when an episode ends"
+        " there, got more bounds of task ",
+        task.spec().name, " and no alive");
+  }
   if (options.max_steps < 1) throw_invalid("max_steps must be at least 1, got ", options.max_steps);
 }
 
@@ -50,7 +56,9 @@ class ImaginedEpisodes {
         starts_(starts),
         options_(options),
         observed_(observed_of(task)),
-        episodes_(static_cast<std::size_t>(count)) {
+        healthy_(healthy_states(task)),
+        episodes_(static_cast<std::size_t>(count)),
+        pool_(static_cast<int>(std::min<std::int64_t>(resolve_nthread(options.nthread), groups()))) {
     for (int i = 0; i < task.naction(); ++i) {
       std_.push_back(std::exp(static_cast<double>(policy.log_std()[static_cast<std::size_t>(i)])));
       log_scale_ -= std::log(std_.back()) + 0.5 * std::log(2 * std::numbers::pi);
@@ -62,9 +70,7 @@ class ImaginedEpisodes {
 
   void run() {
     const auto count = static_cast<std::int64_t>(episodes_.size());
-    ThreadPool pool(static_cast<int>(
-        std::min<std::int64_t>(resolve_nthread(options_.nthread), (count + kGroup - 1) / kGroup)));
-    pool.parallel_for((count + kGroup - 1) / kGroup, [&](std::int64_t group, int) {
+    pool_.parallel_for(groups(), [&](std::int64_t group, int) {
       try {
         run_group(group * kGroup, std::min(count, (group + 1) * kGroup));
       } catch (...) {
@@ -99,6 +105,8 @@ class ImaginedEpisodes {
   }
 
  private:
+  std::int64_t groups() const { return (static_cast<std::int64_t>(episodes_.size()) + kGroup - 1) / kGroup; }
+
   // Episodes first .. last - 1, step by step; those that have ended are left out.
   void run_group(std::int64_t first, std::int64_t last) {
     const int ns = task_.nstate(), na = task_.naction();
@@ -146,13 +154,13 @@ class ImaginedEpisodes {
         double* const state = &states[kept * ns];
         std::copy_n(after, ns, state);
         const double rate = squared_step(action, t == 0 ? nullptr : &before[i * na], na);
-        const bool alive = within(task_.spec().alive, state);
+        const bool healthy = within(task_.spec().alive, state) && within(healthy_, state);
         double reward = evaluate(task_.spec().reward, state, action, na, rate);
-        if (alive) reward += task_.spec().healthy_reward;
+        if (healthy) reward += task_.spec().healthy_reward;
         episode(live[i]).rewards.push_back(reward);
         ++steps_done_;
-        if (!alive || t + 1 == options_.max_steps) {
-          end(live[i], state, &input, alive ? &PolicyBatch::truncated : &PolicyBatch::terminated);
+        if (!healthy || t + 1 == options_.max_steps) {
+          end(live[i], state, &input, healthy ? &PolicyBatch::truncated : &PolicyBatch::terminated);
           continue;
         }
         std::copy_n(action, na, &before[kept * na]);
@@ -223,10 +231,12 @@ class ImaginedEpisodes {
   const double* starts_;
   const ImaginedOptions& options_;
   std::vector<kernel::Input> observed_;
+  std::vector<StateBound> healthy_;
   std::vector<double> std_;
   double log_scale_ = 0;
   std::vector<int> widths_;
   std::vector<PolicyBatch> episodes_;
+  ThreadPool pool_;  // made by the caller's thread, which an error in it reaches
   std::atomic<std::int64_t> steps_done_{0};
   std::atomic<bool> stop_{false};
   std::mutex mutex_;

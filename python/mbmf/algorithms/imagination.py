@@ -8,12 +8,15 @@ one that imitates the planner, in states where the planner and it have been, lea
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from mbmf.algorithms import checkpoint
 from mbmf.algorithms.baseline import Baseline
 from mbmf.algorithms.checkpoint import Counters
 from mbmf.algorithms.policy_inputs import blind, seen
@@ -30,6 +33,22 @@ from mbmf.tasks.task import Task
 _STARTS, _UPDATES = 30, 31
 # of an episode of control that is about to begin, as against one in the middle
 _SHARE_OF_BEGINNINGS = 0.5
+# seconds of work that an interruption may lose
+_KEPT_AFTER = 5.0
+
+
+class Imagined(NamedTuple):
+    """What updates in a model did.
+
+    Attributes:
+        rewards: mean reward of a step in each update's episodes, without those that diverged; None: all did.
+        diverged: episodes whose predictions were not finite, in all; they are left out.
+        skipped: updates that were not finite, and left the policy as it was.
+    """
+
+    rewards: list[float | None]
+    diverged: int
+    skipped: int
 
 
 class _Imagination(Here):
@@ -48,6 +67,8 @@ class _Imagination(Here):
         super().__init__(nthread)
         self._model, self._seed, self._rollouts = model, seed, rollouts
         self._beginnings, self._states, self._allow = beginnings, states, allow_other_task
+        self.reward: float | None = None  # mean of a step in the latest batch
+        self.diverged = 0
 
     def policy(self, task: Task, policy: GaussianPolicy, **options: Any) -> PolicyBatch:
         first = options["first_episode"]
@@ -59,7 +80,7 @@ class _Imagination(Here):
             self._beginnings[rng.integers(len(self._beginnings), size=count)],
             self._states[rng.integers(len(self._states), size=count)],
         )
-        return imagine_policy(
+        batch = imagine_policy(
             task,
             self._model,
             policy,
@@ -72,6 +93,10 @@ class _Imagination(Here):
             progress=options["progress"],
             allow_other_task=self._allow,
         )
+        good = np.repeat(~batch.diverged, batch.lengths)
+        self.reward = float(batch.rewards[good].mean()) if good.any() else None
+        self.diverged += int(batch.diverged.sum())
+        return batch
 
 
 def improve_in_model(
@@ -86,7 +111,9 @@ def improve_in_model(
     nthread: int = 0,
     progress: Callable[[int], Any] | None = None,
     allow_other_task: bool = False,
-) -> list[float]:
+    begun: Path | None = None,
+    keep: Callable[[Callable[[Path], None]], Any] | None = None,
+) -> Imagined:
     """Improves ``policy`` in place, by TRPO on imagined episodes, and leaves it the last update's deviations.
 
     Args:
@@ -100,12 +127,13 @@ def improve_in_model(
         nthread: threads, 0: one for every CPU; the policy does not depend on it.
         progress: called with the updates done so far.
         allow_other_task: take a policy of the robot as it was.
-
-    Returns the mean reward of a step in each update's episodes; an update that is not finite is left out.
+        begun: a file that ``keep`` was given to write, to go on from.
+        keep: called every few seconds, and in the end, with a function that writes a file of what is done.
 
     Raises ValueError where the task's rewards or observations are not of states. KeyboardInterrupt passes.
     """
     from mbmf.algorithms.policy_iteration import Iteration
+    from mbmf.nn.training import torch_threads
     from mbmf.nn.workers import Workers
 
     of_policies = task.model_free
@@ -119,18 +147,32 @@ def improve_in_model(
             "bootstrap_truncated": True,
         }
     )
-    policy.set_std(settings.std)
-    blind(policy, seen(task))
     sampler = _Imagination(model, beginnings, states, settings.rollouts, seed, nthread, allow_other_task)
-    baseline, counters, rewards = Baseline.zero(task.nobservation), Counters(steps=0), []
-    with Workers(sampler.threads or len(os.sched_getaffinity(0))) as workers:
-        for done in range(settings.iterations):
+    baseline, counters, rewards = Baseline.zero(task.nobservation), Counters(), []
+    if begun is None:
+        policy.set_std(settings.std)
+        blind(policy, seen(task))
+    else:
+        baseline, counters, record = checkpoint.load(begun, policy)
+        rewards, sampler.diverged = record["rewards"], record["diverged"]
+
+    def write(path: Path) -> None:
+        record = {"iteration": counters.iterations, "rewards": rewards, "diverged": sampler.diverged}
+        checkpoint.save(path, policy, baseline, counters, record)
+
+    last = time.perf_counter()
+    # the bits of PyTorch's products depend on its number of threads
+    with torch_threads(1), Workers(sampler.threads or len(os.sched_getaffinity(0))) as workers:
+        while counters.iterations < settings.iterations:
             iteration = Iteration(task, policy, baseline, counters, updates, derive_seed(seed, _UPDATES))
             iteration.sample(sampler, lambda steps: None)
             iteration.improve(workers)
             baseline, counters = iteration.baseline, iteration.counters
-            record = iteration.record
-            rewards.append((record["reward_mean"] or 0.0) / max(record["episode_length_mean"], 1.0))
+            rewards.append(sampler.reward)
+            now, done = time.perf_counter(), counters.iterations == settings.iterations
+            if keep is not None and (done or now - last > _KEPT_AFTER):
+                keep(write)
+                last = now
             if progress is not None:
-                progress(done + 1)
-    return rewards
+                progress(counters.iterations)
+    return Imagined(rewards, sampler.diverged, counters.skipped)

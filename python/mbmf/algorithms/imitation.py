@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from mbmf.algorithms.policy_inputs import unseen
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.errors import ConfigError, DataError
 from mbmf.policies.policy import GaussianPolicy
@@ -20,8 +21,11 @@ from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Record, Run, versions
-from mbmf.tasks.learning import ImitationConfig, with_changes
+from mbmf.tasks.learning import ImitationConfig, TrpoConfig, with_changes
 from mbmf.tasks.task import Task
+
+# what a policy's updates in the model depend on
+_OF_UPDATES = {*TrpoConfig.model_fields, "fit_baseline_first"} - {"bootstrap_truncated"}
 
 
 class Observer(Protocol):
@@ -85,12 +89,21 @@ def open_run(
     assert task.model_free is not None
     if overwrite and resume:
         raise ConfigError("overwrite must not be given together with resume: one replaces the run")
+    updates: dict[str, Any] = {}
+    if settings.imagined is not None:  # nothing else of imitation depends on these
+        updates["model_free"] = task.model_free.model_dump(include=_OF_UPDATES)
     config = {
         "algorithm": "imitation",
         **task_entries(task),
         "settings": settings.model_dump(mode="json", exclude_none=True),
         "hidden": list(task.model_free.hidden),
-        **({"inputs": task.model_free.inputs} if task.model_free.inputs else {}),
+        **({"unseen": unseen(task)} if unseen(task) else {}),
+        # of updates in the model, which nothing else of imitation depends on
+        **(
+            {}
+            if settings.imagined is None
+            else {"model_free": task.model_free.model_dump(include=_OF_UPDATES)}
+        ),
         "seed": seed,
         # what it starts from; another model-based run would have others
         "steps_before": source.steps,
@@ -121,6 +134,12 @@ def load_policy(run: Run, task: Task) -> tuple[GaussianPolicy, int]:
         raise DataError(
             f"{path}: hidden must be {list(task.model_free.hidden)}, as model_free.hidden, "
             f"got {list(policy.hidden)}"
+        )
+    recorded = run.config().get("unseen", [])
+    if recorded != unseen(task):
+        raise DataError(
+            f"{run.path}: model_free.inputs must leave out what they did when the policy learned, "
+            f"{recorded or 'nothing'}, got {unseen(task) or 'nothing'}: imitate again with --overwrite"
         )
     run.check_files()
     return policy, int(summary["steps_total"])

@@ -14,20 +14,22 @@ from mbmf.algorithms.cloning import Cloning, Examples, examples_of
 from mbmf.algorithms.imagination import improve_in_model
 from mbmf.algorithms.policy_inputs import blind, hide, normalize, seen
 from mbmf.cluster.sampler import Sampler
-from mbmf.errors import ConfigError, DataError
+from mbmf.errors import DataError
 from mbmf.planning.make import make_planner
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.episodes import Episodes
-from mbmf.rollouts.imagine import imagine_policy
 from mbmf.runs import parts
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Record, Run
 from mbmf.seeds import derive_seed
 from mbmf.tasks.learning import ImitationConfig
 from mbmf.tasks.task import Task
+from mbmf.words import counted
 
 # stages whose random numbers derive from the seed
 _POLICY, _VALIDATION, _BATCHES, _ROLLOUTS, _TESTS, _PLAN, _IMAGINED = range(20, 27)
+# what is kept of updates in the model until the summary is written
+_UPDATES = "imagined"
 
 
 class Learner:
@@ -52,9 +54,6 @@ class Learner:
         self._seed, self._sampler = seed, sampler
         assert task.model_free is not None
         self._policy = GaussianPolicy(task, task.model_free.hidden, seed=derive_seed(seed, _POLICY))
-
-        if settings.imagined is not None:
-            self._check_imagination()
 
         # examples of the saved rollouts, some of which are held out
         self._seen = seen(task)
@@ -197,6 +196,7 @@ class Learner:
             ),
         } | imagined
         self._run.write_summary(summary)
+        parts.forget(self._run, _UPDATES)
         return summary
 
     def _imagine(self) -> Record:
@@ -205,20 +205,26 @@ class Learner:
         assert settings is not None
         std = self._policy.std.copy()
         everything = [*self._source.driven, *self._labelled]
-        driven = [batch for batch in everything if len(batch)]
+        # states of what diverged are absurd long before
+        driven = [batch.select(~batch.diverged & (batch.lengths > 0)) for batch in everything]
+        beginnings = np.concatenate([batch.states[:, 0] for batch in driven])
+        if not len(beginnings):
+            raise DataError(f"{self._run.path}: episodes must be there to imagine others from, got none")
         states = [batch.states[e, :n] for batch in driven for e, n in enumerate(batch.lengths)]
         with self._stage("imagine", settings.iterations) as progress:
-            rewards = improve_in_model(
+            done = improve_in_model(
                 self._task,
                 self._policy,
                 self._source.model,
-                np.concatenate([batch.states[:, 0] for batch in driven]),
+                beginnings,
                 np.concatenate(states),
                 settings,
                 seed=derive_seed(self._seed, _IMAGINED),
                 nthread=self._sampler.threads,
                 progress=progress,
                 allow_other_task=self._run.allow_other_task,
+                begun=parts.kept_file(self._run, _UPDATES, "updates", ".safetensors"),
+                keep=lambda write: parts.keep_file(self._run, _UPDATES, "updates", ".safetensors", write),
             )
         self._policy.set_std(std)
         tests = self._drive(
@@ -226,24 +232,24 @@ class Learner:
         )
         good = tests.returns[~tests.diverged]
         after = float(good.mean()) if len(good) else None
-        there = f"{rewards[0]:.3g} to {rewards[-1]:.3g} a step there"
+        first, last = ("nothing" if x is None else f"{x:.3g}" for x in (done.rewards[0], done.rewards[-1]))
         tested = "every test rollout diverged" if after is None else f"the tests earn {after:.2f}"
-        self._note(f"{settings.iterations} updates in the model: {there}, {tested}")
+        self._note(f"{settings.iterations} updates in the model: {first} to {last} a step there, {tested}")
+        if done.diverged or done.skipped:
+            diverged, skipped = counted(done.diverged, "episode"), counted(done.skipped, "update")
+            self._note(
+                f"in the model {diverged} diverged and are left out, {skipped} did not change the policy, "
+                "whose numbers would not have been finite"
+            )
         return {
             "reward_mean": after,
             "reward_std": float(good.std()) if len(good) else None,
             "cloned_reward_mean": self._run.metrics()[-1]["reward_mean"],
-            "imagined_rewards": [rewards[0], rewards[-1]],
+            "imagined_rewards": [done.rewards[0], done.rewards[-1]],
+            "imagined_diverged": done.diverged,
+            "imagined_skipped": done.skipped,
             "seconds_imagined": time.perf_counter() - start,
         }
-
-    def _check_imagination(self) -> None:
-        """Raises ConfigError, before anything is done, where the task cannot be imagined."""
-        start = self._source.rollouts.states[:1, 0]
-        try:
-            imagine_policy(self._task, self._source.model, self._policy, start, 1, allow_other_task=True)
-        except ValueError as error:
-            raise ConfigError(f"imitation.imagined must be left out: {error}") from None
 
     def _drive(self, stage: int, iteration: int, count: int, noise: float, title: str) -> Episodes:
         """Episodes of the policy's mean actions, with noise, from the starts that MPC had."""

@@ -24,6 +24,11 @@ def seen(task: Task) -> NDArray[np.bool_]:
     return np.array([inputs.get(name) != "nothing" for name in task.observation_names])
 
 
+def unseen(task: Task) -> list[str]:
+    """The names of those that they do not see."""
+    return [name for name, sees in zip(task.observation_names, seen(task), strict=True) if not sees]
+
+
 def hide(observations: Floats32, seen: NDArray[np.bool_]) -> Floats32:
     """The observations (n, nobservation) with 0 for what is not seen: no gradient reaches its weights."""
     return observations if seen.all() else np.where(seen, observations, np.float32(0))

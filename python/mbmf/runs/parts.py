@@ -67,12 +67,16 @@ def forget(run: Run, stage: str) -> None:
 
 
 def keep_file(run: Run, stage: str, name: str, suffix: str, write: Callable[[Path], None]) -> None:
-    """Keeps a file of a stage until it is over. Raises OSError."""
+    """Keeps a file of a stage until it is over, in place of the one of that name. Raises OSError."""
     folder = run.path / UNFINISHED / stage
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f"new{suffix}"
     write(new)
-    new.rename(folder / f"{name}_{_digest(new.read_bytes())}{suffix}")
+    kept = folder / f"{name}_{_digest(new.read_bytes())}{suffix}"
+    new.rename(kept)
+    for old in folder.glob(f"{name}_*{suffix}"):
+        if old != kept:
+            old.unlink()
 
 
 def kept_file(run: Run, stage: str, name: str, suffix: str) -> Path | None:

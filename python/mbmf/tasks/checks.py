@@ -133,3 +133,25 @@ def check_policy(task: Task, file: str) -> None:
             f"{file}: policy must not be given where the observation has more than the model predicts, the "
             f"states, got {shorten(', '.join(hidden), 60, placeholder=' ...')} in it"
         )
+
+
+def check_imagination(task: Task, file: str) -> None:
+    """Raises ConfigError on updates of a policy in a model that cannot say all that they need."""
+    if task.imitation is None or task.imitation.imagined is None:
+        return
+    left_out = f"{file}: imitation.imagined must not be given where"
+    if task.reward_function is not None:
+        raise ConfigError(f"{left_out} the reward is a function: it is asked about simulations only")
+    if task.config.reward_state:
+        raise ConfigError(f"{left_out} the reward reads reward_state, which a model does not predict")
+    hidden = unpredicted(task)
+    if hidden:
+        raise ConfigError(
+            f"{left_out} the observation has more than the model predicts, the states, got "
+            f"{shorten(', '.join(hidden), 60, placeholder=' ...')} in it"
+        )
+    if not task.core.ends_are_predicted:
+        raise ConfigError(
+            f"{left_out} healthy bounds more than the states, and no alive says where an episode ends in "
+            "a model"
+        )

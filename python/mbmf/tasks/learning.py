@@ -98,6 +98,13 @@ class ImaginedConfig(_Section):
     steps: Count = 100
     std: Annotated[float, number(0, 1e6, low_open=True)] = 0.3
 
+    @model_validator(mode="after")
+    def _fits(self) -> ImaginedConfig:
+        # a batch is held as a whole
+        if self.rollouts * self.steps > 10_000_000:
+            raise ValueError("a mapping whose rollouts times steps is at most 10000000")
+        return self
+
 
 class ImitationConfig(_Section):
     """The settings of imitation: a policy that learns to act as MPC does (paper, section V-A; DAgger)."""

@@ -18,6 +18,7 @@ from mbmf.errors import ConfigError, DataError
 from mbmf.tasks.checks import (
     check_dynamics,
     check_functions,
+    check_imagination,
     check_model_free,
     check_planner,
     check_policy,
@@ -93,9 +94,9 @@ class Task:
                 config = config.model_copy(update={"model": source})
         self.config, self.model = config, model
         self._robot = robot_digests(self.model)
-        self._build(file)
         self.reward_function = None if reward is None else CheckedFunction("reward", reward)
         self.cost_function = None if cost is None else CheckedFunction("cost", cost)
+        self._build(file)
         if given:  # a copy: what is said was said of the first
             return
         warn_of_cheap_death(self, file)
@@ -133,6 +134,7 @@ class Task:
         check_model_free(self, file)
         check_value(self, file)
         check_policy(self, file)
+        check_imagination(self, file)
 
     def with_path(
         self,

@@ -20,6 +20,9 @@ class Task;
 // no policy can act in one.
 std::vector<int> unpredicted_observations(const Task& task);
 
+// Whether a model says where a task's episodes end: alive does, or every bound of healthy is of a state.
+bool ends_are_predicted(const Task& task);
+
 class GaussianPolicy {
  public:
   // layers: from observation to mean action, tanh after each but the last. log_std (naction): logarithms of

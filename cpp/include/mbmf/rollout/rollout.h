@@ -113,10 +113,11 @@ struct ImaginedOptions {
 };
 
 // Episodes of a policy's actions through the mean prediction of a learned model, from starts (count, nstate):
-// no simulation. They are terminated where they leave the task's alive bounds, and diverged where a
-// prediction is not finite. Episode e is a pure function of (policy, model, its start, seed, first_episode +
-// e). Throws std::invalid_argument on sizes that do not fit, on observations that are not states and on
-// rewards of more than states.
+// no simulation. They are terminated where they leave the task's alive bounds or those of healthy that are of
+// states, and diverged where a prediction is not finite. Episode e is a pure function of (policy, model, its
+// start, seed, first_episode + e). Throws std::invalid_argument on options out of range, on sizes that do not
+// fit, on observations that are not states, on rewards of more than states, and where no state says when an
+// episode ends.
 PolicyBatch imagine_policy(const Task& task, const Dynamics& dynamics, const GaussianPolicy& policy,
                            const double* starts, std::int64_t count, const ImaginedOptions& options,
                            const Progress& progress);
