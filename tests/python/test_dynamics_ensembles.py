@@ -15,9 +15,9 @@ from safetensors.numpy import load_file, save_file
 
 import mbmf
 from dynamics_oracle import NumpyDynamics
-from mbmf.dynamics import memory
 from mbmf.dynamics.normalization import Normalization
 from mbmf.errors import DataError
+from mbmf.nn import memory
 
 ANGLE, PLACE = "qpos.rooty", "subtree_com.torso.x"
 SMALL: dict[str, Any] = {"hidden": (12, 10), "activation": "silu", "members": 3, "probabilistic": True}

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from mbmf.algorithms.policy_inputs import unseen
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.errors import ConfigError, DataError
+from mbmf.nn.memory import check_network
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.configuration import task_entries
@@ -85,10 +86,13 @@ def open_run(
     overwrite: bool = False,
     allow_other_task: bool = False,
 ) -> Run:
-    """The run directory of imitation; see `mbmf.runs.run.Run` for what is refused."""
+    """The run directory of imitation; see `mbmf.runs.run.Run` for what is refused, and so is a policy that
+    does not fit into memory."""
     assert task.model_free is not None
     if overwrite and resume:
         raise ConfigError("overwrite must not be given together with resume: one replaces the run")
+    # nothing is replaced by what cannot be
+    check_network("model_free.hidden", (task.nobservation, *task.model_free.hidden, task.naction))
     updates: dict[str, Any] = {}
     if settings.imagined is not None:  # nothing else of imitation depends on these
         updates["model_free"] = task.model_free.model_dump(include=_OF_UPDATES)

@@ -20,6 +20,7 @@ from mbmf.algorithms.iteration import make_record, part, validate, validate_on_c
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
+from mbmf.nn.memory import check_network, check_training
 from mbmf.rollouts import tracking
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs import parts
@@ -30,12 +31,18 @@ from mbmf.seeds import derive_seed
 from mbmf.tasks.dynamics_section import DynamicsSettings
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.task import Task
+from mbmf.words import show
 
 # stages whose random numbers derive from the seed
 _TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL, _VALUE, _POLICY = range(8)
 
 # one thread makes a run's numbers independent of --nthread, and loses a fifth of the speed of training on two
 TRAINING_THREADS = 1
+# settings of a trained model that a task may not say otherwise
+_OF_A_MODEL = (
+    *("hidden", "activation", "members", "probabilistic", "elites", "particles", "propagate", "risk"),
+    *("inputs", "outputs"),
+)
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,10 @@ def open_run(
     where the results of another path than the run's go.
 
     allow_other_task: go on with, or use, what is of the task's robot as it was.
+
+    Raises DataError also where the task's networks do not fit into memory.
     """
-    settings_of(task)
+    _check_memory(task, options)
     reuses = options.use_existing_training_data or options.use_existing_dynamics_model
     if overwrite and (reuses or resume):
         raise ConfigError(
@@ -386,6 +395,19 @@ def _helps(
 # --- bookkeeping
 
 
+def _check_memory(task: Task, options: Options) -> None:
+    """Refuses networks that cannot be trained before anything of the run is touched."""
+    data, settings = settings_of(task).random_train, task.dynamics
+    if not options.use_existing_dynamics_model:
+        model = DynamicsModel(task, **settings.model)
+        points, keeps_best = data.episodes * data.steps, settings.patience is not None
+        check_training(model.sizes, model.members, settings.batch_size, points, keeps_best=keeps_best)
+    if task.config.value is not None:
+        check_network("value.hidden", (task.nstate, *task.config.value.hidden, 1))
+    if task.config.policy is not None:
+        check_network("policy.hidden", (task.nobservation, *task.config.policy.hidden, task.naction))
+
+
 def _check_existing(run: Run, task: Task, options: Options) -> None:
     """Refuses files that do not fit before anything of the run is touched."""
     run.config()
@@ -394,7 +416,19 @@ def _check_existing(run: Run, task: Task, options: Options) -> None:
         for name in ("train", "validation") if wanted else ("train",):
             Episodes.load(run.data(name), task=task, allow_other_task=run.allow_other_task)
     if options.use_existing_dynamics_model:
-        _model(task, run, options, 0)
+        _check_model(_model(task, run, options, 0), task, run)
+
+
+def _check_model(model: DynamicsModel, task: Task, run: Run) -> None:
+    """Refuses a model that is not what the task's section says."""
+    wanted = DynamicsModel(task, **task.dynamics.model).settings
+    for name in _OF_A_MODEL:
+        found, want = getattr(model.settings, name), getattr(wanted, name)
+        if found != want:
+            raise DataError(
+                f"{run.latest_model()}: dynamics.{name} must be {show(want)}, as of task {task.name}, "
+                f"for the model to be used, got {show(found)}"
+            )
 
 
 def _seed(options: Options, stage: int, iteration: int = 0) -> int:

@@ -23,6 +23,7 @@ from mbmf.algorithms.checkpoint import Counters
 from mbmf.algorithms.policy_inputs import blind, hide, normalize, seen
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.errors import ConfigError, MbmfError
+from mbmf.nn.memory import check_network
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.run import Record, Run, versions
@@ -117,7 +118,8 @@ def open_run(
     algorithm: str = "model_free",
     start: Mapping[str, Any] | None = None,
 ) -> Run:
-    """The run directory for these options; see `mbmf.runs.run.Run` for what is refused.
+    """The run directory for these options; see `mbmf.runs.run.Run` for what is refused, and so is a policy
+    that does not fit into memory.
 
     A run may be continued with other limits and another number of threads, and with nothing else; with
     ``allow_other_task`` also with the robot as it is by now, whatever it was.
@@ -125,6 +127,8 @@ def open_run(
     """
     if overwrite and resume:
         raise ConfigError("overwrite must not be given together with resume: one replaces the run")
+    # nothing is replaced by what cannot be
+    check_network("model_free.hidden", (task.nobservation, *settings.hidden, task.naction))
     limit = dataclasses.asdict(limits)
     config = {
         "algorithm": algorithm,

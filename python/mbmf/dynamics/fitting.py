@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mbmf.dynamics.memory import check_memory
 from mbmf.dynamics.normalization import (
     Normalization,
     Statistics,
@@ -23,6 +22,7 @@ from mbmf.dynamics.normalization import (
 from mbmf.dynamics.options import FitOptions
 from mbmf.dynamics.settings import Settings
 from mbmf.errors import DataError
+from mbmf.nn.memory import check_training
 from mbmf.nn.mlp_state import MlpState, truncated_normal, xavier_normal
 from mbmf.tasks.ensembles import given_states
 
@@ -108,7 +108,7 @@ def fit(
     start = time.perf_counter()
     sizes = layer_sizes_of(settings, task)
     points = [episodes.nsteps for _, episodes in chunks]
-    check_memory(
+    check_training(
         sizes,
         settings.members,
         options.batch_size,

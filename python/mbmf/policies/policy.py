@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, MAX_THREADS, finite_numbers, numbers, whole_number
 from mbmf.errors import ConfigError, DataError
+from mbmf.nn.memory import check_network
 from mbmf.nn.mlp_state import layer_sizes, xavier_normal
 from mbmf.policies import file
 from mbmf.words import show
@@ -52,6 +53,7 @@ class GaussianPolicy:
 
     Raises:
         ValueError: an argument is out of range.
+        DataError: so large a network does not fit into the memory that is free.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class GaussianPolicy:
     ) -> None:
         sizes = tuple(whole_number("hidden", size, 1, 65536) for size in layer_sizes(hidden))
         rng = np.random.default_rng(whole_number("seed", seed, 0, MAX_SEED))
-        layers = xavier_normal((task.nobservation, *sizes, task.naction), rng).layers
+        sizes = (task.nobservation, *sizes, task.naction)
+        check_network("hidden", sizes)
+        layers = xavier_normal(sizes, rng).layers
         weights = [np.ascontiguousarray(layer[:, :-1]) for layer in layers]
         weights[-1] *= np.float32(_LAST_LAYER_SCALE)
         biases = [np.ascontiguousarray(layer[:, -1]) for layer in layers]

@@ -16,6 +16,7 @@ from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS, count, number, numb
 from mbmf.dynamics.fitting import generator
 from mbmf.dynamics.normalization import Statistics, number_seen, seen_statistics, what_is_seen
 from mbmf.errors import DataError
+from mbmf.nn.memory import check_network
 from mbmf.nn.mlp_state import ACTIVATIONS, MlpState, layer_sizes, truncated_normal
 from mbmf.tasks.ensembles import INPUTS, default_inputs, state_map
 from mbmf.values import file
@@ -187,8 +188,8 @@ class ValueFunction:
 
         Raises:
             ValueError: an argument is out of range.
-            DataError: the episodes are another task's, not finite or too few, or the fit diverged; the
-                values are then what they were.
+            DataError: the episodes are another task's, not finite or too few, so large a network does not fit
+                into the memory that is free, or the fit diverged; the values are then what they were.
         """
         start = time.perf_counter()
         rounds, epochs = count("rounds", rounds, 1, MAX_COUNT), count("epochs", epochs, 1, MAX_COUNT)
@@ -200,6 +201,7 @@ class ValueFunction:
         seed = count("seed", seed, 0, MAX_SEED)
         if not allow_other_task:
             episodes.check_task(self.task, "episodes", observations=False)
+        check_network("hidden", self.sizes)
         data = _Data.of(episodes, self.inputs)
         state, explained = self._train(data, rounds, epochs, batch_size, rate, seed, nthread, progress)
         # an interrupted or failed fit has changed nothing until here

@@ -1,4 +1,4 @@
-"""How much memory a training takes, said before it is taken."""
+"""How much memory networks and their training take, said before it is taken."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from mbmf.errors import DataError
 
 # vectors of all parameters in float32: weights, gradient and two moments; copies of three to start from, and
-# of # three that are handed back
+# of three that are handed back
 _VECTORS = 4 + 3 + 3
 
 
-def check_memory(
+def check_training(
     sizes: Sequence[int], members: int, batch_size: int, points: int, *, keeps_best: bool
 ) -> None:
     """Raises DataError if training needs more memory than there is.
@@ -25,7 +25,7 @@ def check_memory(
         points: of the data.
         keeps_best: whether the best parameters so far are kept beside the current ones.
     """
-    parameters = members * sum((cols + 1) * rows for cols, rows in itertools.pairwise(sizes))
+    parameters = members * _parameters(sizes)
     vectors = _VECTORS + 3 * keeps_best
     # the data once, and once more without what is held out; where their rows are drawn
     data = points * (2 * 4 * (sizes[0] + 1 + sizes[-1]) + 8 * members)
@@ -35,6 +35,18 @@ def check_memory(
         raise DataError(
             f"hidden and members must need at most the memory that is free, {_size(there_is)}, got a "
             f"training that needs {_size(needed)} ({parameters:,} parameters, {points:,} points)"
+        )
+
+
+def check_network(what: str, sizes: Sequence[int]) -> None:
+    """Raises DataError, which names ``what`` is too large, if one network's training needs more memory than
+    there is, whatever the data. ``sizes``: of its layers, inputs first."""
+    parameters, there_is = _parameters(sizes), available_memory()
+    needed = 4 * parameters * _VECTORS
+    if there_is is not None and needed > there_is:
+        raise DataError(
+            f"{what} must need at most the memory that is free, {_size(there_is)}, got a network of "
+            f"{parameters:,} parameters, whose training needs {_size(needed)}"
         )
 
 
@@ -50,6 +62,10 @@ def available_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def _parameters(sizes: Sequence[int]) -> int:
+    return sum((cols + 1) * rows for cols, rows in itertools.pairwise(sizes))
 
 
 def _size(count: int) -> str:
