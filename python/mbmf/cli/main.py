@@ -85,6 +85,8 @@ def main(args: Sequence[str] | None = None) -> int:
             except BrokenPipeError:
                 terminal.leave_quietly()
             raise
+    if args is None and code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+        terminal.leave_at_once(code)
     return code
 
 
