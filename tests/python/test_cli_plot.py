@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import yaml
 
+import small_mb_run
 from mbmf.cli import main as cli
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.run import Run
 from mbmf.show.run_curves import find_runs, read_curves
 from mbmf.show.run_figures import forward_simulation_figure, loss_figure, path_figure, reward_figure
+from small_mb_run import MODEL_BASED, task_config
 
 
 def make_run(path: Path, algorithm: str, points: list[tuple[float, float]], **config: Any) -> Path:
@@ -251,6 +253,14 @@ def test_figures_of_a_run(small_runs: Path, tmp_path: Path) -> None:
     returns = [record["returns"] for record in Run(run).metrics()]
     mean = next(line for line in reward_figure(run).axes[0].lines if line.get_marker() == "o")
     np.testing.assert_allclose(mean.get_ydata(), np.mean(returns, axis=1))
+
+
+def test_a_task_without_validation_data_lacks_none(tmp_path: Path) -> None:
+    config = task_config(model_based={**MODEL_BASED, "random_validation": None, "rollouts_for_training": 2})
+    run = small_mb_run.make_run(tmp_path / "run", config)
+    notes: list[str] = []
+    loss_figure([run], note=notes.append)
+    assert notes == []
 
 
 def test_a_partial_run(small_runs: Path, tmp_path: Path) -> None:

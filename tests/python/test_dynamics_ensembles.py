@@ -258,6 +258,18 @@ def test_it_stops_early(task: mbmf.Task, data: mbmf.Episodes) -> None:
     assert result.epochs == len(result.losses) == result.best_epoch + 3 < 400
 
 
+@pytest.mark.parametrize("state", [ANGLE, PLACE])
+def test_numbers_that_have_no_spread_are_named(task: mbmf.Task, data: mbmf.Episodes, state: str) -> None:
+    """What would be saved could not be loaded. A sine has a spread, whatever its angle."""
+    states = data.states.copy()
+    states[0, 3, task.state_names.index(state)] = 1e200
+    model = mbmf.DynamicsModel(task, **SMALL)
+    with pytest.raises(DataError, match=rf"states must be below 1e150, .* got more \({state}\)"):
+        model.fit(dataclasses.replace(data, states=states), **FIT)
+    with pytest.raises(DataError, match="no weights yet"):
+        model.save("never.safetensors")
+
+
 def test_one_data_point_works(task: mbmf.Task, data: mbmf.Episodes) -> None:
     episodes = mbmf.collect_random(task, episodes=1, steps=1, seed=0)
     assert episodes.nsteps == 1

@@ -64,7 +64,10 @@ def test_a_model_that_is_not_the_tasks_is_not_used(folder: Path, capsys: pytest.
     """The run would say of itself what is not so."""
     before = snapshot(folder)
     for setting, message in (
-        ("model_based.hidden=[9]", "dynamics.hidden must be (9,), as of task small, for the model to be used"),
+        (
+            "model_based.hidden=[9]",
+            "dynamics.hidden must be (9,), as of task small, for the model to be",
+        ),
         ("dynamics.members=3", "dynamics.members must be 3"),
     ):
         assert command(folder, "mb", "--use_existing_dynamics_model", "--set", setting) == 2

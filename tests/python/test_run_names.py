@@ -140,7 +140,10 @@ def test_mb_goes_on_with_the_task_of_the_run(
     # what does not fit says what would
     for flags, remedy in (
         (["--seed=5"], "to go on with the run, give --seed=0"),
-        (["--yaml_file=hopper_forward"], "give no --yaml_file and no --set: the run's own task is used then"),
+        (["--yaml_file=hopper_forward"], "give no --yaml_file: the run's own task is used then"),
+        (["--horizon=3"], "give no --horizon: the run's own task is used then"),
+        (["--search=cem", "--candidates=90"], "give no --search and no --candidates: the run's own task"),
+        (["--recipe=best"], "--recipe must be paper, with which "),
         (
             ["--num_rollouts_save_for_mf=3"],
             "to go on with the run, give the command without --num_rollouts_save_for_mf",

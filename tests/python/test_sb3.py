@@ -74,6 +74,17 @@ def test_bad_input(policy: mbmf.GaussianPolicy, env: Any, monkeypatch: pytest.Mo
     with pytest.raises(ConfigError, match=r"observations of shape \(16,\), as the policy has, got \(\d+,\)"):
         policy.to_sb3(other)
     other.close()
+    for wrong in ("mbmf/Swimmer-v0", None):
+        with pytest.raises(ConfigError, match=r"env must be an environment, as gymnasium\.make gives it"):
+            policy.to_sb3(wrong)  # type: ignore[arg-type]
+    walker = mbmf.GaussianPolicy(mbmf.load_task("gym_walker2d"), (8,))  # sizes of the half cheetah
+    other = gymnasium.make("mbmf/GymHalfCheetah-v5")
+    with pytest.raises(ConfigError, match=r"env must be of the policy's robot, got task gym_half_cheetah: "):
+        walker.to_sb3(other)
+    other.close()
+    theirs = gymnasium.make("HalfCheetah-v5")  # whose robot nothing says
+    assert walker.to_sb3(theirs, device="cpu") is not None
+    theirs.close()
     with pytest.raises(ConfigError, match="policy_kwargs must be without net_arch"):
         policy.to_sb3(env, policy_kwargs={"net_arch": [3]})
     vector = policy.parameter_vector()

@@ -108,6 +108,16 @@ def test_after_a_terminal_state_there_is_nothing(task: mbmf.Task, episodes: mbmf
     assert fit.explained > 0.8
 
 
+def test_numbers_that_have_no_spread_are_refused(task: mbmf.Task, episodes: mbmf.Episodes) -> None:
+    """What would be saved could not be loaded."""
+    for name in ("states", "rewards"):
+        wrong = getattr(episodes, name).copy()
+        wrong[0].flat[2] = 1e300
+        value = mbmf.ValueFunction(task, (8,))
+        with pytest.raises(DataError, match=rf"episodes\.{name} must be below 1e150, .* got"):
+            value.fit(dataclasses.replace(episodes, **{name: wrong}), rounds=2)
+
+
 def test_a_fit_is_a_function_of_its_arguments(task: mbmf.Task, episodes: mbmf.Episodes) -> None:
     def fitted(seed: int) -> Floats:
         made = mbmf.ValueFunction(task, hidden=(8,), seed=2)
@@ -137,7 +147,7 @@ def test_wrong_arguments(task: mbmf.Task, episodes: mbmf.Episodes, value: mbmf.V
         value.fit(episodes, rounds=0)
     before = value.predict(episodes.states[0])
     enormous = dataclasses.replace(episodes, rewards=np.full_like(episodes.rewards, 1e308))
-    with np.errstate(all="ignore"), pytest.raises(DataError, match="values diverged in round 1"):
+    with np.errstate(all="ignore"), pytest.raises(DataError, match=r"episodes\.rewards must be below"):
         value.fit(enormous)
     assert (value.predict(episodes.states[0]) == before).all()  # a failed fit has changed nothing
     with pytest.raises(DataError, match="task"):

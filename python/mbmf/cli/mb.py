@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from mbmf.tasks.task import Task
 
 
+# options that say what the task is
+_OF_TASK = (
+    *("yaml_file", "recipe", "desired_traj_type", "strict_segments"),
+    *("search", "horizon", "candidates", "set"),
+)
 # of a run's configuration
 _FLAGS = {
     "seed": "--seed",
@@ -122,8 +127,12 @@ def run(options: Options) -> None:
     options.check_services()
     path = _run_path(options)
     from mbmf.algorithms import model_based
+    from mbmf.runs.run import Run
     from mbmf.tasks.load import load_task
+    from mbmf.tasks.recipes import check_recipe_of
 
+    if options.resume and Run(path).exists:
+        check_recipe_of(recorded_mapping(path), options.recipe, path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         task = load_task(
@@ -158,7 +167,9 @@ def _learn(
     from mbmf.cli.console import ConsoleObserver, resume_command
 
     settings = model_based.settings_of(task)
-    with saying_what_to_type(_FLAGS, "no --yaml_file and no --set: the run's own task is used then"):
+    given = [f"no --{name}" for name in _OF_TASK if getattr(options, name) not in (None, (), False)]
+    own = f"{' and '.join(given) or 'nothing else'}: the run's own task is used then"
+    with saying_what_to_type(_FLAGS, own):
         opened = model_based.open_run(
             path,
             task,

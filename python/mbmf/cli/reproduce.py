@@ -43,7 +43,7 @@ class Options(ClusterOptions, ServiceOptions):
     """The robot: swimmer, half_cheetah, hopper, ant (or its number); or a preset's name or the path of a YAML
     file with all learning sections (docs/presets.md)."""
 
-    recipe: tuple[str, ...] = field(default=(), metadata={"metavar": "NAME..."})
+    recipe: tuple[str, ...] | None = field(default=None, metadata={"metavar": "NAME..."})
     """Settings of the task's file in place of its own (docs/recipes.md): best, where there is one (default:
     paper, the file's own). Several, as in paper best, are compared in one figure and one table."""
 
@@ -103,9 +103,9 @@ def run(options: Options) -> None:
     name, task = load_agent(options.agent, "agent")
     if options.paper and agent_name(task) not in PAPER_AGENTS:
         raise ConfigError(f"--paper must be given for one of {', '.join(PAPER_AGENTS)} only, got {name}")
-    recipes = options.recipe or (task.config.recipe or PAPER,)
-    if len(set(recipes)) < len(recipes):
-        raise ConfigError(f"--recipe must be one or more different ones, got {' '.join(recipes)}")
+    recipes = (task.config.recipe or PAPER,) if options.recipe is None else options.recipe
+    if not recipes or len(set(recipes)) < len(recipes):
+        raise ConfigError(f"--recipe must be one or more different ones, got {' '.join(recipes) or 'none'}")
     plan = reproduce.Plan(
         seeds=options.seeds,
         max_steps=options.max_steps,
@@ -144,14 +144,14 @@ def _experiment(options: Options, name: str, task: Task, recipe: str) -> Experim
     task = with_recipe(task, recipe)
     agent = named_with_recipe(name, task)
     folder = options.output or Path("runs") / f"reproduce_{agent}"
-    if options.output is not None and len(options.recipe) > 1:
+    if options.output is not None and len(options.recipe or ()) > 1:
         folder = options.output / recipe
     return Experiment(changed_task(task, options.set), agent, folder)
 
 
 def _joint_folder(options: Options, name: str) -> Path:
     """Of the figure and table of several recipes."""
-    return options.output or Path("runs") / f"reproduce_{name}_{'_'.join(options.recipe)}"
+    return options.output or Path("runs") / f"reproduce_{name}_{'_'.join(options.recipe or ())}"
 
 
 class _Consoles:

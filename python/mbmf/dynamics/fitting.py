@@ -183,11 +183,11 @@ def _rows(
         add_noise(states, options.noise, rng)
         add_noise(deltas, options.noise, rng)
         if normalization is None and settings.statistics == "kept":
-            normalization = _statistics(settings, states, actions, deltas)
+            normalization = _statistics(task, settings, states, actions, deltas)
         parts.append((states, actions, deltas))
     if normalization is None:
         normalization = _statistics(
-            settings, *(np.concatenate(columns) for columns in zip(*parts, strict=True))
+            task, settings, *(np.concatenate(columns) for columns in zip(*parts, strict=True))
         )
     packed = []
     while parts:
@@ -214,10 +214,17 @@ def _set_targets(
 
 
 def _statistics(
-    settings: Settings, states: NDArray[np.float64], actions: NDArray[np.float32], deltas: NDArray[np.float64]
+    task: Task,
+    settings: Settings,
+    states: NDArray[np.float64],
+    actions: NDArray[np.float32],
+    deltas: NDArray[np.float64],
 ) -> Normalization:
     mapped = any(word != "value" for word in settings.inputs)
-    return Normalization.of(states, actions, deltas, settings.inputs if mapped else None)
+    found = Normalization.of(states, actions, deltas, settings.inputs if mapped else None)
+    for what, statistics in (("states", found.state), ("changes of states", found.delta)):
+        statistics.check(f"training data: {what}", task.state_names)
+    return found
 
 
 def transitions(

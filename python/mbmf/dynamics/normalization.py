@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmf.errors import DataError
+
 Floats = NDArray[np.float64]
 
 # A deviation below one of these parts of the mean is rounding, not motion: its inverse would turn rounding
@@ -41,12 +43,23 @@ class Statistics:
 
         ``float32``, for all or (n): the core has them in float32.
         """
-        mean = np.asarray(np.mean(values, axis=0, dtype=np.float64))
-        std = np.asarray(np.std(values, axis=0, dtype=np.float64))
+        with np.errstate(over="ignore", invalid="ignore"):  # `check` says what is too large
+            mean = np.asarray(np.mean(values, axis=0, dtype=np.float64))
+            std = np.asarray(np.std(values, axis=0, dtype=np.float64))
         size = np.abs(mean)
         least = NEGLIGIBLE_DEVIATION * np.maximum(1.0, size)
         std[std <= np.where(float32, np.maximum(least, NEGLIGIBLE_IN_FLOAT32 * size), least)] = 0.0
         return cls(mean, std)
+
+    def check(self, what: str, names: Sequence[str]) -> None:
+        """Raises DataError, which names the first, where numbers are so large that their spread is none.
+
+        what: they are of, which have ``names`` (n), or fewer where there are none to say.
+        """
+        wrong = np.flatnonzero(~(np.isfinite(self.mean) & np.isfinite(self.std)))
+        if len(wrong):
+            which = f" ({names[wrong[0]]})" if len(names) == len(self.std) else ""
+            raise DataError(f"{what} must be below 1e150, for their spread to be finite, got more{which}")
 
     @property
     def inverse_std(self) -> Floats:

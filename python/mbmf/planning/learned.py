@@ -52,10 +52,17 @@ def policy_core(policy: GaussianPolicy, task: Task, *, simulated: bool) -> _core
             "depends on the path, which it does not see"
         )
     names = list(task.observation_names)
-    if policy.observation_names != names or policy.naction != task.naction:
+    if (policy.nobservation, policy.naction) != (len(names), task.naction):
         raise ValueError(
             f"policy must see {len(names)} numbers and give {task.naction} actions, as task {task.name}, got "
             f"one of {policy.task_name} with {policy.nobservation} and {policy.naction}"
+        )
+    if policy.observation_names != names:
+        pairs = zip(names, policy.observation_names, strict=True)
+        at, want, found = next((i, a, b) for i, (a, b) in enumerate(pairs) if a != b)
+        raise ValueError(
+            f"policy must see {want} at {at}, as task {task.name} observes it, got one of "
+            f"{policy.task_name}, which sees {found}"
         )
     difference = policy.identity.differences(task.identity) if policy.identity is not None else ""
     if difference:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mbmf.errors import ConfigError, MbmfError
-from mbmf.words import one_of
+from mbmf.tasks.task import Task
+from mbmf.words import one_of, show
 
 if TYPE_CHECKING:
     from gymnasium import Env
@@ -23,12 +24,19 @@ def to_sb3(
 ) -> BaseAlgorithm:
     """A learner of Stable-Baselines3 whose actor is the policy: see `GaussianPolicy.to_sb3`."""
     learner = _class(algorithm)
+    if not hasattr(env, "observation_space"):
+        raise ConfigError(f"env must be an environment, as gymnasium.make gives it, got {show(env)}")
     for what, have, want in (
         ("observation", env.observation_space.shape, (policy.nobservation,)),
         ("action", env.action_space.shape, (policy.naction,)),
     ):
         if have != want:
             raise ConfigError(f"env must have {what}s of shape {want}, as the policy has, got {have}")
+    task = getattr(getattr(env, "unwrapped", None), "task", None)
+    if isinstance(task, Task) and policy.identity is not None:
+        difference = policy.identity.differences(task.identity)
+        if difference:
+            raise ConfigError(f"env must be of the policy's robot, got task {task.name}: {difference}")
     taken = {"net_arch", "activation_fn"} & set(settings.get("policy_kwargs") or {})
     if taken:
         raise ConfigError(f"policy_kwargs must be without {' and '.join(sorted(taken))}: the policy has them")

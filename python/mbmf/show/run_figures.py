@@ -70,6 +70,7 @@ def loss_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
         if run.summary() is None:
             note(not_finished(path, len(records)))
         values: list[float | None] = []
+        wanted = task.model_based is not None and task.model_based.random_validation is not None
         if run.data("validation").is_file():
             validation = _episodes(run, run.data("validation"), task)
             validation = validation.select(~validation.diverged)
@@ -78,7 +79,7 @@ def loss_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
                 values.append(
                     validation_loss(_model(run, model, task), validation) if model.is_file() else None
                 )
-        if not values or None in values:
+        if wanted and (not values or None in values):
             note(f"{path}: validation data or models are missing: not every iteration has its loss on them")
         losses.append(RunLosses(f"{path.name} ({task.name})", records, values))
     return plot_losses(losses)

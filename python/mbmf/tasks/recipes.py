@@ -47,11 +47,16 @@ def with_recipe_of(recorded: Mapping[str, Any], task: Task, name: str | None, ru
 
     Raises ConfigError if ``name``, what the user asked for, is another one.
     """
+    check_recipe_of(recorded, name, run)
+    return with_recipe(task, recorded.get("recipe") or PAPER)
+
+
+def check_recipe_of(recorded: Mapping[str, Any], name: str | None, run: Path) -> None:
+    """Raises ConfigError if ``name`` is not the recipe of the run, which was made with ``recorded``."""
     theirs = recorded.get("recipe") or PAPER
     if name not in (None, theirs):
         made = f"{theirs}, with which {run} was made, or left out"
         raise ConfigError(f"--recipe must be {made}, got {show(name)}")
-    return with_recipe(task, theirs)
 
 
 def named_with_recipe(name: str, task: Task) -> str:

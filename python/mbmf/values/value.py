@@ -261,6 +261,7 @@ class ValueFunction:
         from mbmf.nn import training
 
         seen = seen_statistics(data.seen, self.inputs)
+        seen.check("episodes.states", self.task.state_names)
         before, after = (seen.normalize(data.seen[rows]) for rows in (data.before, data.after))
         # what the rewards' mean is worth for ever: where a value begins
         mean = float(data.rewards.mean()) / (1 - self.discount)
@@ -273,7 +274,13 @@ class ValueFunction:
                 returns = data.returns(values, self.discount, self.trace)
                 if not std:
                     # where all returns are equal there is nothing to learn but their mean
-                    std = float(returns.std()) or 1.0
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        std = float(returns.std()) or 1.0
+                    if not np.isfinite(std):
+                        raise DataError(
+                            "episodes.rewards must be below 1e150, for their spread to be finite, "
+                            f"got returns from {returns.min():g} to {returns.max():g}"
+                        )
                 targets = ((returns - mean) / std).astype(np.float32)[:, None]
                 rows = training.pack(before, targets)
                 trainer = training.Trainer(mlp, self.activation)
