@@ -390,7 +390,7 @@ def _with(data: mbmf.Episodes, field: str, value: float) -> mbmf.Episodes:
         (
             lambda t, d: DynamicsModel(t).fit(d, epochs=1, noise=-0.1),
             ValueError,
-            "noise must be non-negative, got -0.1",
+            r"noise must be from 0 to 1e\+06, got -0.1",
         ),
         (
             lambda t, d: DynamicsModel(t).fit(d, epochs=1, nthread=0),

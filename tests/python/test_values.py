@@ -349,3 +349,29 @@ def test_a_run_fits_one_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     (run.path / "models" / "value_3.safetensors").unlink()
     with pytest.raises(DataError, match=r"value_3\.safetensors: file must be there"):
         mbmf.load_trained(run.path)
+
+
+@pytest.mark.parametrize("explained", [-0.5, 0.1])
+def test_a_value_that_knows_nothing_is_named(
+    tmp_path: Path, explained: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is used all the same: what it says is within the returns' range."""
+    fit = mbmf.ValueFunction.fit
+
+    def fitted(*given: Any, **options: Any) -> Any:
+        return dataclasses.replace(fit(*given, **options), explained=explained)
+
+    monkeypatch.setattr(mbmf.ValueFunction, "fit", fitted)
+    task = mbmf.load_task(task_config(model_based={**MODEL_BASED, "iterations": 2}, value=SETTINGS))
+    notes: list[str] = []
+
+    class Notes(model_based.Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    options = model_based.Options(seed=5, nthread=1)
+    with model_based.open_run(tmp_path / "run", task, options) as run:
+        model_based.model_based(task, run, options, Notes())
+        assert run.metrics()[1]["value_explained"] == explained
+    said = [note for note in notes if "the value knows less of the returns than their mean" in note]
+    assert len(said) == (explained < 0)

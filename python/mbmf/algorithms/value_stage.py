@@ -74,6 +74,11 @@ def learn(
         except DataError as error:
             note(f"iteration {iteration}: plans end without a value: {error}")
             return None, {"value_explained": None}
+    if fit.explained < 0:
+        note(
+            f"iteration {iteration}: the value knows less of the returns than their mean does (value_explained "
+            f"{fit.explained:.3g}): value.learning_rate may be too large, or value.rounds too few"
+        )
     with run.writing(run.value(iteration)) as path:
         value.save(path)
     return value, {"value_explained": fit.explained, "seconds_value": fit.seconds}

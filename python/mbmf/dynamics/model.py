@@ -202,6 +202,7 @@ class DynamicsModel:
             batch_size: points of a batch, of each member.
             final_learning_rate: of the last epoch, to which the rate falls by the same factor from epoch to
                 epoch. None: the rate stays.
+            noise: relative to those means, 0 to 1e6.
             fraction_use_new: share of a batch that is drawn from the new data, 0 to 1. None: all data are one
                 pool, and an epoch is a pass over it.
             seed: of the batches, of bootstraps and of what is held out. The noise derives from the model's

@@ -41,10 +41,7 @@ class FitOptions:
             checked["final_learning_rate"] = number("final_learning_rate", last, 0, 1e37)
         if given["fraction_use_new"] is not None:
             checked["fraction_use_new"] = number("fraction_use_new", given["fraction_use_new"], 0, 1)
-        noise = given["noise"]
-        checked["noise"] = (
-            number("noise", noise, 0, np.inf) if noise == 0 else _positive("noise", noise, "non-negative")
-        )
+        checked["noise"] = number("noise", given["noise"], 0, 1e6)
         checked["seed"] = count("seed", given["seed"], 0, MAX_SEED)
         checked["nthread"] = count("nthread", given["nthread"], 1, MAX_THREADS)
         checked["validation_share"] = share = number("validation_share", given["validation_share"], 0, 1)
@@ -58,9 +55,9 @@ class FitOptions:
         return cls(**checked)
 
 
-def _positive(name: str, value: Any, requirement: str = "positive") -> float:
+def _positive(name: str, value: Any) -> float:
     """A finite number above 0. Raises ValueError."""
     checked = number(name, value, -np.inf, np.inf)
     if not 0 < checked < np.inf:
-        raise ValueError(f"{name} must be {requirement}, got {value}")
+        raise ValueError(f"{name} must be positive, got {value}")
     return checked
