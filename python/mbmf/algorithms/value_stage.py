@@ -76,8 +76,8 @@ def learn(
             return None, {"value_explained": None}
     if fit.explained < 0:
         note(
-            f"iteration {iteration}: the value knows less of the returns than their mean does (value_explained "
-            f"{fit.explained:.3g}): value.learning_rate may be too large, or value.rounds too few"
+            f"iteration {iteration}: the value knows less of the returns than their mean does "
+            f"(value_explained {fit.explained:.3g}): value.learning_rate may be too large, or rounds too few"
         )
     with run.writing(run.value(iteration)) as path:
         value.save(path)
