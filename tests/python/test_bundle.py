@@ -292,6 +292,10 @@ def test_an_export_that_fails_leaves_the_earlier_one(tmp_path: Path, monkeypatch
     task = mbmf.load_task("swimmer_forward")
     folder = save_bundle(tmp_path / "deep/out", task, trained(task), horizon=3, candidates=5)
     (folder / "stale.txt").write_text("of an earlier version")
+    with pytest.raises(DataError, match=r"nothing but an earlier export, .* got also stale\.txt"):
+        save_bundle(folder, task, trained(task), horizon=3, candidates=5)
+    with (folder / SUMS).open("a") as sums:
+        sums.write(f"{'0' * 64}  stale.txt\n")
 
     def contents() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -255,6 +255,20 @@ def test_figures_of_a_run(small_runs: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(mean.get_ydata(), np.mean(returns, axis=1))
 
 
+def test_a_method_whose_seeds_do_not_overlap_is_left_out(tmp_path: Path) -> None:
+    """The other methods have their curves all the same; what was good enough holds its reward."""
+    mb = make_run(tmp_path / "run_1", "model_based", [(10, 1.0), (20, 2.0)])
+    far = [make_run(tmp_path / f"mf_{i}", "model_free", [(at, 3.0)]) for i, at in enumerate((155, 161))]
+    notes: list[str] = []
+    assert set(read_curves("swimmer_forward", [mb], far, note=notes.append)) == {"MB"}
+    assert any(each.startswith("MF is left out: the seeds' curves must overlap") for each in notes)
+    with pytest.raises(DataError, match="MF is left out: the seeds' curves must overlap"):
+        read_curves("swimmer_forward", [], far, note=notes.append)
+    (far[0] / "summary.json").write_text('{"stopped_at_reward": true}')
+    curve = read_curves("swimmer_forward", [], far, note=notes.append)["MF"]
+    assert curve.steps.tolist() == [161]
+
+
 def test_a_task_without_validation_data_lacks_none(tmp_path: Path) -> None:
     config = task_config(model_based={**MODEL_BASED, "random_validation": None, "rollouts_for_training": 2})
     run = small_mb_run.make_run(tmp_path / "run", config)

@@ -96,6 +96,9 @@ def test_without_a_clock(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     np.testing.assert_array_equal(found.states, want.states)
     np.testing.assert_array_equal(found.actions, want.actions)
     np.testing.assert_array_equal(found.rewards, want.rewards)
+    # a later drive does not leave these beside its own
+    assert cli.main(["control", *args, "--seed=4", "--nthread=1"]) == 0
+    assert not (tmp_path / "episodes.npz").exists()
 
 
 def test_observations_come_along() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,33 @@ def test_a_policy_is_scored(runs: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert found[0] == found[1] == found[2] == found[3]
 
 
+def test_a_policy_drives_as_long_as_it_learned_to(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not as the controller of the same task does."""
+    config = runs / "mf_swimmer_1/config.yaml"
+    config.write_text("algorithm: model_free\nsettings: {steps_per_rollout: 7}\n")
+    for words, steps in (("--run_num=mf_swimmer_1", 7), ("--run_num=best --policy=newest", None)):
+        assert cli.main(["evaluate", f"--runs_dir={runs}", "--episodes=2", *words.split()]) == 0
+        longest = load_trained(runs / "best").task.model_based
+        assert longest is not None
+        said = capsys.readouterr().out
+        assert f"2 episodes of at most {steps or longest.steps_per_rollout} steps" in said
+
+
+def test_a_policy_of_the_robot_as_it_was(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the refusal says to type works."""
+    file = runs / "best/imitation/policy/policy.safetensors"
+    policy = mbmf.GaussianPolicy.load(file)
+    assert policy.identity is not None
+    policy.identity = dataclasses.replace(policy.identity, dt=9.0)
+    policy.save(file)
+    words = ["evaluate", f"--policy={file}", "--episodes=1", "--steps=3"]
+    assert cli.main(words) == BAD
+    assert "--allow_other_task) takes it all the same" in capsys.readouterr().err
+    assert cli.main([*words, "--allow_other_task"]) == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -110,6 +138,11 @@ def test_a_policy_is_scored(runs: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["--policy=nothing"], "--policy must be a policy file, a run's folder, or newest, got nothing"),
         (["--run_num=bset"], "bset/config.yaml: run must exist, got none; in "),
         (["--run_num=mf_swimmer_1", "--horizon=3"], "must not be given for a policy"),
+        (
+            ["--run_num=mf_swimmer_1", "--set", "healthy_reward=3"],
+            "--set must not be given for a policy, got",
+        ),
+        (["--run_num=best", "--policy=elsewhere"], "--run_num must be left out with the policy of a file"),
         (["--run_num=best", "--episodes=0"], "--episodes must be at least 1, got 0"),
         (
             ["--run_num=best", "--output=/proc/x/y.csv"],
@@ -140,6 +173,7 @@ def test_videos_of_policies_and_gifs(runs: Path, capsys: pytest.CaptureFixture[s
     for flags, message in (
         ([f"--output={gif.with_suffix('.avi')}"], "--output must end in .mp4 or .gif, got "),
         (["--policy=newest", "--live"], "--live must not be given with --policy"),
+        ([], "--steps must be given with --live: a recorded episode is as it was driven"),
     ):
         assert cli.main([*common, "--run_num=best", *flags]) == BAD
         assert message in capsys.readouterr().err

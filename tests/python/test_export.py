@@ -123,3 +123,14 @@ def test_bad_input(args: list[str], message: str, tmp_path: Path, capsys: pytest
     assert cli.main(["export", f"--runs_dir={tmp_path}", f"--onnx={out}", *args]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_what_would_not_be_used_is_refused(small_runs: Path, tmp_path: Path, capsys: Any) -> None:
+    where = [f"--runs_dir={small_runs}", "--run_num=1"]
+    for words, message in (
+        ([f"--out={tmp_path / 'out'}", "--policy=newest"], "--policy must be given with --onnx"),
+        ([f"--onnx={tmp_path / 'a.onnx'}", "--iteration=7"], "--iteration must be given with --out"),
+    ):
+        assert cli.main(["export", *where, *words]) == 2
+        assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -18,6 +18,7 @@ from mbmf.algorithms import model_based
 from mbmf.cli import main as cli
 from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.errors import DataError
+from mbmf.show.run_figures import reward_figure
 from mbmf.tasks.identity import Identity, robot_digests
 
 ARM = """<mujoco><worldbody>
@@ -263,6 +264,11 @@ def test_identities_in_files_are_checked(arm: mbmf.Task) -> None:
 # --- runs
 
 
+def shows_random(path: Path, notes: list[str]) -> bool:
+    lines = reward_figure(path, note=notes.append).axes[0].lines
+    return any("random" in str(line.get_label()) for line in lines)
+
+
 def test_resume_changed_mjcf(arm: mbmf.Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A run whose MJCF was edited is not gone on with, unless that is said."""
     path, options = tmp_path / "runs/run_1", model_based.Options(nthread=1)
@@ -278,8 +284,13 @@ def test_resume_changed_mjcf(arm: mbmf.Task, tmp_path: Path, capsys: pytest.Capt
     assert "--allow_other_task" in said
     assert (path / "config.yaml").read_bytes() == before
     assert cli.main([*command, "--allow_other_task"]) == 0
+    # what another robot does at random is no baseline of the run's
+    notes: list[str] = []
+    assert not shows_random(path, notes)
+    assert "no random actions are shown" in notes[0]
     # the robot as it was again: what was learned since is of another
     write_arm(tmp_path)
+    assert shows_random(path, [])
     assert (
         cli.main(["export", "--run_num=1", f"--runs_dir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}"])
         == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,20 @@ def test_mean_and_band_over_the_steps_that_all_seeds_have() -> None:
     np.testing.assert_allclose(curve.mean - curve.low, [1, 1.5, 2])
     assert len(curve.series) == 2
     assert curve.best == 5
+
+
+def test_a_seed_that_was_good_enough_holds_its_last_reward() -> None:
+    """`--stop_at_reward` ends the best seed first: it must not cut the others off."""
+    good = dataclasses.replace(series([100, 200], [0, 20]), holds=True)
+    slow = series([100, 200, 400], [0, 4, 24])
+    curve = mean_curve([good, slow])
+    np.testing.assert_array_equal(curve.steps, [100, 200, 400])
+    np.testing.assert_allclose(curve.mean, [0, 12, 22])
+    both = mean_curve([good, dataclasses.replace(slow, holds=True)])
+    np.testing.assert_allclose(both.mean, curve.mean)
+    np.testing.assert_array_equal(mean_curve([series([100, 200], [0, 20]), slow]).steps, [100, 200])
+    later = series([50], [1]).followed_by(good)
+    assert later.holds
 
 
 def test_one_seed_is_its_own_mean() -> None:

@@ -24,6 +24,7 @@ from mbmf.errors import ConfigError, DataError
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Run
 from run_numbers import numbers_of
+from run_on_disk import snapshot
 from small_mb_run import FINE_TUNE, MODEL_BASED, make_run, task_config
 
 MBMF = "mbmf_std0.5_1"
@@ -304,6 +305,9 @@ def test_what_is_shown(
             "fine_tune.batch_size must be at least one episode, steps_per_rollout = 30, got 29",
         ),
         (["--resume", "--overwrite"], "--overwrite must not be given together with --resume"),
+        (["--set", "model_based.horizon=3"], "--set must be without model_based: the controller that is"),
+        (["--set", "planner={search: cem}"], "--set must be without planner: the controller that is"),
+        (["--set", "recipe=best"], "--set must be without recipe: --recipe is for that, got 'recipe=best'"),
         (["--which_agent=3"], "--which_agent must be an agent's number or name (1 ant, 2 swimmer, 4 half_ch"),
         (["--run_num=2"], "run_2/config.yaml: run must exist, got none"),
         (["--which_agent=swimmer"], "task.name must be 'swimmer_forward', as of task swimmer_forward, got"),
@@ -409,6 +413,23 @@ def test_runs_that_do_not_fit(
     assert main(command(folder, "--run_num=1")) == 2
     assert message in capsys.readouterr().err
     assert not (folder / "runs/run_1/imitation").exists()
+
+
+def test_imitation_is_not_replaced_before_fine_tuning_can_be(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folder / "runs/run_1"
+    assert main(command(folder, "--num_trpo_iters=1")) == 0
+    (run / "mbmf_std0.4_1").mkdir()
+    (run / "mbmf_std0.4_1/notes.txt").write_text("mine")
+    before = snapshot(run / "imitation")
+    flags = ("--num_trpo_iters=1", "--overwrite")
+    assert main(command(folder, *flags, "--std_on_mlp_policy=0.4")) == 2
+    assert "mbmf_std0.4_1: run directory must be new or a run of mbmf, got so" in capsys.readouterr().err
+    assert snapshot(run / "imitation") == before
+    assert main(command(folder, *flags, "--std_on_mlp_policy=0.3")) == 0
+    error = capsys.readouterr().err
+    assert "note: mbmf_std0.5_1: went on from the policy that is replaced now" in error
 
 
 def test_policies_that_do_not_fit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import multiprocessing
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -254,6 +255,24 @@ def test_limits_stop_a_run_and_higher_ones_continue_it(
     assert numbers_of(path) == whole
 
 
+def test_a_finished_run_that_goes_on_is_not_finished(tmp_path: Path, task: mbmf.Task) -> None:
+    """Its summary is of the end before."""
+    path = tmp_path / "run"
+    learn(path, task, iterations=2)
+    assert (mf.Run(path).summary() or {})["stopped_at_reward"] is False
+
+    class Stops(mf.Silent):
+        def iteration(self, record: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(path, task, Stops(), resume=True, iterations=5)
+    assert len(mf.Run(path).metrics()) == 3
+    assert mf.Run(path).summary() is None
+    learn(path, task, resume=True, iterations=3)
+    assert (mf.Run(path).summary() or {})["iterations"] == 3
+
+
 def test_updates_that_are_not_finite_are_skipped(
     tmp_path: Path, task: mbmf.Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +313,10 @@ def test_several_updates_in_a_row_that_are_not_finite_end_a_run(
     )
     with pytest.raises(MbmfError, match="5 updates in a row were not finite, the last: infinite"):
         learn(tmp_path / "run", task, iterations=20, resume=True)
+    # one whose observer ends the work after every iteration, as slices of several runs do, is ended too
+    shutil.copytree(tmp_path / "run", tmp_path / "sliced")
+    with pytest.raises(MbmfError, match="6 updates in a row were not finite"):
+        learn(tmp_path / "sliced", task, Recorder(1), iterations=20, resume=True)
     after = mbmf.GaussianPolicy.load(tmp_path / "run/policy/policy.safetensors").parameter_vector()
     np.testing.assert_array_equal(after, before)
     monkeypatch.undo()

@@ -85,6 +85,43 @@ def test_a_run_has_one_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
         mbmf.load_trained(run.path)
 
 
+@pytest.mark.parametrize("section", ["value", "policy"])
+def test_a_run_that_was_stopped_before_its_helps_plans_as_before(tmp_path: Path, section: str) -> None:
+    """Its latest model is there already, and never planned without them."""
+    settings: dict[str, Any] = {"hidden": [8], "first_iteration": 2}
+    task = mbmf.load_task(task_config(model_based={**MODEL_BASED, "iterations": 4}, **{section: settings}))
+    options = model_based.Options(seed=5, nthread=1)
+
+    class Stops(model_based.Silent):
+        def stage(self, title: str, total: int) -> Any:
+            if title == f"iteration 4: {section}":
+                raise KeyboardInterrupt
+            return super().stage(title, total)
+
+    with pytest.raises(KeyboardInterrupt), model_based.open_run(tmp_path / "run", task, options) as run:
+        model_based.model_based(task, run, options, Stops())
+    assert (tmp_path / "run/models/iteration_4.safetensors").is_file()
+    found = mbmf.load_trained(tmp_path / "run")
+    assert found.iteration == 3
+    assert getattr(found, section) is not None
+    with pytest.raises(DataError, match=rf"the {section} of iteration 4 must be there, got a run that was"):
+        mbmf.load_trained(tmp_path / "run", 4)
+    # the first iterations have none
+    assert getattr(mbmf.load_trained(tmp_path / "run", 1), section) is None
+    # nor has the model of a task that asks for none
+    plain = mbmf.load_task(task_config(model_based={**MODEL_BASED, "iterations": 2}))
+    with pytest.raises(KeyboardInterrupt), model_based.open_run(tmp_path / "plain", plain, options) as run:
+        model_based.model_based(plain, run, options, StopsAtControl())
+    assert mbmf.load_trained(tmp_path / "plain").iteration == 2
+
+
+class StopsAtControl(model_based.Silent):
+    def stage(self, title: str, total: int) -> Any:
+        if title == "iteration 2: control":
+            raise KeyboardInterrupt
+        return super().stage(title, total)
+
+
 def test_a_training_that_diverges_is_reported(tmp_path: Path) -> None:
     task = mbmf.load_task(task_config(model_based={**MODEL_BASED, "iterations": 2}, policy=SETTINGS))
     options = model_based.Options(seed=5, nthread=1)

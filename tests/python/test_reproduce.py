@@ -122,6 +122,7 @@ def test_interrupted_anywhere_it_goes_on_where_it_was(
         (["--seeds", "3", "3"], "seeds must be one or more different ones, 0 or higher, got (3, 3)"),
         (["--seeds", "-1"], "seeds must be one or more different ones, 0 or higher, got (-1,)"),
         (["--max_steps=0"], "--max_steps must be at least 1, got 0"),
+        (["--set", "recipe=best"], "--set must be without recipe: --recipe is for that, got 'recipe=best'"),
         (["--recipe"], "--recipe must be one or more different ones, got none"),
         (["--recipe", "paper", "paper"], "--recipe must be one or more different ones, got paper paper"),
         (

@@ -21,9 +21,19 @@ from browser import FOUND, Browser, browser, serve_at_once
 from mbmf.cli import main as cli
 from mbmf.cli.trained_swimmer import trained_model
 from mbmf.show.driven import Driven, paths, weights
+from mbmf.show.overlays import why_no_plans
 from mbmf.tasks.searches import search_kind
+from small_mb_run import make_run as make_small_run
 from test_control import make_run
 from test_planner import make_model
+
+SMALL = {
+    "random_train": {"episodes": 1, "steps": 60},
+    "iterations": 1,
+    "steps_per_rollout": 10,
+    "horizon": 3,
+    "candidates": 20,
+}
 
 
 @pytest.fixture
@@ -177,6 +187,29 @@ def test_a_browser_shows_and_changes_it(page: str, tmp_path: Path) -> None:
         assert "reward" in tab.text("episode 2", 60)
         tab.save(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
+
+
+def test_plans_whose_states_say_no_pose_are_not_drawn(
+    tmp_path: Path, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Gymnasium's tasks know a speed in place of where the robot is; it is seen all the same."""
+    config = mbmf.load_task("gym_half_cheetah").to_data()
+    small = {
+        **config,
+        "model_based": {**config["model_based"], **SMALL},
+        "dynamics": {"hidden": [8], "epochs": 1},
+    }
+    made = make_small_run(tmp_path / "run_1", small)
+    words = [f"--runs_dir={tmp_path}", "--run_num=1", "--nthread=1"]
+    assert cli.main(["view", *words, f"--port={port}", "--seconds=0.3"]) == 0
+    output = capsys.readouterr()
+    assert "no plans are drawn: cannot render the task gym_half_cheetah: its state does" in output.err
+    assert "episode 1: reward" in output.out
+    for flags in (["--live", "--plans=3", "--steps=2"], ["--plans=3"]):
+        assert cli.main(["video", *words, *flags, f"--output={tmp_path / 'a.mp4'}"]) == 2
+        assert "--plans must be 0 here: cannot render" in capsys.readouterr().err
+    assert not (made / "a.mp4").exists()
+    assert why_no_plans(mbmf.load_task("cheetah_forward")) is None
 
 
 def test_the_page_beside_a_control_loop(port: int) -> None:

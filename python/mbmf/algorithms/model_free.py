@@ -36,6 +36,7 @@ from mbmf.words import counted
 _POLICY, _PROBE = 10, 12
 
 MAX_SKIPPED_IN_A_ROW = 5
+_REWARD_REACHED = "the reward is at least"
 # control steps whose observations say how to normalise them, at most a batch
 _PROBE_STEPS = 5000
 
@@ -54,7 +55,7 @@ class Limits:
         if self.stop_at_reward is not None and record is not None:
             reward = record["reward_mean"]
             if reward is not None and reward >= self.stop_at_reward:
-                return f"the reward is at least {self.stop_at_reward:g}"
+                return f"{_REWARD_REACHED} {self.stop_at_reward:g}"
         if self.max_steps is not None and counters.steps >= self.max_steps:
             return f"{counters.steps:,} steps were taken, max_steps is {self.max_steps:,}"
         if counters.iterations >= self.iterations:
@@ -229,9 +230,10 @@ def optimize(
                 with run.writing(run.policy("checkpoint")) as path:
                     checkpoint.save(path, policy, baseline, counters, record)
                 run.append_metrics(record)
-                observer.iteration(record)
+                # first: an observer may end a slice of a run's work here, every time
                 if record["skipped"] is not None:
                     _report_skip(record, counters, run, observer)
+                observer.iteration(record)
     finally:
         with run.writing(run.policy("policy")) as path:
             policy.save(path)
@@ -283,6 +285,7 @@ def _summarize(run: Run, counters: Counters, reason: str) -> Record:
     best = max(rewarded, key=lambda record: record["reward_mean"], default=None)
     summary = {
         "stopped": reason,
+        "stopped_at_reward": reason.startswith(_REWARD_REACHED),
         "iterations": counters.iterations,
         "steps_total": counters.steps,
         "skipped": counters.skipped,

@@ -376,6 +376,8 @@ def _write(options: Options, output: Path, drive: Drive, controller: Controller 
         file.write((json.dumps(contents, indent=2) + "\n").encode())
     if options.record:
         drive.episodes.save(output / "episodes.npz")
+    else:  # those of an earlier drive are not what the other files are of
+        (output / "episodes.npz").unlink(missing_ok=True)
     if controller is not None and drive.records is not None and len(drive.records["step"]):
         from mbmf.show.control_chart import plot_control
         from mbmf.show.plots import save_figure

@@ -29,12 +29,14 @@ class Policy:
         name: what it is called.
         folder: of the run that it is of.
         task, policy: itself.
+        allow_other_task: the robot may be another by now.
     """
 
     name: str
     folder: Path
     task: Task
     policy: GaussianPolicy
+    allow_other_task: bool = False
 
     def drive(self, episodes: int, steps: int, seed: int, nthread: int, progress: Progress) -> Episodes:
         """Episodes from the starts that a controller has with this seed."""
@@ -51,6 +53,7 @@ class Policy:
             kind="control",
             keep_states=True,
             progress=progress,
+            allow_other_task=self.allow_other_task,
         ).to_episodes(self.task)
 
 
@@ -71,7 +74,9 @@ class Mpc:
         return collect_mpc(self.task, self.planner, episodes, steps, seed=seed, progress=progress)
 
 
-def open_policy(runs_dir: Path, run_num: str | None, policy: str | None) -> Policy:
+def open_policy(
+    runs_dir: Path, run_num: str | None, policy: str | None, *, allow_other_task: bool = False
+) -> Policy:
     """A policy's file; the policy in a run's folder; or with "newest" that of the run ``run_num``.
 
     Raises ConfigError, DataError.
@@ -85,6 +90,11 @@ def open_policy(runs_dir: Path, run_num: str | None, policy: str | None) -> Poli
         path = find_policy(run_path(runs_dir, run_num))
     else:
         assert policy is not None
+        if run_num is not None:
+            raise ConfigError(
+                f"--run_num must be left out with the policy of a file or folder, --policy={policy}; "
+                f"--policy={NEWEST} is the run's own, got {run_num}"
+            )
         path = Path(policy)
         if path.is_dir():
             path = find_policy(path)
@@ -95,7 +105,7 @@ def open_policy(runs_dir: Path, run_num: str | None, policy: str | None) -> Poli
     if Run(folder).exists:
         Run(folder).check(path)
     name = folder.name if path.parent.name == "policy" else path.stem
-    return Policy(name, folder, loaded.load_task(), loaded)
+    return Policy(name, folder, loaded.load_task(), loaded, allow_other_task)
 
 
 def find_policy(run: Path) -> Path:
@@ -155,6 +165,15 @@ def algorithm_of(path: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def steps_of(task: Task) -> int:
-    """Control steps of an episode at most, as its controller drives."""
+def steps_of(task: Task, run: Path | None = None) -> int:
+    """Control steps of an episode at most, as its controller drives, or as the policy of ``run`` learned."""
+    from mbmf.runs.run import Run
+
+    if run is not None and Run(run).exists:
+        config = Run(run).config()
+        settings = config.get("settings")
+        if config.get("algorithm") in ("model_free", "fine_tune") and isinstance(settings, dict):
+            steps = settings.get("steps_per_rollout")
+            if isinstance(steps, int):
+                return steps
     return task.model_based.steps_per_rollout if task.model_based is not None else task.episode_steps

@@ -85,9 +85,13 @@ def run(options: Options) -> None:
     else:
         if (options.search, options.horizon, options.candidates, options.iteration) != (None,) * 4:
             raise ConfigError("--search, --horizon, --candidates, --iteration must not be given for a policy")
-        driver = open_policy(options.runs_dir, options.run_num, options.policy)
+        if options.set:
+            raise ConfigError(f"--set must not be given for a policy, got {' '.join(options.set)}")
+        driver = open_policy(
+            options.runs_dir, options.run_num, options.policy, allow_other_task=options.allow_other_task
+        )
         name = "policy"
-    steps = options.steps or steps_of(driver.task)
+    steps = options.steps or steps_of(driver.task, driver.folder)
     output = options.output or driver.folder / "evaluation" / f"{name}_seed{options.seed}.csv"
     check_output(output)
     with Bar("driving", options.episodes * steps) as bar:

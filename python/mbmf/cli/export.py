@@ -48,6 +48,10 @@ def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     if options.out is None and options.onnx is None:
         raise ConfigError("--out (a folder for C++) or --onnx (a file) must be given, got neither")
+    if options.policy is not None and options.onnx is None:
+        raise ConfigError("--policy must be given with --onnx, which writes it, got --out alone")
+    if options.iteration is not None and options.out is None:
+        raise ConfigError("--iteration must be given with --out, which writes its model, got --onnx alone")
     if options.out is not None:
         export_folder(options, options.out)
     if options.onnx is not None:

@@ -271,7 +271,9 @@ def _log_figures(directory: Run, observer: ConsoleObserver) -> None:
     from mbmf.show.viewer import never_stopping
 
     records = directory.metrics()
-    wanted: dict[str, Callable[[], Figure]] = {"reward": lambda: run_figures.reward_figure(directory.path)}
+    wanted: dict[str, Callable[[], Figure]] = {
+        "reward": lambda: run_figures.reward_figure(directory.path, note=observer.note)
+    }
     if records[-1]["loss_train"] is not None:
         wanted["losses"] = lambda: run_figures.loss_figure([directory.path], note=observer.note)
     if any("tracking" in record for record in records):

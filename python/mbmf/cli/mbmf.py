@@ -22,6 +22,7 @@ from mbmf.cli.runs import (
 from mbmf.cli.service_options import ServiceOptions
 from mbmf.cli.terminal import note
 from mbmf.errors import ConfigError, DataError
+from mbmf.words import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from mbmf.tasks.task import Task
 
 
+# sections of a task that are the run's of mbmf mb
+_OF_CONTROLLER = ("model_based", "planner", "dynamics", "value", "policy")
 # of the configurations of imitation and of fine-tuning
 _IMITATION = {"seed": "--seed", "settings.epochs": "--imitation_epochs"}
 _FINE_TUNING = {
@@ -150,6 +153,13 @@ def run(options: Options) -> None:
         path = newest_run(options.runs_dir)
     else:
         path = run_path(options.runs_dir, options.run_num)
+    for setting in options.set:
+        section = setting.partition("=")[0].partition(".")[0]
+        if section in _OF_CONTROLLER:
+            raise ConfigError(
+                f"--set must be without {section}: the controller that is imitated is the run's, "
+                f"with which {path} was made, got {show(setting)}"
+            )
     recorded = recorded_mapping(path)
     task = agent_of_run(options.which_agent, recorded, note)
     task = with_recipe_of(recorded, task, options.recipe, path)
@@ -168,6 +178,9 @@ def run(options: Options) -> None:
             parent.allow_other_task = options.allow_other_task
             source = ModelBasedResult.load(parent, task)
             seed = source.seed if options.seed is None else options.seed
+            if options.overwrite:
+                name = fine_tune.run_name(settings.initial_std, options.save_trpo_run_num)
+                _check_replaced(path, path / name)
             _warn_of_steps(options.max_steps, source.steps + source.rollouts.nsteps)
             with options.sampler(options.nthread) as sampler:
                 policy, steps = _imitate(options, task, source, imitated, path / "imitation", seed, sampler)
@@ -186,6 +199,16 @@ def run(options: Options) -> None:
         command = resume_command("mbmf", named, Options())
         print(f"\nInterrupted. To continue:\n  {command}", file=sys.stderr)
         raise
+
+
+def _check_replaced(run: Path, tuned: Path) -> None:
+    """Before imitation is replaced: raises DataError if fine-tuning cannot be, and says what stays of it."""
+    from mbmf.runs.run import Run
+
+    Run(tuned).check_new(overwrite=True)
+    others = sorted(each.name for each in run.glob("mbmf_*") if each != tuned and Run(each).exists)
+    if others:
+        note(f"{', '.join(others)}: went on from the policy that is replaced now, not from the new one")
 
 
 def _warn_of_steps(max_steps: int | None, before: int) -> None:

@@ -64,7 +64,13 @@ def conclude(
         written += save_figure(figure, each.folder / f"mbmf_{each.agent}.png")
         written.append(write_curves(each.folder / f"mbmf_{each.agent}.csv", found))
         curves[recipe] = found
-        tuning = fine_tuning_curve([path.fine_tune for path in paths]) if "mbmf" in plan.methods else None
+        if "mbmf" not in plan.methods:
+            continue
+        try:
+            tuning = fine_tuning_curve([path.fine_tune for path in paths])
+        except DataError as error:
+            notes.append(f"no table: {error}")
+            continue
         if tuning is None:
             continue
         tuned[recipe] = tuning

@@ -93,6 +93,10 @@ def run(options: Options) -> None:
     if options.policy is not None or path is None or algorithm_of(path) == "model_free":
         _policy_video(options)
         return
+    for name in ("search", "horizon", "candidates", "steps"):
+        of_plans = options.plans and name != "steps"
+        if getattr(options, name) is not None and not (options.live or of_plans):
+            raise ConfigError(f"--{name} must be given with --live: a recorded episode is as it was driven")
     run, task, _ = open_model_based(path, allow_other_task=options.allow_other_task)
     stage = (options.rollouts or "").rpartition("/")[0]
     if stage.startswith("paths/"):
@@ -102,6 +106,15 @@ def run(options: Options) -> None:
     task = options.applied_to(task)
     _check_before_driving(options, task)
     plans = (10 if options.live else 0) if options.plans is None else options.plans
+    if plans:
+        from mbmf.show.overlays import why_no_plans
+
+        without = why_no_plans(task)
+        if without is not None and options.plans:
+            raise ConfigError(f"--plans must be 0 here: {without}")
+        if without is not None:
+            note(f"no plans are drawn: {without}")
+            plans = 0
     planner = model = None
     if options.live or plans:
         planner, model = _controller(run, task, options)
@@ -128,9 +141,11 @@ def run(options: Options) -> None:
 
 def _policy_video(options: Options) -> None:
     """An episode of a policy's mean actions, from a start that a controller has."""
-    driver = open_policy(options.runs_dir, options.run_num, options.policy)
+    driver = open_policy(
+        options.runs_dir, options.run_num, options.policy, allow_other_task=options.allow_other_task
+    )
     _check_before_driving(options, driver.task)
-    steps = options.steps or steps_of(driver.task)
+    steps = options.steps or steps_of(driver.task, driver.folder)
     with Bar("driving", steps) as bar:
         episodes = driver.drive(1, steps, options.seed, options.nthread, bar.update)
     output = options.output or driver.folder / "videos" / f"policy_{options.seed}.mp4"
@@ -197,9 +212,9 @@ def _controller(run: Run, task: Task, options: Options) -> tuple[Planner, Dynami
     """The run's planner, with its latest model."""
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.planning.make import make_planner
-    from mbmf.runs.trained import load_policy, load_value
+    from mbmf.runs.trained import load_policy, load_value, planning_model
 
-    found = run.latest_model()
+    found = planning_model(run, task)
     if found is None:
         raise DataError(f"{run.path / 'models'}: a dynamics model must exist to plan with, got none")
     model = DynamicsModel.load(found, task, allow_other_task=options.allow_other_task)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mbmf.cli.planner_options import PlannerOptions
 from mbmf.cli.runs import RUN, run_path
+from mbmf.cli.terminal import note
 from mbmf.errors import ConfigError, CoreError
 
 if TYPE_CHECKING:
@@ -83,12 +84,17 @@ def run(options: Options) -> None:
         _check_browser(options)
     task, model, helps = _learned(options)
     from mbmf.show.driven import Driven
+    from mbmf.show.overlays import why_no_plans
 
     driven = Driven(task, model, options.seed, options.nthread, **helps)
     driven.plans = options.plans
+    without = why_no_plans(task)
+    if without is not None and driven.plans:
+        note(f"no plans are drawn: {without}")
+        driven.plans = 0
     page = Page(task, options.host, options.port)
     try:
-        _offer(page, driven)
+        _offer(page, driven, plans=without is None)
         print(f"{task.name}: {page.url} (Ctrl-C ends it)", flush=True)
         if options.browser:
             webbrowser.open(page.url)
@@ -136,12 +142,13 @@ def _learned(options: Options) -> tuple[Task, DynamicsModel, dict[str, Any]]:
     return options.applied_to(task), model, helps
 
 
-def _offer(page: Page, driven: Driven) -> None:
+def _offer(page: Page, driven: Driven, *, plans: bool) -> None:
     from mbmf.show.driven import paths, weights
 
     page.buttons(lambda value: setattr(driven, "paused", value), driven.restart, driven.push)
     page.path_choice(paths(driven.task), driven.follow)
-    page.plan_count(driven.plans, lambda value: setattr(driven, "plans", int(value)))
+    if plans:
+        page.plan_count(driven.plans, lambda value: setattr(driven, "plans", int(value)))
     page.planner_sliders(driven.settings, driven.planner.horizon, driven.plan_with)
     page.weight_sliders(weights(driven.task), driven.weigh)
 

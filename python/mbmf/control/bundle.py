@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,6 +108,12 @@ def save_bundle(
     target = Path(folder)
     if target.exists() and not (target.is_dir() and (_is_export(target) or not any(target.iterdir()))):
         raise DataError(f"{target}: folder must be new, empty or an earlier export, got something else")
+    others = _others(target) if target.is_dir() else []
+    if others:
+        raise DataError(
+            f"{target}: folder must have nothing but an earlier export, which is replaced, got also "
+            f"{shorten(', '.join(others), 60, placeholder=' ...')}"
+        )
     arguments = model.core_arguments()
     files = {
         "dynamics.safetensors": serialize(_tensors(arguments)),
@@ -164,6 +171,15 @@ def save_bundle(
                 file.write(data)
         load_bundle(new)
     return target
+
+
+def _others(folder: Path) -> list[str]:
+    """What is in a folder beside the export that its sums are of."""
+    sums = folder / SUMS
+    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.is_file() else []
+    own = {SUMS, *(line.partition("  ")[2] for line in lines)}
+    files = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
+    return sorted(file for file in files if file not in own)
 
 
 def _is_export(folder: Path) -> bool:

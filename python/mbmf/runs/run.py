@@ -86,9 +86,9 @@ class Run(Layout):
         """
         check_config(config)
         run = cls(Path(path))
-        run._check_new(overwrite)
+        run.check_new(overwrite)
         with run._opening(make=True):
-            run._check_new(overwrite)  # another process may have been faster
+            run.check_new(overwrite)  # another process may have been faster
             run._begin(config, keep=())
         return run
 
@@ -247,7 +247,7 @@ class Run(Layout):
             self.append_metrics(record)
 
     def summary(self) -> Record | None:
-        """The summary of a finished run, None before."""
+        """The summary of a finished run, None before, and of one that went on when it had been finished."""
         path = self.path / SUMMARY
         try:
             data = path.read_bytes()
@@ -255,7 +255,11 @@ class Run(Layout):
             return None
         except OSError as error:
             raise DataError(f"{path}: summary must be readable JSON, got: {error}") from error
-        return read_record(parse_json(data, f"{path}: summary"), str(path))
+        summary = read_record(parse_json(data, f"{path}: summary"), str(path))
+        iterations = summary.get("iterations")
+        if isinstance(iterations, int) and iterations < len(self.metrics()):
+            return None
+        return summary
 
     def write_summary(self, summary: Record) -> None:
         """Marks the run as finished."""
@@ -371,7 +375,7 @@ class Run(Layout):
 
     # how it begins
 
-    def _check_new(self, overwrite: bool) -> None:
+    def check_new(self, overwrite: bool) -> None:
         """Raises DataError if no new run may begin at the path."""
         if self.exists:
             if not overwrite:

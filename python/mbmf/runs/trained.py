@@ -58,11 +58,11 @@ def load_trained(
         raise DataError(
             f"{where}: run must be one of mbmf mb, got one of {printed(str(config.get('algorithm')))}"
         )
-    path = run.latest_model() if iteration is None else run.model(iteration)
+    task = recorded_task(config, run.path, allow_other_task=allow_other_task)
+    path = planning_model(run, task, iteration)
     if path is None or not path.is_file():
         which = "a dynamics model" if iteration is None else f"the model of iteration {iteration}"
         raise DataError(f"{run.path / 'models'}: {which} must exist, got none")
-    task = recorded_task(config, run.path, allow_other_task=allow_other_task)
     seed = config.get("seed")
     if type(seed) is not int or not 0 <= seed <= MAX_SEED:
         raise DataError(f"{where}: seed must be a whole number, got {show(seed)}")
@@ -73,6 +73,30 @@ def load_trained(
     value = load_value(run, task, number, allow_other_task=allow_other_task)
     policy = load_policy(run, task, number, allow_other_task=allow_other_task)
     return Trained(task, model, seed, number, path, value, policy)
+
+
+def planning_model(run: Run, task: Task, wanted: int | None = None) -> Path | None:
+    """The run's latest model, or where it was stopped before the value or the policy were there that go with
+    it, the one before; None without any.
+
+    wanted: the iteration whose model it must be. Raises DataError if what goes with it is not there.
+    """
+    path = run.latest_model() if wanted is None else run.model(wanted)
+    if path is None or not path.is_file():
+        return path
+    number, finished = int(path.stem.removeprefix("iteration_")), len(run.metrics())
+    sections = (("value", task.config.value, run.value), ("policy", task.config.policy, run.proposing_policy))
+    for name, section, file in sections:
+        # the first iteration has neither; what a finished one has not, it did without
+        begins = section is not None and number >= max(section.first_iteration, 2)
+        if begins and number > finished and not file(number).is_file():
+            if wanted is not None:
+                raise DataError(
+                    f"{file(number)}: the {name} of iteration {number} must be there, got a run that was "
+                    "stopped before: go on with it by mbmf mb --resume, or take an earlier iteration"
+                )
+            return run.model(finished)
+    return path
 
 
 def load_value(

@@ -44,6 +44,7 @@ class Series:
         steps: control steps so far, float64 (n,), positive and increasing.
         rewards: mean return per episode there, float64 (n,).
         name: of the run, for messages.
+        holds: it was ended because its reward was high enough: a mean takes its last reward for what follows.
 
     Raises DataError if the two are not of that form.
     """
@@ -51,6 +52,7 @@ class Series:
     steps: FloatArray
     rewards: FloatArray
     name: str = ""
+    holds: bool = False
 
     def __post_init__(self) -> None:
         steps, rewards = self.steps, self.rewards
@@ -87,6 +89,7 @@ class Series:
             np.concatenate([self.steps, other.steps[later]]),
             np.concatenate([self.rewards, other.rewards[later]]),
             self.name,
+            other.holds,
         )
 
 
@@ -96,7 +99,7 @@ class Curve:
 
     Attributes:
         steps: control steps, float64 (n,), where every seed has a value: from the last one's first to the
-            first one's last.
+            first one's last, of those that do not hold theirs.
         mean: mean reward over the seeds, float64 (n,).
         low, high: mean - deviation and mean + deviation over the seeds (population), float64 (n,).
         series: what it was made of, one of each seed.
@@ -122,7 +125,9 @@ def mean_curve(series: Sequence[Series]) -> Curve:
     """
     if not series:
         raise ValueError("series must be one or more, got none")
-    first, last = max(each.steps[0] for each in series), min(each.steps[-1] for each in series)
+    first, ends = max(each.steps[0] for each in series), [each.steps[-1] for each in series]
+    # of those that go on; what is beyond the end of one that holds is its last reward
+    last = min((end for end, each in zip(ends, series, strict=True) if not each.holds), default=max(ends))
     if first > last:
         names = ", ".join(f"{each.name} {each.steps[0]:,.0f} to {each.steps[-1]:,.0f}" for each in series)
         raise DataError(f"the seeds' curves must overlap to have a mean, got {names}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mbmf import _core
 from mbmf.simulation.poses import recover_positions
-from mbmf.simulation.renderer import Line
+from mbmf.simulation.renderer import Line, RenderError
 
 if TYPE_CHECKING:
     from mbmf.dynamics.model import DynamicsModel
@@ -146,6 +146,16 @@ def centres_of_mass(
         mujoco.mj_comPos(task.model, data)
         point[:] = data.subtree_com[1]
     return np.split(points, np.cumsum(lengths)[:-1])
+
+
+def why_no_plans(task: Task) -> str | None:
+    """Why plans cannot be drawn: a model predicts states, which need not say where the robot is."""
+    state = _core.Simulator(task.core, 1, 1, 0).states
+    try:
+        recover_positions(task, state)
+    except RenderError as error:
+        return str(error)
+    return None
 
 
 class Trail:

@@ -122,7 +122,7 @@ def _rewards(run: Run, task: Task, records: list[Record], folder: Path, notes: l
         "Rewards",
         "Return of an episode (sum of its rewards) of model-predictive control, by aggregation iteration.",
     )
-    _draw(section, "reward by iteration", lambda: reward_figure(run.path), notes)
+    _draw(section, "reward by iteration", lambda: reward_figure(run.path, note=notes.append), notes)
     heads = ["iteration", "points", "reward", "lowest", "highest", "length", "diverged"]
     section.table = [[*heads, "training", "control"]]
     for record in records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,7 +61,19 @@ def read_curves(
         raise DataError("there must be a run to plot, got none: " + ("; ".join(missing) or "no directory"))
     for line in missing:
         note(line)
-    return {method: mean_curve(series) for method, series in found.items() if series}
+    curves, problems = {}, []
+    for method, series in found.items():
+        if not series:
+            continue
+        try:
+            curves[method] = mean_curve(series)
+        except DataError as error:  # the other methods have theirs all the same
+            problems.append(f"{method} is left out: {error}")
+    if not curves:
+        raise DataError("; ".join(problems))
+    for problem in problems:
+        note(problem)
+    return curves
 
 
 def fine_tuning_curve(paths: Sequence[Path]) -> Curve | None:
@@ -68,7 +81,7 @@ def fine_tuning_curve(paths: Sequence[Path]) -> Curve | None:
 
     Raises DataError if a run is damaged or there is none.
     """
-    found = [Series.of_records(Run(path).metrics(), str(path)) for path in paths]
+    found = [_of_run(Run(path)) for path in paths]
     series = [each for each in found if each is not None]
     return mean_curve(series) if series else None
 
@@ -133,7 +146,7 @@ def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
     if _task_name(config) != task:
         raise DataError(f"{path}: task must be {task}, got {_task_name(config)}")
     records = run.metrics()
-    series = Series.of_records(records, str(path))
+    series = _of_run(run)
     if series is None:
         note(f"{path}: no iteration is finished")
         return None
@@ -154,7 +167,7 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
         begins = run.config().get("settings", {}).get("initial_std")
         fits = std is None or (isinstance(begins, float | int) and abs(begins - std) <= 1e-9 * std)
         if fits and (number is None or folder.name.endswith(f"_{number}")):
-            found.append((folder, run, Series.of_records(run.metrics(), str(folder))))
+            found.append((folder, run, _of_run(run)))
         else:
             others.add(folder.name)
     if not found:
@@ -176,6 +189,14 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
     if run.summary() is None:
         note(not_finished(folder, len(series.steps)))
     return series
+
+
+def _of_run(run: Run) -> Series | None:
+    """The curve of a run's records; None if no iteration has a reward."""
+    series, summary = Series.of_records(run.metrics(), str(run.path)), run.summary()
+    if series is None or summary is None:
+        return series
+    return dataclasses.replace(series, holds=bool(summary.get("stopped_at_reward")))
 
 
 def _check(run: Run) -> None:

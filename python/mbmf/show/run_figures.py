@@ -204,15 +204,21 @@ def baseline(run: Run, task: Task) -> Episodes:
     return collect_baseline(task, settings.rollouts_per_iteration, settings.steps_per_rollout, seed=seed)
 
 
-def reward_figure(path: Path) -> Figure:
+def reward_figure(path: Path, *, note: Note = warnings.warn) -> Figure:
     """`mbmf.show.plots.plot_learning_curve` of a run, beside random actions from the same starts.
 
-    Raises DataError.
+    ``note`` is told why there are none. Raises DataError.
     """
     run, task, records = open_model_based(path)
+    random: list[float] = []
+    try:
+        open_model_based(path, allow_other_task=False)
+        random = baseline(run, task).returns.tolist()
+    except DataError as error:  # the robot is another by now: what it does at random is no baseline
+        note(f"{path}: no random actions are shown: {error}")
     return plot_learning_curve(
         [record["returns"] for record in records],
-        baseline(run, task).returns.tolist(),
+        random,
         task_name=f"{path.name} ({task.name})",
         points=[record["steps_total"] for record in records],
     )

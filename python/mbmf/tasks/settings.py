@@ -34,6 +34,8 @@ def changed_task(task: Task, settings: Sequence[str]) -> Task:
         parts = _parts(match["key"]) if match else []
         if match is None or not parts:
             raise ConfigError(f"--set must be of the form section.key=value, got {show(setting)}")
+        if parts[0] in ("recipe", "recipes"):
+            raise ConfigError(f"--set must be without {parts[0]}: --recipe is for that, got {show(setting)}")
         value = parse_yaml(match["value"], f"--set {match['key']}")
         _put(data, parts, value, match["key"])
     try:
