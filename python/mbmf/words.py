@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterable
+from textwrap import shorten
 from typing import Any
 
 
@@ -40,6 +41,11 @@ def one_of(found: Any, choices: Iterable[str], what: str) -> str:
     shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
     return f"{what} ({shown or 'there is none'}{hint})"
+
+
+def some(names: Iterable[str]) -> str:
+    """Names of a list in a message, as many as a bearable length has."""
+    return shorten(", ".join(names), 60, placeholder=" ...")
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -102,12 +102,7 @@ def open_run(
         "settings": settings.model_dump(mode="json", exclude_none=True),
         "hidden": list(task.model_free.hidden),
         **({"unseen": unseen(task)} if unseen(task) else {}),
-        # of updates in the model, which nothing else of imitation depends on
-        **(
-            {}
-            if settings.imagined is None
-            else {"model_free": task.model_free.model_dump(include=_OF_UPDATES)}
-        ),
+        **updates,
         "seed": seed,
         # what it starts from; another model-based run would have others
         "steps_before": source.steps,

@@ -13,7 +13,6 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from mbmf.names import PLAIN_NAME, is_plain_name
 from mbmf.planning.learned import policy_core, proposals_of
 from mbmf.tasks.identity import Identity, check_identity, robot_digests
 from mbmf.tasks.searches import search_values
-from mbmf.words import show
+from mbmf.words import show, some
 from mbmf.yaml_text import write_yaml
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def save_bundle(
     if others:
         raise DataError(
             f"{target}: folder must have nothing but an earlier export, which is replaced, got also "
-            f"{shorten(', '.join(others), 60, placeholder=' ...')}"
+            f"{some(others)}"
         )
     arguments = model.core_arguments()
     files = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from mbmf import _core
@@ -11,6 +10,7 @@ from mbmf.planning.plan import HasCore
 from mbmf.tasks.checks import unpredicted
 from mbmf.tasks.policy_section import PolicyConfig
 from mbmf.tasks.task import Task
+from mbmf.words import some
 
 if TYPE_CHECKING:
     from mbmf.policies.policy import GaussianPolicy
@@ -71,7 +71,7 @@ def policy_core(policy: GaussianPolicy, task: Task, *, simulated: bool) -> _core
     if hidden and not simulated:
         raise ValueError(
             f"policy must see what a model predicts, the states of task {task.name}; its observation has "
-            f"{shorten(', '.join(hidden), 60, placeholder=' ...')} besides"
+            f"{some(hidden)} besides"
         )
     return policy.core
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mbmf.errors import ConfigError
-from mbmf.words import one_of, show
+from mbmf.words import one_of, show, some
 
 if TYPE_CHECKING:
     from mbmf.tasks.functions import RewardFunction
@@ -131,7 +130,7 @@ def check_policy(task: Task, file: str) -> None:
     if hidden:
         raise ConfigError(
             f"{file}: policy must not be given where the observation has more than the model predicts, the "
-            f"states, got {shorten(', '.join(hidden), 60, placeholder=' ...')} in it"
+            f"states, got {some(hidden)} in it"
         )
 
 
@@ -148,7 +147,7 @@ def check_imagination(task: Task, file: str) -> None:
     if hidden:
         raise ConfigError(
             f"{left_out} the observation has more than the model predicts, the states, got "
-            f"{shorten(', '.join(hidden), 60, placeholder=' ...')} in it"
+            f"{some(hidden)} in it"
         )
     if not task.core.ends_are_predicted:
         raise ConfigError(
