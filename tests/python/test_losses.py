@@ -9,7 +9,7 @@ import pytest
 
 import mbmf
 from mbmf.errors import DataError
-from mbmf.show.losses import RunLosses, plot_losses, validation_loss
+from mbmf.show.losses import RunLosses, plot_losses
 
 
 def record(iteration: int, **changes: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def test_nothing_to_draw(runs: Any) -> None:
         plot_losses(runs)
 
 
-def test_validation_loss_is_that_of_the_network() -> None:
+def test_loss_of_other_episodes_is_that_of_the_network() -> None:
     task = mbmf.load_task("swimmer_forward")
     data, other = (mbmf.collect_random(task, episodes=2, steps=40, seed=i, nthread=1) for i in (0, 1))
     model = mbmf.DynamicsModel(task, hidden=(8,), seed=0)
@@ -84,8 +84,22 @@ def test_validation_loss_is_that_of_the_network() -> None:
     first, second = model.exported()[0]
     hidden = np.maximum(inputs @ first[:, :-1].T + first[:, -1], 0)
     outputs = hidden @ second[:, :-1].T + second[:, -1]
-    error = (outputs - (following - s - deltas.mean(axis=0)) * scale)[:, varies]
-    expected = np.square(error).sum() / (len(s) * task.nstate)
-    assert validation_loss(model, other) == pytest.approx(expected, rel=1e-4)
+    error = outputs - (following - s - deltas.mean(axis=0)) * scale
+    expected = np.square(error).mean()
+    assert model.loss(other) == pytest.approx(expected, rel=1e-4)
     with pytest.raises(DataError, match="episodes must have at least one step, got none in 0"):
-        validation_loss(model, data.select([]))
+        model.loss(data.select([]))
+
+
+def test_loss_of_an_ensemble_is_what_its_fit_says() -> None:
+    task = mbmf.load_task("gym_half_cheetah")
+    data = mbmf.collect_random(task, episodes=2, steps=60, seed=0, nthread=1)
+    settings = task.dynamics.model | {"hidden": (16,), "members": 3, "weight_decay": 0.0}
+    model = mbmf.DynamicsModel(task, seed=0, **settings)
+    assert any(word == "value" for word in model.settings.outputs)
+    result = model.fit(data, epochs=2, batch_size=16, noise=0.0, fraction_use_new=None, seed=0)
+    assert model.loss(data) == result.loss_old
+    states, actions, following = data.transitions()
+    members, _ = model.predict_members(states, actions)
+    errors = np.square((members - following) * model.exported()[1].delta.inverse_std)
+    assert model.loss(data) == pytest.approx(errors.mean(), rel=1e-4)

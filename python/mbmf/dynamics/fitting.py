@@ -161,6 +161,18 @@ def fit(
     return Trained(mlp, normalization, elites), result
 
 
+def loss(task: Task, settings: Settings, trained: Trained, episodes: Episodes) -> float:
+    """What `FitResult.loss_old` is of the fit's data, of other episodes; see `DynamicsModel.loss`."""
+    from mbmf.nn import training
+
+    states, actions, targets = transitions(task, episodes, "episodes")
+    _set_targets(task, settings, states, targets)
+    trainer = training.Trainer(trained.mlp, settings.activation, settings.weight_decay, settings.beta)
+    rows = _packed(settings, trained.normalization, states, actions, targets)
+    with training.torch_threads(1):
+        return training.finite_mean(trainer.evaluate(rows).squares)
+
+
 # --- data
 
 
@@ -192,9 +204,21 @@ def _rows(
     packed = []
     while parts:
         states, actions, deltas = parts.pop(0)
-        inputs = normalization.inputs(what_is_seen(states, settings.inputs), actions)
-        packed.append(training.pack(inputs, normalization.delta.normalize(deltas)))
+        packed.append(_packed(settings, normalization, states, actions, deltas))
     return training.concatenate(packed), normalization
+
+
+def _packed(
+    settings: Settings,
+    normalization: Normalization,
+    states: NDArray[np.float64],
+    actions: NDArray[np.float32],
+    targets: NDArray[np.float64],
+) -> torch.Tensor:
+    from mbmf.nn import training
+
+    inputs = normalization.inputs(what_is_seen(states, settings.inputs), actions)
+    return training.pack(inputs, normalization.delta.normalize(targets))
 
 
 def _set_targets(

@@ -282,6 +282,18 @@ class DynamicsModel:
         states64, actions32, threads = _checked(states, actions, nthread)
         return self.core.sample(states64, actions32, count("seed", seed, 0, MAX_SEED), threads)
 
+    def loss(self, episodes: Episodes, *, allow_other_task: bool = False) -> float:
+        """`FitResult.loss_old` of other episodes: the mean over members of the squared errors of what is
+        predicted one step ahead, normalised, over all dimensions, without noise.
+
+        allow_other_task: as in `validation_error`.
+
+        Raises DataError if there is no step, the episodes are another task's or not finite, or the model was
+        neither trained nor loaded.
+        """
+        self._check(episodes, allow_other_task)
+        return fitting.loss(self.task, self.settings, self._state(), episodes)
+
     def validation_error(
         self,
         episodes: Episodes,

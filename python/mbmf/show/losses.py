@@ -11,12 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from mbmf.errors import DataError
 from mbmf.show.plots import new_figure
 
 if TYPE_CHECKING:
-    from mbmf.dynamics.model import DynamicsModel
-    from mbmf.rollouts.episodes import Episodes
     from mbmf.runs.run import Record
 
 # told apart by readers who do not see all colours (Okabe and Ito); each has a marker of its own too
@@ -38,28 +35,12 @@ class RunLosses:
     Attributes:
         name: of the run.
         records: its metrics, one of each aggregation iteration.
-        validation: each iteration's `validation_loss`; None where it is unknown.
+        validation: each iteration's `DynamicsModel.loss` on them; None where it is unknown.
     """
 
     name: str
     records: Sequence[Record]
     validation: Sequence[float | None] = ()
-
-
-def validation_loss(model: DynamicsModel, episodes: Episodes) -> float:
-    """The training's loss, on other episodes: the mean squared error of the normalised s' - s.
-
-    A dimension that never varied counts as 0. Raises DataError if the model is not trained, or there is no
-    step.
-    """
-    states, actions, next_states = episodes.transitions()
-    if len(states) == 0:
-        raise DataError(f"episodes must have at least one step, got none in {len(episodes)}")
-    normalization = model.normalization
-    predicted = model.predict(states, actions)
-    assert normalization is not None
-    error = (predicted - next_states) * normalization.delta.inverse_std
-    return float(np.square(error).mean())
 
 
 def plot_losses(runs: Sequence[RunLosses]) -> Figure:

@@ -16,7 +16,7 @@ from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.configuration import recorded_task
 from mbmf.runs.layout import CONFIG, METRICS, iterations
 from mbmf.runs.run import Record, Run
-from mbmf.show.losses import RunLosses, plot_losses, validation_loss
+from mbmf.show.losses import RunLosses, plot_losses
 from mbmf.show.overlays import is_upright
 from mbmf.show.paths import Followed, plot_paths
 from mbmf.show.plots import plot_forward_simulation, plot_learning_curve
@@ -76,9 +76,8 @@ def loss_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
             validation = validation.select(~validation.diverged)
             for record in records:
                 model = run.model(record["iteration"])
-                values.append(
-                    validation_loss(_model(run, model, task), validation) if model.is_file() else None
-                )
+                found = _model(run, model, task) if model.is_file() else None
+                values.append(None if found is None else found.loss(validation, allow_other_task=True))
         if wanted and (not values or None in values):
             note(f"{path}: validation data or models are missing: not every iteration has its loss on them")
         losses.append(RunLosses(f"{path.name} ({task.name})", records, values))
