@@ -83,6 +83,30 @@ def test_a_controller_is_scored(runs: Path, capsys: pytest.CaptureFixture[str]) 
     assert rows_of(runs / "x.csv") != rows_of(file)
 
 
+def test_each_search_of_a_model_has_a_file(runs: Path) -> None:
+    common = ["evaluate", "--run_num=best", f"--runs_dir={runs}", "--episodes=1", "--steps=5"]
+    long = f"reward[0].weight={'0' * 100}2"
+    for flags in (
+        [],
+        ["--search=cem", "--horizon=3"],
+        ["--candidates=9"],
+        ["--set", "reward[0].weight=2"],
+        ["--set", long],
+    ):
+        assert cli.main([*common, *flags]) == 0
+    plain = {
+        "mpc_iteration_2_seed0.csv",
+        "mpc_iteration_2_cem_horizon=3_seed0.csv",
+        "mpc_iteration_2_candidates=9_seed0.csv",
+    }
+    names = {file.name for file in (runs / "best/evaluation").iterdir()}
+    assert plain < names
+    assert len(names) == 5
+    for name in names - plain:
+        assert name.startswith("mpc_iteration_2_reward_0_.weight=")
+        assert len(name) < 130
+
+
 def test_a_policy_is_scored(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["evaluate", f"--runs_dir={runs}", "--episodes=2", "--steps=9"]
     found = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
     from mbmf.cli.drivers import Mpc, Policy
     from mbmf.rollouts.episodes import Episodes
+
+
+# of what a file's name says of changed settings
+_LONGEST = 80
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class Options(PlannerOptions):
     """Score a model that was made for the robot as it was, with the robot as it is by now."""
 
     output: Path | None = None
-    """CSV file to write (default: in the run's folder evaluation/)."""
+    """CSV file to write (default: in the run's folder evaluation/, named after the model,
+    what of its planner is not the run's, and the seed)."""
 
     nthread: int = 0
     """Threads, 0: one per CPU. The numbers do not depend on it."""
@@ -82,6 +89,7 @@ def run(options: Options) -> None:
             allow_other_task=options.allow_other_task,
         )
         name = f"mpc_{driver.name}"
+        changes = _changes(options)
     else:
         if (options.search, options.horizon, options.candidates, options.iteration) != (None,) * 4:
             raise ConfigError("--search, --horizon, --candidates, --iteration must not be given for a policy")
@@ -90,9 +98,9 @@ def run(options: Options) -> None:
         driver = open_policy(
             options.runs_dir, options.run_num, options.policy, allow_other_task=options.allow_other_task
         )
-        name = "policy"
+        name, changes = "policy", ""
     steps = options.steps or steps_of(driver.task, driver.folder)
-    output = options.output or driver.folder / "evaluation" / f"{name}_seed{options.seed}.csv"
+    output = options.output or driver.folder / "evaluation" / f"{name}{changes}_seed{options.seed}.csv"
     check_output(output)
     with Bar("driving", options.episodes * steps) as bar:
         episodes = driver.drive(options.episodes, steps, options.seed, options.nthread, bar.update)
@@ -102,6 +110,20 @@ def run(options: Options) -> None:
     with atomic_write(output) as file:
         file.write(as_csv(episodes).encode())
     print(output)
+
+
+def _changes(options: Options) -> str:
+    """What of a controller is not as in its run, as part of a file's name."""
+    words = [] if options.search is None else [options.search]
+    words += [
+        f"{key}={value}" for key in ("horizon", "candidates") if (value := getattr(options, key)) is not None
+    ]
+    text = "_".join(["", *words, *options.set])
+    plain = re.sub(r"[^\w.=,+-]+", "_", text, flags=re.ASCII)
+    if plain == text and len(plain) <= _LONGEST:
+        return plain
+    # two settings that read the same must not share a file
+    return f"{plain[:_LONGEST]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def score_table(title: str, scored: dict[str, Episodes]) -> Table:
