@@ -34,6 +34,7 @@ ENSEMBLE: dict[str, Any] = {
     "outputs": {"qvel.rootx": "value"},
     "epochs": 2,
     "first_epochs": 4,
+    "max_updates": 1000,
     "batch_size": 16,
     "learning_rate": 1e-3,
     "noise": 0.0,
@@ -67,6 +68,7 @@ def test_the_section_makes_the_model_and_its_training() -> None:
     assert settings.written(task.state_names)["inputs"] == ENSEMBLE["inputs"]
     assert settings.written(task.state_names)["outputs"] == ENSEMBLE["outputs"]
     assert (found.epochs, found.first_epochs, found.batch_size, found.noise) == (2, 4, 16, 0.0)
+    assert found.max_updates == 1000
     assert (found.validation_share, found.patience, found.fraction_use_new) == (0.2, 2, None)
     assert mbmf.load_task(yaml.safe_load(task.to_yaml())) == task
 
@@ -158,6 +160,30 @@ def learn(path: Path, task: mbmf.Task, observer: Any = None, resume: bool = Fals
     options = mb.Options(seed=0, nthread=1)
     with mb.open_run(path, task, options, resume=resume) as run:
         return mb.model_based(task, run, options, observer)
+
+
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_more_data_are_passed_over_less_often(tmp_path: Path, share: float | None) -> None:
+    """With so many updates at most; each run is one whose numbers of epochs are written down."""
+    section = {key: value for key, value in ENSEMBLE.items() if key not in ("validation_share", "patience")}
+    section["fraction_use_new"] = share
+    changes = {"random_validation": None, "iterations": 2, "rollouts_to_save": 0, "steps_per_rollout": 40}
+
+    def run(name: str, **dynamics: Any) -> list[dict[str, Any]]:
+        given = {key: value for key, value in (section | dynamics).items() if value is not None}
+        learn(tmp_path / name, mbmf.load_task(config_of(given, **changes)))
+        return numbers_of(tmp_path / name)["metrics"]
+
+    run("any", epochs=1)
+    old = mbmf.Episodes.load(tmp_path / "any/data/train.npz").nsteps
+    # the second iteration has a larger pool, or more batches with the old points
+    updates = 3 * (old // 16)
+    capped = run("capped", first_epochs=4, epochs=3, max_updates=updates)
+    told = run("told", first_epochs=3, epochs=2 if share is None else 1, max_updates=None)
+    assert capped == told
+    least = run("least", first_epochs=4, epochs=3, max_updates=1)
+    assert least == run("once", first_epochs=1, epochs=1, max_updates=None)
+    assert least != told
 
 
 def test_an_ensemble_learns_without_random_validation_and_resumes_to_the_same_bits(tmp_path: Path) -> None:

@@ -336,10 +336,7 @@ def _fit(
     new: list[Episodes],
     observer: Observer,
 ) -> FitResult:
-    epochs = settings.epochs
-    if iteration == 1 and settings.first_epochs is not None:
-        epochs = settings.first_epochs
-    assert epochs is not None
+    epochs = _epochs(settings, iteration, train.nsteps, sum(batch.nsteps for batch in new))
     with observer.stage(f"iteration {iteration}: train", epochs) as progress:
         return model.fit(
             train,
@@ -356,6 +353,24 @@ def _fit(
             nthread=TRAINING_THREADS,
             progress=lambda epochs, loss: progress(epochs),
         )
+
+
+def _epochs(settings: DynamicsSettings, iteration: int, old: int, new: int) -> int:
+    """Passes over the data in an iteration's fit."""
+    from mbmf.nn.training import batches_of_epoch
+
+    epochs = settings.epochs
+    if iteration == 1 and settings.first_epochs is not None:
+        epochs = settings.first_epochs
+    assert epochs is not None
+    if settings.max_updates is None:
+        return epochs
+    fraction = settings.fraction_use_new
+    if fraction is None:  # one pool
+        old, new = old + new, 0
+    return max(
+        1, min(epochs, settings.max_updates // batches_of_epoch(old, new, settings.batch_size, fraction or 0))
+    )
 
 
 # --- what helps the planner

@@ -63,6 +63,12 @@ def batch_shares(old: int, new: int, batch_size: int, fraction_use_new: float) -
     return min(batch_size - share_new, old), share_new
 
 
+def batches_of_epoch(old: int, new: int, batch_size: int, fraction_use_new: float) -> int:
+    """How many full batches a pass over the old points (without an old share: the new ones) has."""
+    share_old, share_new = batch_shares(old, new, batch_size, fraction_use_new)
+    return old // share_old if share_old else new // share_new
+
+
 def epoch_rate(first: float, last: float | None, epoch: int, epochs: int) -> float:
     """The learning rate of an epoch, from 0, on the way from ``first`` to ``last``, if there is one."""
     if last is None or epochs == 1:

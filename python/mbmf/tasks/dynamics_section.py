@@ -44,6 +44,7 @@ class DynamicsConfig(BaseModel):
     outputs: dict[Text, Literal["difference", "value", "rotation"]] = {}
     epochs: Count | None = None
     first_epochs: Count | None = None
+    max_updates: Count | None = None
     batch_size: Annotated[int | None, integer(1, 10_000_000)] = None
     learning_rate: Annotated[float | None, number(0, 1, low_open=True)] = None
     final_learning_rate: Annotated[float | None, number(0, 1, low_open=True)] = None
@@ -60,12 +61,14 @@ class DynamicsSettings:
     Attributes:
         model: the arguments of `DynamicsModel` beside the task and the seed.
         epochs, first_epochs: of a fit, and of the first one; None: the file has none.
+        max_updates: steps of the optimiser in a fit at most; None: as many as the epochs have.
         others: as in `DynamicsModel.fit`.
     """
 
     model: dict[str, Any]
     epochs: int | None
     first_epochs: int | None
+    max_updates: int | None
     batch_size: int
     learning_rate: float
     final_learning_rate: float | None
@@ -101,6 +104,7 @@ def dynamics_settings(section: DynamicsConfig | None, flat: ModelBasedConfig | N
     return DynamicsSettings(
         model,
         first_epochs=own.first_epochs,
+        max_updates=own.max_updates,
         final_learning_rate=own.final_learning_rate,
         validation_share=own.validation_share,
         patience=own.patience,
