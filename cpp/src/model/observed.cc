@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <optional>
+#include <utility>
 
 #include "mbmf/base/error.h"
 #include "mbmf/model/policy.h"
@@ -65,6 +66,11 @@ std::optional<kernel::Input> input_of(const Task& task, const Channel& channel) 
   return std::nullopt;
 }
 
+[[noreturn]] void throw_unpredicted(const Task& task, int observation) {
+  throw_invalid("policy must observe what the model predicts, the states of task ", task.spec().name,
+                ", got observation ", observation, ", which does not follow from them");
+}
+
 float number(const kernel::Input& input, const double* state) {
   const double* const x = state + input.state;
   switch (input.kind) {
@@ -102,13 +108,40 @@ std::vector<kernel::Input> observed_of(const Task& task) {
   observed.reserve(task.spec().observation.size());
   for (std::size_t i = 0; i < task.spec().observation.size(); ++i) {
     const std::optional<kernel::Input> input = input_of(task, task.spec().observation[i]);
-    if (!input) {
-      throw_invalid("policy must observe what the model predicts, the states of task ", task.spec().name,
-                    ", got observation ", i, ", which does not follow from them");
-    }
+    if (!input) throw_unpredicted(task, static_cast<int>(i));
     observed.push_back(*input);
   }
   return observed;
+}
+
+Seen seen_by(std::shared_ptr<const GaussianPolicy> policy, const Task& task) {
+  const std::vector<int> unpredicted = unpredicted_observations(task);
+  if (unpredicted.empty()) return {observed_of(task), std::move(policy)};
+  std::vector<Layer> layers = policy->mlp().layers();
+  Layer& first = layers.front();
+  const auto rows = static_cast<std::size_t>(first.rows), cols = static_cast<std::size_t>(first.cols);
+  for (const int column : unpredicted) {
+    for (std::size_t row = 0; row < rows; ++row) {
+      if (first.weight[row * cols + static_cast<std::size_t>(column)] != 0) throw_unpredicted(task, column);
+    }
+  }
+  std::vector<kernel::Input> inputs;
+  std::vector<float> weight;
+  std::vector<std::size_t> kept;
+  for (std::size_t i = 0; i < cols; ++i) {
+    if (const std::optional<kernel::Input> input = input_of(task, task.spec().observation[i])) {
+      inputs.push_back(*input);
+      kept.push_back(i);
+    }
+  }
+  if (kept.empty()) throw_unpredicted(task, 0);
+  weight.reserve(rows * kept.size());
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (const std::size_t column : kept) weight.push_back(first.weight[row * cols + column]);
+  }
+  first.cols = static_cast<int>(kept.size());
+  first.weight = std::move(weight);
+  return {std::move(inputs), std::make_shared<const GaussianPolicy>(std::move(layers), policy->log_std())};
 }
 
 std::vector<StateBound> healthy_states(const Task& task) {

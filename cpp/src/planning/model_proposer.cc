@@ -47,10 +47,12 @@ class ModelProposer : public Proposer {
   }
 
   void set_task(std::shared_ptr<const Task> task) override {
-    std::vector<kernel::Input> observed = observed_of(*task);
+    Seen seen = seen_by(policy_, *task);
     std::vector<float> centre(static_cast<std::size_t>(task->nstate()));
     for (int i = 0; i < task->nstate(); ++i) centre[static_cast<std::size_t>(i)] = dynamics_->centre(i);
-    actor_.emplace(*policy_, table_, task->nstate(), std::move(observed), std::move(centre),
+    actor_.reset();
+    seen_ = std::move(seen.policy);
+    actor_.emplace(*seen_, table_, task->nstate(), std::move(seen.inputs), std::move(centre),
                    ProposalNoise::kUnit);
     task_ = std::move(task);
     reserve(static_cast<int>(threads_.size()));
@@ -92,7 +94,7 @@ class ModelProposer : public Proposer {
 
   std::shared_ptr<const Task> task_;
   std::shared_ptr<const Dynamics> dynamics_;
-  std::shared_ptr<const GaussianPolicy> policy_;
+  std::shared_ptr<const GaussianPolicy> policy_, seen_;  // whole, and of what the model predicts
   int horizon_, grain_;
   const kernel::Table& table_;
   PackedDynamics packed_;  // the members without noise

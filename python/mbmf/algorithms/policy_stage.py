@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mbmf.algorithms.iteration import latest_episodes
+from mbmf.algorithms.policy_inputs import blind, hide
 from mbmf.errors import DataError
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.episodes import Episodes
@@ -52,17 +53,22 @@ def learn(
     stage, note: an observer's functions (`mbmf.algorithms.model_based.Observer`).
     """
     # PyTorch, which a finished run is told of without
-    from mbmf.algorithms.cloning import Cloning, examples_of
+    from mbmf.algorithms.cloning import Cloning, Examples, examples_of
     from mbmf.nn.training import torch_threads
 
     settings = task.config.policy
     assert settings is not None
     start = time.perf_counter()
     episodes = latest_episodes(rollouts, settings.episodes)
+    # what no model predicts the policy cannot see in plans
+    seen = np.ones(task.nobservation, bool)
+    seen[task.core.unpredicted_observations] = False
     examples = examples_of(episodes.select(~episodes.diverged))
+    examples = Examples(hide(examples.observations, seen), examples.actions)
     policy = load_policy(run, task, iteration - 1, allow_other_task=run.allow_other_task)
     if policy is None:
         policy = GaussianPolicy(task, settings.hidden, seed=seed)
+        blind(policy, seen)
     policy.set_std(settings.std)
     with stage(f"iteration {iteration}: policy", settings.epochs) as progress, torch_threads(nthread):
         try:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from mbmf import _core
 from mbmf.arguments import whole_number
 from mbmf.planning.plan import HasCore
-from mbmf.tasks.checks import unpredicted
 from mbmf.tasks.policy_section import PolicyConfig
 from mbmf.tasks.task import Task
 from mbmf.words import some
@@ -67,11 +66,12 @@ def policy_core(policy: GaussianPolicy, task: Task, *, simulated: bool) -> _core
     difference = policy.identity.differences(task.identity) if policy.identity is not None else ""
     if difference:
         raise ValueError(f"policy must be of the robot and dt of task {task.name}, got {difference}")
-    hidden = unpredicted(task)
+    weights = policy.arrays()[0]
+    hidden = [names[i] for i in task.core.unpredicted_observations if weights[:, i].any()]
     if hidden and not simulated:
         raise ValueError(
-            f"policy must see what a model predicts, the states of task {task.name}; its observation has "
-            f"{some(hidden)} besides"
+            f"policy must see only what a model predicts, the states of task {task.name}, and have weights of "
+            f"0 for the rest, got others for {some(hidden)}"
         )
     return policy.core
 

@@ -126,11 +126,10 @@ def check_policy(task: Task, file: str) -> None:
             f"{file}: policy.proposals must be at most the planner's {task.planner.candidates} candidates, "
             f"got {task.config.policy.proposals}"
         )
-    hidden = unpredicted(task)
-    if hidden:
+    if len(task.core.unpredicted_observations) == task.nobservation:
         raise ConfigError(
-            f"{file}: policy must not be given where the observation has more than the model predicts, the "
-            f"states, got {some(hidden)} in it"
+            f"{file}: policy must not be given where the model predicts nothing of what is observed, got no "
+            "observation that follows from the states"
         )
 
 

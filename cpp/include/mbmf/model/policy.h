@@ -17,7 +17,7 @@ namespace mbmf {
 class Task;
 
 // The observations of a task, by number, that do not follow from its states: no model predicts them, so that
-// no policy can act in one.
+// no policy that sees them can act in one.
 std::vector<int> unpredicted_observations(const Task& task);
 
 // Whether a model says where a task's episodes end: alive does, or every bound of healthy is of a state.
