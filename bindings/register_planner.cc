@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,6 +49,37 @@ std::vector<PathStart> path_starts(const py::object& segments, const py::object&
   }
   return at;
 }
+
+// Copies of the memories that plans read and write: while they are made without the GIL, another thread may
+// write the caller's. Each memory has one copy, however often it is given.
+class Memories {
+ public:
+  explicit Memories(const std::optional<PlanMemory*>& given) {
+    if (given && *given != nullptr) take(*given);
+  }
+  explicit Memories(const std::optional<std::vector<PlanMemory*>>& given) {
+    if (!given) return;
+    for (PlanMemory* memory : *given) take(memory);
+  }
+
+  PlanMemory* one() const { return copies_.empty() ? nullptr : copies_.front(); }
+  PlanMemory* const* all() const { return copies_.empty() ? nullptr : copies_.data(); }
+
+  // what the plans left, to the caller's
+  void write() {
+    for (auto& [memory, copy] : of_) *memory = std::move(*copy);
+  }
+
+ private:
+  void take(PlanMemory* memory) {
+    auto& copy = of_[memory];
+    if (!copy) copy = std::make_unique<PlanMemory>(*memory);
+    copies_.push_back(copy.get());
+  }
+
+  std::map<PlanMemory*, std::unique_ptr<PlanMemory>> of_;
+  std::vector<PlanMemory*> copies_;
+};
 
 // the costs of candidates by a Python function of arrays
 CostFunction cost_function(const py::object& function, int horizon, int nstate, int naction) {
@@ -238,10 +270,12 @@ void register_planner(py::module_& module) {
             query.candidates = candidates;
             query.predict = predict;
             Plan plan;
+            Memories memories(memory);
             {
               const ReleaseGil release;
-              self.plan(query, memory.value_or(nullptr), &plan);
+              self.plan(query, memories.one(), &plan);
             }
+            memories.write();
             return tuple_of(self, plan);
           },
           py::arg("state"), py::arg("episode"), py::arg("step"), py::arg("segment") = 0,
@@ -275,10 +309,12 @@ void register_planner(py::module_& module) {
               queries[i].predict = false;
             }
             std::vector<Plan> plans(queries.size());
+            Memories copies(memories);
             {
               const ReleaseGil release;
-              self.plan_batch(queries.data(), n, memories ? memories->data() : nullptr, plans.data());
+              self.plan_batch(queries.data(), n, copies.all(), plans.data());
             }
+            copies.write();
             py::array_t<float> actions = make_array<float>({n, naction});
             py::array_t<double> costs = make_array<double>({n});
             py::array_t<std::int32_t> next = make_array<std::int32_t>({n});
@@ -304,10 +340,12 @@ void register_planner(py::module_& module) {
             query.candidates = candidates;
             Plan plan;
             std::vector<RoundTrace> traces;
+            Memories memories(memory);
             {
               const ReleaseGil release;
-              traces = self.trace(query, memory.value_or(nullptr), &plan);
+              traces = self.trace(query, memories.one(), &plan);
             }
+            memories.write();
             const int horizon = self.options().horizon, naction = self.task().naction();
             py::list rounds;
             for (const RoundTrace& trace : traces) {
@@ -336,10 +374,11 @@ void register_planner(py::module_& module) {
             const py::ssize_t n = sequences.shape(0);
             py::array_t<double> costs = make_array<double>({n});
             double* out = costs.mutable_data();
-            const std::int64_t size = std::int64_t{self.options().horizon} * self.task().naction();
-            in_pieces(n, 1024, [&](std::int64_t first, std::int64_t count) {
-              self.roll(query, values + first * size, count, out + first);
-            });
+            {
+              // all at once: a sequence's noise is of its position; the planner's check hears Ctrl-C
+              const ReleaseGil release;
+              self.roll(query, values, n, out);
+            }
             return costs;
           },
           py::arg("state"), py::arg("sequences"), py::arg("segment") = 0,

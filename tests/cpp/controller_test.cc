@@ -277,6 +277,7 @@ TEST(Controller, DrivesASimulationInRealTime) {
   RealtimeSimulation simulation(robot.task, {300, 40, 7, 0});
   EXPECT_THROW(RealtimeSimulation(robot.task, {0, 1, 0, 0}), std::invalid_argument);
   EXPECT_THROW(RealtimeSimulation(robot.task, {1, 0, 0, 0}), std::invalid_argument);
+  EXPECT_THROW(simulation.record(), Error);  // and what is to come is recorded all the same
   const TimePoint first = steady_clock::now() + milliseconds(5);
   controller.start(first);
   simulation.start(&controller, first);
@@ -285,6 +286,7 @@ TEST(Controller, DrivesASimulationInRealTime) {
   controller.stop();
   const RealtimeSimulation::Record& record = simulation.record();
   ASSERT_EQ(record.rewards.size(), 300U);
+  EXPECT_NE(record.next_states.back(), 0);
   std::int64_t before = -1, fresh = 0;
   for (std::size_t k = 0; k < 300; ++k) {
     EXPECT_EQ(record.first[k] != 0, k % 40 == 0);
@@ -296,6 +298,17 @@ TEST(Controller, DrivesASimulationInRealTime) {
   std::vector<double> row(static_cast<std::size_t>(simulation.state_size()));
   simulation.latest(row.data());
   EXPECT_GT(row[0], 0);  // its time
+}
+
+TEST(Controller, AWaitThatOnlySpinsIsEnded) {
+  using std::chrono::hours;
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    std::this_thread::sleep_for(milliseconds(20));
+    stop = true;
+  });
+  EXPECT_FALSE(wait_until(steady_clock::now() + hours(1), hours(1), stop));
+  other.join();
 }
 
 TEST(Controller, ThreadSettingsThatAreRefusedAreNotes) {

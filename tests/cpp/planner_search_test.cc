@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "allocation_counter.h"
@@ -344,6 +345,7 @@ TEST(Planner, RefusesMemoriesOfOthers) {
 class Probe : public Search {
  public:
   std::int64_t count = 70, given = 0;  // of a round: what it asks for
+  std::int64_t at_most = 70;           // what it says of that
   mutable std::vector<std::vector<Scored>> seen;
   mutable std::vector<std::int64_t> asked, done;
   mutable std::vector<float> sequences, chosen;  // of the last round: all, and those of the scored ones
@@ -352,7 +354,7 @@ class Probe : public Search {
 
   const char* name() const override { return "probe"; }
   int rounds() const override { return 3; }
-  std::int64_t most(int) const override { return 70; }
+  std::int64_t most(int) const override { return at_most; }
   std::int64_t most_given() const override { return 1; }
   std::int64_t keep(int round) const override { return round == 0 ? 0 : (round == 1 ? 70 : 5); }
   std::unique_ptr<Work> make_work() const override { return std::make_unique<Work>(); }
@@ -431,6 +433,17 @@ TEST(OwnSearch, SeesWhatWasRolled) {
       }
     }
     EXPECT_EQ(plan.cost, sorted.front());
+  }
+}
+
+TEST(OwnSearch, MustHaveCandidatesInEachRound) {
+  const Robot robot = fixture::make_robot();
+  for (const std::int64_t most : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{1} << 40}) {
+    auto own = std::make_unique<Probe>();
+    own->at_most = most;
+    EXPECT_THROW(make_planner(robot.task, robot.dynamics, {8, 70, 3, 1}, std::move(own)),
+                 std::invalid_argument)
+        << most;
   }
 }
 

@@ -293,6 +293,11 @@ def test_memory_of_another_planner_is_refused() -> None:
         (lambda t, m: mbmf.ICEM(t, m, 1), "colour must be 0 with a horizon of 1, which has no spectrum"),
         (lambda t, m: mbmf.ICEM(t, m, 5, std=0), "std must be a finite number above 0"),
         (lambda t, m: mbmf.CEM(t, m, 5, std=-1), "std must be a finite number above 0"),
+        (
+            lambda t, m: mbmf.CEM(t, m, 5, std=0.1, tolerance=0.01),
+            "tolerance must be below the square of std",
+        ),
+        (lambda t, m: mbmf.CEM(t, m, 5, std=1e-23, tolerance=0), "tolerance must be below the square of std"),
         (lambda t, m: mbmf.MPPI(t, m, 5, temperature=0), "temperature must be a finite number above 0"),
         (lambda t, m: mbmf.MPPI(t, m, 5, smoothing=0), "smoothing must be a finite number above 0"),
         (lambda t, m: mbmf.MPPI(t, m, 5, execute="worst"), "execute must be one of best, mean, got 'worst'"),

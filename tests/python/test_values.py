@@ -375,3 +375,17 @@ def test_a_value_that_knows_nothing_is_named(
         assert run.metrics()[1]["value_explained"] == explained
     said = [note for note in notes if "the value knows less of the returns than their mean" in note]
     assert len(said) == (explained < 0)
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_value_that_overflows_is_worth_the_least(
+    sign: int, isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MBMF_FORCE_ISA", isa)
+    weights = [np.array([[1e30], [1]], np.float32), sign * np.array([[1e30, 0]], np.float32)]
+    biases = [np.zeros(2, np.float32), np.full(1, 3, np.float32)]
+    arguments = (np.zeros(1), np.ones(1), ["value"], 0.0, 1.0, -5.0, 7.0)
+    value = _core.Value(1, weights, biases, "relu", *arguments)
+    states = np.array([[0.0], [-1.0], [1e-60], [1e10], [np.inf], [np.nan]])
+    assert value.evaluate(states).tolist() == [3, 3, 3, -5, -5, -5]

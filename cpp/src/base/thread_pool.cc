@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <new>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "base/pause.h"
@@ -35,7 +37,21 @@ int resolve_nthread(int nthread) {
 ThreadPool::ThreadPool(int nthread)
     : nthread_(resolve_nthread(nthread)), slots_(static_cast<std::size_t>(nthread_)), process_(getpid()) {
   workers_.reserve(static_cast<std::size_t>(nthread_ - 1));
-  for (int i = 1; i < nthread_; ++i) workers_.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 1; i < nthread_; ++i) workers_.emplace_back([this, i] { work(i); });
+  } catch (const std::system_error& error) {
+    const std::size_t started = workers_.size();
+    end();
+    throw Error("nthread must be at most what the system can start, got " + std::to_string(nthread_) +
+                ": after " + std::to_string(started) + " more threads: " + error.what());
+  }
+}
+
+void ThreadPool::end() {
+  stop_.store(true, std::memory_order_relaxed);
+  state_.fetch_add(1u << kSlotBits);
+  state_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
 }
 
 ThreadPool::~ThreadPool() {
@@ -44,10 +60,7 @@ ThreadPool::~ThreadPool() {
     static_cast<void>(new (std::nothrow) std::vector<std::thread>(std::move(workers_)));
     return;
   }
-  stop_.store(true, std::memory_order_relaxed);
-  state_.fetch_add(1u << kSlotBits);
-  state_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
+  end();
 }
 
 std::vector<std::thread::native_handle_type> ThreadPool::handles() {

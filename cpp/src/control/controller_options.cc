@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "mbmf/base/error.h"
+#include "mbmf/base/random.h"
 #include "physics/stepper.h"
 
 namespace mbmf {
@@ -81,12 +83,10 @@ void check_first_tick(TimePoint first) {
 std::vector<double> nominal_state(const Task& task) {
   const std::unique_ptr<mjData, decltype(&mj_deleteData)> d(mj_makeData(task.model()), &mj_deleteData);
   if (!d) throw Error("MuJoCo cannot make its data: out of memory");
-  silence_warnings(d.get());
-  std::copy(task.spec().start_qpos.begin(), task.spec().start_qpos.end(), d->qpos);
-  std::copy(task.spec().start_qvel.begin(), task.spec().start_qvel.end(), d->qvel);
-  mj_normalizeQuat(task.model(), d->qpos);
-  task.refresh(d.get());
-  task.remember_start(d.get());
+  Failure failure;
+  if (!begin(task, d.get(), ResetKind::kControl, Draws(derive_key(0, Stream::kReset, 0), 0, 0), &failure)) {
+    throw Error("an episode of task " + task.spec().name + " cannot start: " + failure_text(failure));
+  }
   std::vector<double> state(static_cast<std::size_t>(task.nstate()));
   task.read(task.spec().state, d.get(), state.data());
   return state;

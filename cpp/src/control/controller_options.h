@@ -24,7 +24,7 @@ void check_first_tick(TimePoint first);
 // Throws std::invalid_argument on options out of range.
 ControllerOptions resolve_options(ControllerOptions options, const Task& task);
 
-// The state at the start of the task's episodes, without noise.
+// A state at the start of the task's control episodes, with goals: always the same.
 std::vector<double> nominal_state(const Task& task);
 
 }  // namespace mbmf

@@ -94,7 +94,10 @@ bool wait_until(TimePoint when, std::chrono::nanoseconds spin, const std::atomic
     std::this_thread::sleep_until(next);
 #endif
   }
-  while (steady_clock::now() < when) pause();
+  while (steady_clock::now() < when) {
+    if (stop.load(std::memory_order_acquire)) return false;
+    pause();
+  }
   return true;
 }
 

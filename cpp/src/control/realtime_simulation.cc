@@ -141,8 +141,7 @@ void RealtimeSimulation::stop() {
 
 const RealtimeSimulation::Record& RealtimeSimulation::record() const {
   Impl& m = *impl_;
-  if (m.active.load(std::memory_order_acquire))
-    throw Error("the record must be read when the simulation is finished");
+  if (!finished()) throw Error("the record must be read when the simulation is finished");
   const auto n = static_cast<std::size_t>(m.done.load());
   m.record.states.resize(n * static_cast<std::size_t>(m.task->nstate()));
   m.record.next_states.resize(n * static_cast<std::size_t>(m.task->nstate()));

@@ -4,6 +4,8 @@
 #ifndef MBMF_KERNEL_MODEL_H_
 #define MBMF_KERNEL_MODEL_H_
 
+#include <limits>
+
 #include "kernel/kernel_network.h"
 #include "kernel/kernel_proposal.h"
 
@@ -175,8 +177,9 @@ void evaluate_value(const mbmf::kernel::Value& value, const float* x, int lanes,
   evaluate(net, net.layer[net.nlayer - 1], see(model, x, vectors, s), lanes, nullptr, 0, s);
   for (int v = 0; v < vectors; ++v) {
     const Vec low = broadcast(value.low), high = broadcast(value.high), raw = load(s.output + v * kLanes);
-    // not a number compares false
-    store(out + v * kLanes, raw > low ? (raw < high ? raw : high) : low);
+    // not a number compares false, and what overflows is worth nothing
+    const Vec finite = raw < broadcast(std::numeric_limits<float>::infinity()) ? raw : low;
+    store(out + v * kLanes, finite > low ? (finite < high ? finite : high) : low);
   }
 }
 

@@ -57,10 +57,12 @@ void AnytimeRound::reserve(int njob) {
   for (Slot& slot : slots_) {
     if (slot.counts.size() >= static_cast<std::size_t>(njob)) continue;
     pool_->wait(slot.number);  // nobody reads what is replaced
-    slot.counts.resize(static_cast<std::size_t>(njob));
+    auto record = std::make_unique<Record[]>(static_cast<std::size_t>(njob * most_records_));
+    auto entry = std::make_unique<Entry[]>(static_cast<std::size_t>(njob * most_records_ * per_record_));
     slot.first.resize(static_cast<std::size_t>(njob) + 1);
-    slot.record = std::make_unique<Record[]>(static_cast<std::size_t>(njob * most_records_));
-    slot.entry = std::make_unique<Entry[]>(static_cast<std::size_t>(njob * most_records_ * per_record_));
+    slot.counts.resize(static_cast<std::size_t>(njob));  // last: it says for how many there is room
+    slot.record = std::move(record);
+    slot.entry = std::move(entry);
   }
 }
 

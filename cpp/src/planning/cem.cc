@@ -143,7 +143,9 @@ SearchKind cem_kind() {
               throw_invalid("elites must be at most the ", shape.candidates, " candidates, got ",
                             options.elites);
             }
-            if (options.deviation * options.deviation <= options.tolerance) {
+            // in float32, as the first round has it
+            const auto variance = static_cast<float>(options.deviation * options.deviation);
+            if (static_cast<double>(variance) <= options.tolerance) {
               throw_invalid("tolerance must be below the square of std, ",
                             options.deviation * options.deviation, ", got ", options.tolerance);
             }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -11,6 +12,12 @@
 #include "planning/k_best.h"
 
 namespace mbmf {
+
+namespace {
+
+constexpr std::int64_t kMostCandidates = 100'000'000;
+
+}  // namespace
 
 Engine::Engine(std::shared_ptr<const Task> task_in, std::unique_ptr<Roller> roller_in,
                std::unique_ptr<Proposer> proposer_in, std::unique_ptr<Search> search_in,
@@ -37,7 +44,14 @@ std::int64_t Engine::most_of(const Search& search) {
     throw_invalid("rounds must be in [1, ", kMaxRounds - 1, "], got ", search.rounds());
   }
   std::int64_t most = 0;
-  for (int i = 0; i < search.rounds(); ++i) most = std::max(most, search.most(i));
+  for (int i = 0; i < search.rounds(); ++i) {
+    const std::int64_t candidates = search.most(i);
+    if (candidates < 1 || candidates > kMostCandidates) {
+      throw_invalid("a round must have 1 to ", kMostCandidates, " candidates at most, got ", candidates,
+                    " in round ", i, " of search ", search.name());
+    }
+    most = std::max(most, candidates);
+  }
   return most;
 }
 
@@ -59,16 +73,20 @@ void Engine::reserve(std::size_t njob) {
   if (jobs.size() >= njob) return;
   wait();
   const std::int64_t of_policy = proposer ? options.proposals : 0;
-  while (jobs.size() < njob) {
-    Job& job = jobs.emplace_back();
+  // the jobs say for how many there is room: they come last, and nothing is lost where memory is
+  std::vector<Job> more(njob - jobs.size());
+  for (Job& job : more) {
     job.work = search->make_work();
     job.proposals.resize(static_cast<std::size_t>(of_policy * shape.horizon * shape.naction));
   }
+  std::vector<ProposalStore> room(njob * static_cast<std::size_t>(pool.nslot()));
+  for (ProposalStore& store : room) store.reserve(shape, search->most_given(), of_policy);
+  jobs.reserve(njob);
   counts.resize(njob);
-  stores = std::vector<ProposalStore>(njob * static_cast<std::size_t>(pool.nslot()));
-  for (ProposalStore& store : stores) store.reserve(shape, search->most_given(), of_policy);
   anytime.reserve(static_cast<int>(njob));
   roller->reserve(pool.nslot(), static_cast<int>(njob), pool.nthread());
+  stores = std::move(room);
+  std::move(more.begin(), more.end(), std::back_inserter(jobs));
 }
 
 PlanMemory Engine::make_memory() const {
@@ -316,7 +334,9 @@ void Engine::finish(std::size_t index) {
 Nanoseconds Engine::stop_of(const PlanQuery& query) const {
   if (query.deadline == std::chrono::steady_clock::time_point::max()) return kNever;
   const double after = update.bound() + choose.bound() + (query.predict ? predict.bound() : 0);
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(query.deadline.time_since_epoch()).count() -
+  // one that is long over, not one that overflows
+  const auto deadline = std::max(query.deadline, std::chrono::steady_clock::now() - std::chrono::hours(1));
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch()).count() -
          static_cast<Nanoseconds>(after);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <limits>
 #include <utility>
 
 #include "mbmf/base/error.h"
@@ -13,6 +14,7 @@ namespace mbmf {
 namespace {
 
 constexpr std::int64_t kMaxJobs = 32;  // plans made at once
+constexpr std::int64_t kMostRolled = std::numeric_limits<std::int32_t>::max();
 
 }  // namespace
 
@@ -91,6 +93,7 @@ void Planner::roll(const PlanQuery& query, const float* sequences, std::int64_t 
   Engine& m = *engine_;
   const Engine::Guard guard(&m);
   const std::int64_t size = std::int64_t{m.shape.horizon} * m.shape.naction;
+  if (n < 0 || n > kMostRolled) throw_invalid("n must be in [0, ", kMostRolled, "] sequences, got ", n);
   for (std::int64_t i = 0; i < n * size; ++i) {
     if (!(sequences[i] >= -1 && sequences[i] <= 1)) {
       throw_invalid("sequences must be actions in [-1, 1], got ", sequences[i], " in sequence ", i / size);
@@ -143,9 +146,21 @@ void Planner::set_task(std::shared_ptr<const Task> task) {
     throw_invalid("task must have ", m.task->nstate(), " states and ", m.task->naction(), " actions, got ",
                   task->nstate(), " and ", task->naction());
   }
+  if (m.proposer && task->nobservation() != m.task->nobservation()) {
+    throw_invalid("task must have the ", m.task->nobservation(), " observations that the policy sees, got ",
+                  task->nobservation());
+  }
+  if (task->spec().alive.empty() != m.task->spec().alive.empty()) {
+    throw_invalid("task must have alive bounds where the planner's task has, and none where it has none");
+  }
   m.wait();
   if (m.proposer) m.proposer->set_task(task);
-  m.roller->set_task(task);
+  try {
+    m.roller->set_task(task);
+  } catch (...) {
+    if (m.proposer) m.proposer->set_task(m.task);
+    throw;
+  }
   m.task = std::move(task);
 }
 

@@ -40,16 +40,22 @@ class SimulatorRoller : public Roller {
     starts_ = std::vector<Start>(static_cast<std::size_t>(nslot) * njob);
     for (Start& s : starts_) s.row.resize(static_cast<std::size_t>(start_size_));
     threads_.clear();
-    for (int i = 0; i < nthread; ++i) threads_.push_back(make_thread());
+    for (int i = 0; i < nthread; ++i) threads_.push_back(make_thread(*task_));
   }
 
   void set_task(std::shared_ptr<const Task> task) override {
+    std::vector<Thread> threads;
+    for (std::size_t i = 0; i < std::max<std::size_t>(threads_.size(), 1); ++i) {
+      threads.push_back(make_thread(*task));
+    }
+    const int size = mjb_nstate(threads.front().batch.get());
+    if (start_size_ > 0 && size != start_size_) {
+      throw_invalid("task must have simulations of ", start_size_, " numbers, got ", size);
+    }
+    start_size_ = size;
+    threads_ = std::move(threads);
+    path_ = task->spec().path ? std::make_shared<const PlannerPath>(*task->spec().path) : nullptr;
     task_ = std::move(task);
-    path_ = task_->spec().path ? std::make_shared<const PlannerPath>(*task_->spec().path) : nullptr;
-    const std::size_t nthread = threads_.size();
-    threads_.clear();
-    for (std::size_t i = 0; i < std::max<std::size_t>(nthread, 1); ++i) threads_.push_back(make_thread());
-    start_size_ = mjb_nstate(threads_.front().batch.get());
   }
 
   void begin(int slot, int job, const PlanQuery& query) override {
@@ -83,6 +89,9 @@ class SimulatorRoller : public Roller {
   }
 
   void predict(int slot, int job, const float* actions, float* states) override {
+    // what a simulation that diverges does not reach
+    std::fill_n(states, static_cast<std::size_t>(horizon_ + 1) * task_->nstate(),
+                std::numeric_limits<float>::quiet_NaN());
     run(threads_.front(), start(slot, job), actions, states);
   }
 
@@ -111,12 +120,12 @@ class SimulatorRoller : public Roller {
     bool dead;
   };
 
-  Thread make_thread() const {
-    const auto size = static_cast<std::size_t>(horizon_) * task_->naction();
-    return {make_batch(task_->model(), 1, 1),
-            std::vector<double>(static_cast<std::size_t>(task_->nstate())),
-            std::vector<double>(static_cast<std::size_t>(task_->naction())),
-            std::vector<double>(static_cast<std::size_t>(task_->naction())),
+  Thread make_thread(const Task& task) const {
+    const auto size = static_cast<std::size_t>(horizon_) * task.naction();
+    return {make_batch(task.model(), 1, 1),
+            std::vector<double>(static_cast<std::size_t>(task.nstate())),
+            std::vector<double>(static_cast<std::size_t>(task.naction())),
+            std::vector<double>(static_cast<std::size_t>(task.naction())),
             AlignedFloats(size * static_cast<std::size_t>(table_.tile)),
             AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
             std::vector<float>(size)};

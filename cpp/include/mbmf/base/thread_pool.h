@@ -59,6 +59,7 @@ class ThreadPool {
   using Function = void (*)(const void* context, std::int64_t item, int thread);
   void run(std::int64_t count, Function function, const void* context);
   void work(int thread);
+  void end();
 
   struct alignas(64) Slot {
     Job function = nullptr;

@@ -1,4 +1,4 @@
-// A multi-layer perceptron packed for the vector kernels.
+// A multi-layer perceptron: its layers, checked. Models, values and policies pack it for the vector kernels.
 
 #ifndef MBMF_MODEL_MLP_H_
 #define MBMF_MODEL_MLP_H_

@@ -59,7 +59,8 @@ struct PlanMemory {
 
 struct Plan {
   std::vector<float> actions;        // (horizon, naction) to execute
-  std::vector<float> states;         // (horizon + 1, nstate), predicted; empty where not asked for
+  std::vector<float> states;         // (horizon + 1, nstate), predicted; empty where not asked for; NaN
+                                     // past where a simulation diverges
   double cost = 0;                   // of these actions
   std::int64_t candidate = 0;        // their position in the last round; -1: they are no candidate of it
   std::int64_t candidates_done = 0;  // rolled, over all rounds

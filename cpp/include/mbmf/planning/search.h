@@ -109,7 +109,7 @@ struct SearchKind {
 };
 
 const std::vector<SearchKind>& search_kinds();
-// Throws std::invalid_argument, which names the nearest ones, if there is none.
+// Throws std::invalid_argument, which names all, if there is none.
 const SearchKind& search_kind(const std::string& name);
 
 }  // namespace mbmf

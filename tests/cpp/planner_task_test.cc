@@ -1,0 +1,100 @@
+// A planner that goes on with another task: what it refuses, and that it goes on as before then.
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mbmf/physics/simulator.h"
+#include "mbmf/planning/planner.h"
+#include "planner_fixture.h"
+#include "task_fixture.h"
+
+namespace mbmf {
+namespace {
+
+using fixture::plan_at;
+
+// The small robot's task with another cost, and whatever `change` does to it.
+template <typename Change>
+std::shared_ptr<const Task> other_task(const Change& change) {
+  const std::vector<char> mjb = fixture::compile(
+      "<mujoco><worldbody><body><joint name='j' type='slide'/><geom size='.1'/></body></worldbody><actuator>"
+      "<motor joint='j' ctrlrange='-1 1' ctrllimited='true'/><motor joint='j' ctrlrange='-1 1' "
+      "ctrllimited='true'/></actuator></mujoco>");
+  TaskSpec spec = fixture::make_robot().task->spec();
+  spec.cost = {{TermKind::kLinear, 2.0, {1}, {}, {}, {0, 0}}};
+  change(&spec);
+  return Task::load(mjb.data(), mjb.size(), std::move(spec));
+}
+
+void expect_refused(Planner* planner, const std::shared_ptr<const Task>& task, const std::string& why) {
+  try {
+    planner->set_task(task);
+    ADD_FAILURE() << "taken";
+  } catch (const std::invalid_argument& error) {
+    EXPECT_NE(std::string(error.what()).find(why), std::string::npos) << error.what();
+  }
+}
+
+PlannerOptions with_policy() {
+  PlannerOptions options{8, 100, 3, 1};
+  options.policy = fixture::make_policy();
+  options.proposals = 4;
+  return options;
+}
+
+const auto kSame = [](TaskSpec*) {};
+const auto kAlive = [](TaskSpec* spec) { spec->alive = {{0, {-5, 5, true, true}}}; };
+const auto kSeesLess = [](TaskSpec* spec) { spec->observation.pop_back(); };
+const auto kRemembers = [](TaskSpec* spec) {
+  Channel rate = spec->state.front();
+  rate.source = Source::kQpos;
+  rate.transform = Transform::kRate;
+  spec->reward_state = {rate};
+};
+
+TEST(PlannerTask, AnotherCostIsPlannedWithThatOfTheModel) {
+  const fixture::Robot robot = fixture::make_robot();
+  const auto planner = make_planner(robot.task, robot.dynamics, with_policy());
+  planner->set_task(other_task(kSame));
+  const auto fresh = make_planner(other_task(kSame), robot.dynamics, with_policy());
+  EXPECT_EQ(plan_at(*planner, robot.state, 1, 2).cost, plan_at(*fresh, robot.state, 1, 2).cost);
+}
+
+TEST(PlannerTask, WhatDoesNotFitIsRefusedByAPlannerWithAModel) {
+  const fixture::Robot robot = fixture::make_robot();
+  const auto planner = make_planner(robot.task, robot.dynamics, with_policy());
+  const Plan before = plan_at(*planner, robot.state, 1, 2);
+  expect_refused(planner.get(), other_task(kAlive), "task must have alive bounds where the planner's");
+  expect_refused(planner.get(), other_task(kSeesLess), "task must have the 6 observations that the policy");
+  const Plan after = plan_at(*planner, robot.state, 1, 2);
+  EXPECT_EQ(after.actions, before.actions);
+  EXPECT_EQ(after.cost, before.cost);
+
+  const auto bounded = make_planner(other_task(kAlive), robot.dynamics, with_policy());
+  expect_refused(bounded.get(), other_task(kSame), "and none where it has none");
+}
+
+TEST(PlannerTask, WhatDoesNotFitIsRefusedByAPlannerWithTheSimulator) {
+  const fixture::Robot robot = fixture::make_robot();
+  PlannerOptions options = with_policy();
+  options.candidates = 20;
+  const auto planner = make_simulator_planner(robot.task, options);
+  Simulator simulator(robot.task, 1, 1, 0);
+  std::vector<double> row(static_cast<std::size_t>(planner->start_size()));
+  const int id = 0;
+  simulator.get_state(&id, 1, row.data());
+  const Plan before = plan_at(*planner, row, 1, 2);
+  expect_refused(planner.get(), other_task(kRemembers), "task must have simulations of ");
+  expect_refused(planner.get(), other_task(kSeesLess), "task must have the 6 observations that the policy");
+  const Plan after = plan_at(*planner, row, 1, 2);
+  EXPECT_EQ(after.actions, before.actions);
+  EXPECT_EQ(after.cost, before.cost);
+}
+
+}  // namespace
+}  // namespace mbmf
