@@ -205,7 +205,8 @@ class ModelRoller : public Roller {
     known_.resize(known * (static_cast<std::size_t>(std::max(horizon_, kMostForward)) + 1));
     forward_known_.resize(known_.size());
     // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
-    chunk_ = cost_->alive().empty() ? table_.tile : table_.group;
+    // never less than a planner was told that it may ask for
+    chunk_ = std::max(chunk_, cost_->alive().empty() ? table_.tile : table_.group);
   }
 
   void allocate() {

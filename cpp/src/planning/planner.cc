@@ -150,9 +150,6 @@ void Planner::set_task(std::shared_ptr<const Task> task) {
     throw_invalid("task must have the ", m.task->nobservation(), " observations that the policy sees, got ",
                   task->nobservation());
   }
-  if (task->spec().alive.empty() != m.task->spec().alive.empty()) {
-    throw_invalid("task must have alive bounds where the planner's task has, and none where it has none");
-  }
   m.wait();
   if (m.proposer) m.proposer->set_task(task);
   try {

@@ -115,8 +115,7 @@ class Planner {
 
   // Goes on with another task of the same robot and state: another path or another cost. Throws
   // std::invalid_argument, and goes on with the task that it has, if the sizes of states, actions and
-  // simulated starts differ, those of the observations of a policy that proposes, or whether there are alive
-  // bounds.
+  // simulated starts differ, or those of the observations of a policy that proposes.
   void set_task(std::shared_ptr<const Task> task);
 
   // Bytes of working memory of a thread, with all that the threads share; the packed weights are not in it.
