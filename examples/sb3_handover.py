@@ -5,18 +5,19 @@
 
 import sys
 
-import gymnasium
+from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import mbmf
+from mbmf.simulation.envs import TaskEnv
 
-task = mbmf.load_task("cheetah_forward")
-policy = mbmf.GaussianPolicy(task, std=0.5)
+policy = mbmf.GaussianPolicy(mbmf.load_task("cheetah_forward"), std=0.5)
 if len(sys.argv) > 1:
-    policy = mbmf.GaussianPolicy.load(sys.argv[1], task)
+    policy = mbmf.GaussianPolicy.load(sys.argv[1])
 steps = int(sys.argv[2]) if len(sys.argv) > 2 else 4096
 
-env = gymnasium.make("mbmf/HalfCheetah-v0")
+task = policy.load_task()
+env = TimeLimit(TaskEnv(task), task.episode_steps)
 model = policy.to_sb3(env, "PPO", seed=0, device="cpu")
 print("before:", evaluate_policy(model, env, n_eval_episodes=1))
 model.learn(steps)

@@ -66,9 +66,9 @@ int main(int argc, char** argv) try {
   print("period", s.period), print("compute", s.compute), print("jitter", s.jitter);
   std::printf("steps %ld, planned %ld, held %ld, safe %ld, deadline misses %ld\n", s.steps, s.planned, s.held,
               s.safe, s.misses());
-  std::printf("candidates per plan %.0f of %ld, reward %.2f in %d steps\n",
-              static_cast<double>(s.candidates) / static_cast<double>(s.planned > 0 ? s.planned : 1),
-              bundle.planner.candidates, reward, steps);
+  std::printf("candidates per plan %.0f, reward %.2f in %d steps\n",
+              static_cast<double>(s.candidates) / static_cast<double>(s.planned > 0 ? s.planned : 1), reward,
+              steps);
 } catch (const std::exception& error) {
   return std::fprintf(stderr, "cpp_controller: %s\n", error.what()), 1;
 }

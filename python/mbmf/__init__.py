@@ -1,8 +1,8 @@
 """Learn a robot's dynamics from minutes of data and control it with model-predictive control.
 
 Everything public is listed in ``__all__`` and is imported when it is first used, so that ``import mbmf`` is
-fast and PyTorch is loaded only by what trains. Importing it registers the Gymnasium environments
-``mbmf/Swimmer-v0``, ``mbmf/HalfCheetah-v0``, ``mbmf/Hopper-v0`` and ``mbmf/Ant-v0``.
+fast and PyTorch is loaded only by what trains. Importing it registers Gymnasium environments,
+from ``mbmf/Swimmer-v0`` to ``mbmf/GymHalfCheetah-v5`` (docs/gym_tasks.md).
 """
 
 from __future__ import annotations

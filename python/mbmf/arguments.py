@@ -31,6 +31,13 @@ def whole_number(name: str, value: Any, low: int = 1, high: int = MAX_COUNT) -> 
     return number
 
 
+def check_size(width: int, height: int) -> None:
+    """Of a picture, in pixels. Raises ValueError."""
+    for name, size in (("width", width), ("height", height)):
+        if not isinstance(size, int | np.integer) or size < 2 or size % 2:
+            raise ValueError(f"{name} must be a positive even number, got {size}")
+
+
 def number(name: str, value: Any, low: float, high: float) -> float:
     """``value`` as a float in [low, high]. Raises ValueError otherwise."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):

@@ -332,3 +332,15 @@ def test_runs_without_paths(small_runs: Path) -> None:
     with pytest.raises(DataError, match=r"runs must have rollouts that followed a path, got .*run_1"):
         path_figure([small_runs / "run_1"], note=notes.append)
     assert notes == [f"{small_runs / 'run_1'}: the task swimmer_forward follows no path"]
+
+
+def test_seeds_of_different_experiments_are_said(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["mbmf", "--which_agent=2", f"--runs_dir={runs}", "--run_nums", "1", "2"]
+    assert messages(capsys, *args) == []
+    config = yaml.safe_load((runs / "run_2/config.yaml").read_text())
+    config["task"]["dynamics"] = {"hidden": [4]}
+    (runs / "run_2/config.yaml").write_text(yaml.safe_dump(config))
+    (said,) = messages(capsys, *args)
+    assert said.startswith(f"note: {runs / 'run_2'}: task.dynamics is {{")
+    assert ", and nothing in " in said
+    assert said.endswith("run_1: seeds of different experiments")

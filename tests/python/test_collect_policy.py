@@ -170,6 +170,20 @@ def test_batches_are_of_whole_episodes_and_continue_each_other() -> None:
     for name in ("actions", "rewards", "log_probs", "lengths", "final_observations"):
         joined = np.concatenate([getattr(batch, name), getattr(following, name)])
         np.testing.assert_array_equal(getattr(both, name), joined)
+    again = mbmf.PolicyBatch.concatenate([batch, following])
+    np.testing.assert_array_equal(again.rewards, both.rewards)
+    first = batch.next_episode
+    kept = mbmf.collect_policy(task, policy, 300, keep_states=True, seed=3, first_episode=first)
+    with pytest.raises(ValueError, match="kept the same, log_probs, got one with log_probs, states"):
+        mbmf.PolicyBatch.concatenate([batch, kept])
+    other = mbmf.load_task("swimmer_forward")
+    swims = mbmf.collect_policy(other, make_policy(other), episodes=1, first_episode=batch.next_episode)
+    with pytest.raises(ValueError, match="batches must be of one task, hopper_forward, got one of swimmer_f"):
+        mbmf.PolicyBatch.concatenate([batch, swims])
+    with pytest.raises(
+        ValueError, match="task must be that of the batch, hopper_forward, got swimmer_forward"
+    ):
+        kept.to_episodes(other)
     # a step is less than an episode, and gives one
     assert len(mbmf.collect_policy(task, policy, 1)) == 1
 

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
@@ -160,6 +161,23 @@ def test_some_of_a_vector_are_reset() -> None:
     np.testing.assert_array_equal(again, before)
 
 
+def was_reset(env: Any) -> Any:
+    env.reset(seed=0)
+    return env
+
+
+@pytest.mark.parametrize("more", [{}, {"num_envs": 2}])
+def test_bad_arguments_are_named_when_it_is_made(more: dict[str, Any]) -> None:
+    made = TaskVectorEnv if more else TaskEnv
+    with pytest.raises(ValueError, match=r"kind must be one of .* got 'contrl'"):
+        made("hopper_forward", reset_kind="contrl", **more)
+    with pytest.raises(ValueError, match="width must be a positive even number, got 101"):
+        made("hopper_forward", render_mode="rgb_array", width=101, **more)
+    env = made("hopper_forward", **more)
+    with pytest.raises(ResetNeeded):
+        env.step(np.zeros(env.action_space.shape, np.float32))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -173,12 +191,12 @@ def test_some_of_a_vector_are_reset() -> None:
             "max_episode_steps must be at least 1, got 0",
         ),
         (
-            lambda: TaskEnv("hopper_forward").step(np.zeros(2, np.float32)),
+            lambda: was_reset(TaskEnv("hopper_forward")).step(np.zeros(2, np.float32)),
             r"actions must be of shape \(1, 3\)",
         ),
         (lambda: TaskEnv("hopper_forward").reset(options={"kind": "hard"}), "kind must be one of"),
         (
-            lambda: TaskVectorEnv("hopper_forward", num_envs=2).step(np.zeros((1, 3), np.float32)),
+            lambda: was_reset(TaskVectorEnv("hopper_forward", num_envs=2)).step(np.zeros((1, 3), np.float32)),
             r"actions must be of shape \(2, 3\), got \(1, 3\)",
         ),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ def make(count: int = 3, steps: int = 5, observations: bool = False, task: str =
     lengths = np.array([max(0, steps - i) for i in range(count)], np.int32)
     arrays: dict[str, Any] = {
         "states": np.arange(count * (steps + 1) * 4, dtype=np.float64).reshape(count, steps + 1, 4) + 1,
-        "actions": np.arange(count * steps * 2, dtype=np.float32).reshape(count, steps, 2) + 1,
+        "actions": np.linspace(-1, 1, count * steps * 2, dtype=np.float32).reshape(count, steps, 2),
         "rewards": np.arange(count * steps, dtype=np.float64).reshape(count, steps) + 1,
     }
     if observations:
@@ -56,6 +57,9 @@ def test_transitions_are_the_real_steps_only() -> None:
         np.testing.assert_array_equal(actions[row], episodes.actions[e, t])
     assert (states.dtype, actions.dtype, next_states.dtype) == (np.float64, np.float32, np.float64)
     np.testing.assert_array_equal(episodes.returns, episodes.rewards.sum(1))
+    # what lies past an episode's end counts nowhere
+    short = dataclasses.replace(episodes, lengths=np.full(len(episodes), 2, np.int32))
+    np.testing.assert_array_equal(short.returns, episodes.rewards[:, :2].sum(1))
     assert repr(episodes) == "<mbmf.Episodes thing: 3 episodes, 12 steps>"
 
 
@@ -111,6 +115,10 @@ def test_select_and_concatenate() -> None:
             r"observations must be of shape \(3, 6, 1\), got \(3, 5, 1\)",
         ),
         ({"rewards": np.full((3, 5), np.nan)}, r"rewards must be finite, got nan at \[0, 0\]"),
+        (
+            {"actions": np.full((3, 5, 2), -1.5, np.float32)},
+            r"actions must be in \[-1, 1\], got -1.5 at \[0, 0, 0\]",
+        ),
     ],
 )
 def test_wrong_arrays_are_refused(change: dict[str, Any], message: str) -> None:

@@ -67,7 +67,7 @@ def test_a_controller_is_scored(runs: Path, capsys: pytest.CaptureFixture[str]) 
     trained = load_trained(runs / "best")
     planner = mbmf.make_planner(trained.task, trained.model, seed=4)
     episodes = mbmf.collect_mpc(trained.task, planner, 3, 12, seed=4)
-    file = runs / "best/evaluation/mpc_iteration_2_seed4.csv"
+    file = runs / "best/evaluation/mpc_iteration_2_steps=12_seed4.csv"
     assert str(file) in out
     assert [float(row["reward"]) for row in rows_of(file)] == episodes.returns.tolist()
     assert [int(row["steps"]) for row in rows_of(file)] == [12, 12, 12]
@@ -95,9 +95,9 @@ def test_each_search_of_a_model_has_a_file(runs: Path) -> None:
     ):
         assert cli.main([*common, *flags]) == 0
     plain = {
-        "mpc_iteration_2_seed0.csv",
-        "mpc_iteration_2_cem_horizon=3_seed0.csv",
-        "mpc_iteration_2_candidates=9_seed0.csv",
+        "mpc_iteration_2_steps=5_seed0.csv",
+        "mpc_iteration_2_cem_horizon=3_steps=5_seed0.csv",
+        "mpc_iteration_2_candidates=9_steps=5_seed0.csv",
     }
     names = {file.name for file in (runs / "best/evaluation").iterdir()}
     assert plain < names
@@ -105,6 +105,19 @@ def test_each_search_of_a_model_has_a_file(runs: Path) -> None:
     for name in names - plain:
         assert name.startswith("mpc_iteration_2_reward_0_.weight=")
         assert len(name) < 130
+
+
+def test_each_policy_file_has_scores_of_its_own(runs: Path) -> None:
+    names = []
+    for i in range(2):
+        file = runs / f"pol{i}.safetensors"
+        shutil.copy(runs / "mf_swimmer_1/policy/policy.safetensors", file)
+        for steps in ((), ("--steps=5",)):
+            assert (
+                cli.main(["evaluate", f"--policy={file}", f"--runs_dir={runs}", "--episodes=1", *steps]) == 0
+            )
+            names.append(f"policy_pol{i}{'_steps=5' if steps else ''}_seed0.csv")
+    assert sorted(path.name for path in (runs / "evaluation").iterdir()) == sorted(names)
 
 
 def test_a_policy_is_scored(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +130,7 @@ def test_a_policy_is_scored(runs: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["--run_num=mf_swimmer_1"], runs / "mf_swimmer_1"),
     ):
         assert cli.main([*common, *flags]) == 0
-        file = folder / "evaluation/policy_seed0.csv"
+        file = folder / "evaluation/policy_steps=9_seed0.csv"
         found.append(rows_of(file))
         file.unlink()
     policy = mbmf.GaussianPolicy.load(runs / "mf_swimmer_1/policy/policy.safetensors")

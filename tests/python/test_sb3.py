@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import runpy
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ import mbmf
 from mbmf.errors import ConfigError, MbmfError
 
 pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed")
+
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "PPO": {"n_steps": 64, "batch_size": 32, "n_epochs": 1},
@@ -82,9 +86,28 @@ def test_bad_input(policy: mbmf.GaussianPolicy, env: Any, monkeypatch: pytest.Mo
     with pytest.raises(ConfigError, match=r"env must be of the policy's robot, got task gym_half_cheetah: "):
         walker.to_sb3(other)
     other.close()
+    several = make_vec_env("mbmf/GymHalfCheetah-v5", 2)
+    with pytest.raises(ConfigError, match=r"env must be of the policy's robot, got task gym_half_cheetah: "):
+        walker.to_sb3(several)
+    several.close()
     theirs = gymnasium.make("HalfCheetah-v5")  # whose robot nothing says
     assert walker.to_sb3(theirs, device="cpu") is not None
     theirs.close()
+    with pytest.raises(ConfigError, match="use_sde must not be given"):
+        policy.to_sb3(env, use_sde=True)
+    normalized = gymnasium.wrappers.NormalizeObservation(gymnasium.make("mbmf/Swimmer-v0"))
+    with pytest.raises(ConfigError, match="as they are, got NormalizeObservation"):
+        policy.to_sb3(normalized)
+    normalized.close()
+    for change, message in (({}, "as they are, got VecNormalize"), ({"norm_obs": False}, None)):
+        one = VecNormalize(make_vec_env("mbmf/Swimmer-v0", 1), **change)
+        with contextlib.nullcontext() if message is None else pytest.raises(ConfigError, match=message):
+            policy.to_sb3(one, device="cpu")
+        one.close()
+    batched = gymnasium.make_vec("mbmf/Swimmer-v0", num_envs=2)
+    with pytest.raises(ConfigError, match="got a vector environment of Gymnasium"):
+        policy.to_sb3(batched)
+    batched.close()
     with pytest.raises(ConfigError, match="policy_kwargs must be without net_arch"):
         policy.to_sb3(env, policy_kwargs={"net_arch": [3]})
     vector = policy.parameter_vector()

@@ -83,6 +83,11 @@ def test_it_ends_with_a_table_and_curves(swept: Path, capsys: pytest.CaptureFixt
     assert "4 of 4 finished, 100% done" in said
     assert said.count("2 of 2") == 2
     assert len(files) >= 8
+    assert "of other cases" not in said
+    (out / "another").mkdir()
+    assert main(command(swept, "--jobs=1")) == 0
+    (out / "another").rmdir()
+    assert f"note: {out}: another: of other cases than these, and not in the table" in capsys.readouterr().out
 
 
 def test_it_grows_by_values_seeds_and_iterations(swept: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Tasks of a user's own: robots that no preset knows, as files and as mappings."""
 
 import importlib.util
+import json
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -209,7 +211,7 @@ def test_the_example_of_the_page_works(tmp_path):
 
 
 def test_the_table_of_presets_is_right():
-    page = (DOCS / "presets.md").read_text(encoding="utf-8").split("## Model-free learning")[0]
+    page = (DOCS / "presets.md").read_text(encoding="utf-8").split("### Metrics")[0]
     forward, _, others = page.partition("## Following paths")
     lines = [*forward.splitlines(), *others.partition("\n## ")[2].splitlines()]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
@@ -225,6 +227,17 @@ def test_the_table_of_presets_is_right():
                 assert float(row[column]) == value, (name, row)
     described = {line.split("`")[1] for line in lines if line.startswith("| `")}
     assert described == set(ModelBasedConfig.model_fields)
+
+
+def test_the_page_describes_the_metrics_of_a_run(small_runs):
+    page = (DOCS / "presets.md").read_text(encoding="utf-8")
+    table = page.split("### Metrics")[1].split("## Model-free learning")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    described = set(re.findall("`([^`]+)`", " ".join(cells)))
+    lines = (small_runs / "run_1/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    # what ensembles.md describes
+    found = set().union(*map(json.loads, lines)) - {"validated_on"}
+    assert described == found | {"tracking"}
 
 
 def test_the_page_describes_model_free_settings_and_metrics():

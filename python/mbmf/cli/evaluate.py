@@ -98,7 +98,10 @@ def run(options: Options) -> None:
         driver = open_policy(
             options.runs_dir, options.run_num, options.policy, allow_other_task=options.allow_other_task
         )
-        name, changes = "policy", ""
+        # a file that is not a run's own policy stands beside others
+        name, changes = "policy" if driver.name == driver.folder.name else f"policy_{driver.name}", ""
+    if options.steps is not None:
+        changes += f"_steps={options.steps}"
     steps = options.steps or steps_of(driver.task, driver.folder)
     output = options.output or driver.folder / "evaluation" / f"{name}{changes}_seed{options.seed}.csv"
     check_output(output)

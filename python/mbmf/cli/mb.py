@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbmf.cli.cluster_options import ClusterOptions
-from mbmf.cli.planner_options import RECIPE, PlannerOptions
+from mbmf.cli.planner_options import RECIPE, SET, PlannerOptions
 from mbmf.cli.runs import (
     RUN,
     free_number,
@@ -72,6 +72,10 @@ class Options(PlannerOptions, ClusterOptions, ServiceOptions):
     run_num: str | None = field(default=None, metadata=RUN)
     """Number of the run, <runs_dir>/run_<run_num>, or a name, <runs_dir>/<name> (default: a free number;
     to go on with a run, the newest)."""
+
+    set: tuple[str, ...] = field(default=(), metadata=SET)
+    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
+    them."""
 
     use_existing_training_data: bool = False
     """Take the random data that the run directory has, collect none; what else it has is replaced."""
@@ -204,7 +208,7 @@ def _learn(
             raise
         if not finished:
             _log_figures(directory, observer)
-        _conclude(directory, summary, observer)
+        _conclude(directory, task, summary, observer)
 
 
 def _run_path(options: Options) -> Path:
@@ -288,7 +292,7 @@ def _log_figures(directory: Run, observer: ConsoleObserver) -> None:
             directory.log_figures(figures, records[-1]["iteration"])
 
 
-def _conclude(directory: Run, summary: Record, observer: ConsoleObserver) -> None:
+def _conclude(directory: Run, task: Task, summary: Record, observer: ConsoleObserver) -> None:
     last = directory.metrics()[-1]
     if "tracking" in last:
         from mbmf.cli.path_console import tracking_table
@@ -300,4 +304,4 @@ def _conclude(directory: Run, summary: Record, observer: ConsoleObserver) -> Non
         text += f", reward {summary['reward_mean']:.2f} ± {summary['reward_std']:.2f}"
     text = f"{text}. " if text else ""
     observer.console.print(f"{text}Everything is in {directory.path}", soft_wrap=True, markup=False)
-    print_next(directory.path, saved > 0)
+    print_next(directory.path, saved > 0 and task.imitation is not None and task.model_free is not None)

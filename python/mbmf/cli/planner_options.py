@@ -31,8 +31,8 @@ class PlannerOptions:
     """Candidates of a plan's first round (default: the task's, or the search's where that is another)."""
 
     set: tuple[str, ...] = field(default=(), metadata=SET)
-    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
-    them."""
+    """Settings in place of the task's, as in its file: planner.std=0.8 reward[0].weight=2. What is
+    read stays as it is."""
 
     def applied_to(self, task: Task) -> Task:
         """The task with these in place of its own. Raises ConfigError."""

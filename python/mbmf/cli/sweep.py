@@ -15,6 +15,7 @@ from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import RECIPE
 from mbmf.cli.service_options import ServiceOptions
 from mbmf.errors import ClusterError, DataError, MbmfError
+from mbmf.words import some
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -151,6 +152,10 @@ def _conclude(
             continue
         if method in found:
             curves[case.name] = found[method]
+    names = {case.name for case in cases}
+    others = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in names)
+    if others:
+        notes.append(f"{folder}: {some(others)}: of other cases than these, and not in the table")
     written = [write_rows(folder / "sweep.csv", rows)]
     if curves:
         title = f"{name}: {method} with other settings"

@@ -22,10 +22,11 @@ from mbmf.dynamics.validation import CALIBRATION_HORIZONS, LEVELS
 from mbmf.dynamics.validation import HORIZONS as HORIZONS
 from mbmf.dynamics.validation import validation_starts as validation_starts
 from mbmf.errors import DataError
+from mbmf.rollouts.episodes import Episodes
+from mbmf.words import show
 
 if TYPE_CHECKING:
     from mbmf import _core
-    from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 
 # particles of a calibration, where a model has fewer: intervals of five are too narrow
@@ -238,13 +239,10 @@ class DynamicsModel:
             drop_failed=drop_failed,
             progress=progress,
         )
-        later = (
-            [] if new_data is None else [new_data] if not isinstance(new_data, Sequence) else list(new_data)
-        )
+        later = [new_data] if isinstance(new_data, Episodes) else list(new_data or ())
         chunks = [("data", data), *((f"new_data[{i}]", episodes) for i, episodes in enumerate(later))]
-        if not allow_other_task:
-            for name, episodes in chunks:
-                episodes.check_task(self.task, name, observations=False)
+        for name, episodes in chunks:
+            self._check(episodes, allow_other_task, name)
         trained, result = fitting.fit(self.task, self.settings, self._trained, chunks, options)
         # an interrupted or failed fit has changed nothing until here
         self._trained, self._core_model = trained, None
@@ -402,10 +400,15 @@ class DynamicsModel:
             raise DataError(f"{path}: {error}") from None
         return model
 
-    def _check(self, episodes: Episodes, allow_other_task: bool) -> None:
-        """Raises DataError if episodes are another task's."""
+    def _check(self, episodes: Episodes, allow_other_task: bool, name: str = "episodes") -> None:
+        """Raises DataError if episodes are another task's, TypeError if they are something else."""
+        if not isinstance(episodes, Episodes):
+            raise TypeError(
+                f"{name} must be mbmf.Episodes, as mbmf.collect_random gives them, or made of arrays by "
+                f"mbmf.Episodes(...), got {show(episodes)}"
+            )
         if not allow_other_task:
-            episodes.check_task(self.task, "episodes", observations=False)
+            episodes.check_task(self.task, name, observations=False)
 
     def core_arguments(self) -> dict[str, Any]:
         """What the C++ core's model is made of: the arguments of `_core.Dynamics` by name.

@@ -70,8 +70,8 @@ def policy_core(policy: GaussianPolicy, task: Task, *, simulated: bool) -> _core
     hidden = [names[i] for i in task.core.unpredicted_observations if weights[:, i].any()]
     if hidden and not simulated:
         raise ValueError(
-            f"policy must see only what a model predicts, the states of task {task.name}, and have weights of "
-            f"0 for the rest, got others for {some(hidden)}"
+            f"policy must see only what a model predicts, the states of task {task.name}, and have weights "
+            f"of 0 for the rest, got others for {some(hidden)}"
         )
     return policy.core
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf.arguments import whole_number
-from mbmf.words import counted
+from mbmf.words import counted, some
 
 if TYPE_CHECKING:
     from mbmf.rollouts.episodes import Episodes
@@ -111,7 +111,8 @@ class PolicyBatch:
     def concatenate(cls, batches: Sequence[PolicyBatch]) -> PolicyBatch:
         """The episodes of batches that follow each other, of one task, which kept the same.
 
-        Raises ValueError if there is none, or if the numbers of their episodes do not follow each other.
+        Raises ValueError if there is none, if the numbers of their episodes do not follow each other, and if
+        tasks or what was kept differ.
         """
         if not batches:
             raise ValueError("batches must be one or more, got none")
@@ -121,6 +122,11 @@ class PolicyBatch:
                     f"batches must follow each other, got one from episode {batch.first_episode} after one "
                     f"that ends before {before.next_episode}"
                 )
+            if (batch.task, batch.identity) != (before.task, before.identity):
+                raise ValueError(f"batches must be of one task, {before.task}, got one of {batch.task}")
+            kept, other = before._kept(), batch._kept()
+            if kept != other:
+                raise ValueError(f"batches must have kept the same, {some(kept)}, got one with {some(other)}")
         first = batches[0]
         joined: dict[str, Any] = {
             name: None
@@ -134,6 +140,11 @@ class PolicyBatch:
                 for layers in zip(*(batch.hidden or () for batch in batches), strict=True)
             )
         return dataclasses.replace(first, **joined)
+
+    def _kept(self) -> list[str]:
+        """What is there of what may be left out."""
+        names = ("log_probs", "hidden", "states", "final_states", "poses", "final_poses")
+        return [name for name in names if getattr(self, name) is not None]
 
     def first(self, count: int) -> PolicyBatch:
         """The first ``count`` episodes, or all, if there are fewer. Raises ValueError for another value."""
@@ -149,12 +160,15 @@ class PolicyBatch:
     def to_episodes(self, task: Task) -> Episodes:
         """The same as `mbmf.Episodes`, padded to the longest, with the executed actions, those in [-1, 1].
 
-        Raises ValueError if the states were not kept.
+        Raises ValueError if the states were not kept, or the batch is of another task.
         """
         from mbmf.rollouts.episodes import Episodes
 
         if self.states is None or self.final_states is None:
             raise ValueError("states must be kept (keep_states=True) to make episodes, got none")
+        sizes = (self.states.shape[1], self.observations.shape[1], self.actions.shape[1])
+        if self.task != task.name or sizes != (task.nstate, task.nobservation, task.naction):
+            raise ValueError(f"task must be that of the batch, {self.task}, got {task.name}")
         longest = int(self.lengths.max(initial=0))
         episode, step = np.repeat(np.arange(len(self)), self.lengths), self.times
 

@@ -24,6 +24,11 @@ def to_sb3(
 ) -> BaseAlgorithm:
     """A learner of Stable-Baselines3 whose actor is the policy: see `GaussianPolicy.to_sb3`."""
     learner = _class(algorithm)
+    if hasattr(env, "num_envs") and hasattr(env, "single_observation_space"):
+        raise ConfigError(
+            "env must be one environment, or Stable-Baselines3's make_vec_env of several, got a vector "
+            "environment of Gymnasium"
+        )
     if not hasattr(env, "observation_space"):
         raise ConfigError(f"env must be an environment, as gymnasium.make gives it, got {show(env)}")
     for what, have, want in (
@@ -32,11 +37,14 @@ def to_sb3(
     ):
         if have != want:
             raise ConfigError(f"env must have {what}s of shape {want}, as the policy has, got {have}")
-    task = getattr(getattr(env, "unwrapped", None), "task", None)
-    if isinstance(task, Task) and policy.identity is not None:
-        difference = policy.identity.differences(task.identity)
+    for task in _tasks(env):
+        difference = "" if policy.identity is None else policy.identity.differences(task.identity)
         if difference:
             raise ConfigError(f"env must be of the policy's robot, got task {task.name}: {difference}")
+    if settings.get("use_sde"):
+        raise ConfigError(
+            "use_sde must not be given: the policy's deviations are of the action, not of features"
+        )
     taken = {"net_arch", "activation_fn"} & set(settings.get("policy_kwargs") or {})
     if taken:
         raise ConfigError(f"policy_kwargs must be without {' and '.join(sorted(taken))}: the policy has them")
@@ -71,6 +79,32 @@ def to_sb3(
         else:
             actor.log_std.copy_(log_std)
     return model
+
+
+def _tasks(env: Any) -> list[Task]:
+    """What an environment of ours is of; also behind a vector environment of Stable-Baselines3.
+
+    Raises ConfigError where observations are normalised on their way: the policy has seen them as they are.
+    """
+    from gymnasium import Wrapper
+    from gymnasium.wrappers import NormalizeObservation
+
+    inner = env
+    while isinstance(inner, Wrapper):
+        if isinstance(inner, NormalizeObservation):
+            raise ConfigError("env must give observations as they are, got NormalizeObservation")
+        inner = inner.env
+    while hasattr(inner, "venv"):  # Stable-Baselines3's wrappers
+        if type(inner).__name__ == "VecNormalize" and inner.norm_obs:
+            raise ConfigError(
+                "env must give observations as they are, got VecNormalize (norm_obs=False does)"
+            )
+        inner = inner.venv
+    if hasattr(inner, "get_attr") and hasattr(inner, "num_envs"):
+        found = inner.get_attr("task") if inner.has_attr("task") else []
+    else:
+        found = [getattr(inner, "task", None)]
+    return [task for task in found if isinstance(task, Task)]
 
 
 def _class(algorithm: str) -> Any:

@@ -43,7 +43,8 @@ _OPTIONAL = ("observations", "poses")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Episodes:
-    """E episodes of at most T control steps. What lies past an episode's length is zero.
+    """E episodes of at most T control steps. What lies past an episode's length counts nowhere; it is zero in
+    what mbmf collects.
 
     Attributes:
         states: the dynamics model's states, float64 (E, T + 1, nstate): one more than there are steps.
@@ -60,7 +61,8 @@ class Episodes:
             rollouts whose states do not say where everything is, else None.
         path: what the episodes followed, or None.
 
-    Raises DataError if dtypes or shapes do not fit, a length is out of range or a number is not finite.
+    Raises DataError if dtypes or shapes do not fit, a length or an action is out of range, or a number is not
+    finite.
     """
 
     states: FloatArray
@@ -83,7 +85,8 @@ class Episodes:
     @property
     def returns(self) -> FloatArray:
         """The sum of each episode's rewards, float64 (E,)."""
-        returns: FloatArray = self.rewards.sum(axis=1)
+        real = np.arange(self.rewards.shape[1]) < self.lengths[:, None]
+        returns: FloatArray = np.where(real, self.rewards, 0.0).sum(axis=1)
         return returns
 
     @property
@@ -274,6 +277,9 @@ def _problem(episodes: Episodes) -> str:
         if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             return f"{name} must be finite, got {array[where]} at {list(where)}"
+    if (beyond := np.abs(actions) > 1).any():
+        where = tuple(int(i) for i in np.argwhere(beyond)[0])
+        return f"actions must be in [-1, 1], got {actions[where]} at {list(where)}"
     return ""
 
 

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from mbmf.errors import DataError
+from mbmf.runs.configuration import comparable, first_difference
 from mbmf.runs.layout import CONFIG, METRICS
 from mbmf.runs.run import Run
 from mbmf.show.learning_curves import Curve, Series, mean_curve
-from mbmf.words import counted
+from mbmf.words import counted, show
 
 Note = Callable[[str], None]
+
+# of a task, what its controller depends on
+_SETTINGS = ("model_based", "planner", "dynamics", "value", "policy")
 
 
 def read_curves(
@@ -40,6 +44,8 @@ def read_curves(
     """
     found: dict[str, list[Series]] = {"MB": [], "MBMF": [], "MF": []}
     missing: list[str] = []
+    for group in (runs, mf_runs):
+        _note_other_settings(group, missing.append)
     for path in runs:
         mb = _series(path, "model_based", task, missing.append)
         if mb is None:
@@ -58,7 +64,9 @@ def read_curves(
         if mf is not None:
             found["MF"].append(mf)
     if not any(found.values()):
-        raise DataError("there must be a run to plot, got none: " + ("; ".join(missing) or "no directory"))
+        raise DataError(
+            "there must be a run to plot, got none: " + ("; ".join(missing) or "no directory of its")
+        )
     for line in missing:
         note(line)
     curves, problems = {}, []
@@ -118,6 +126,25 @@ def find_runs(
         if seed not in best or length > best[seed][0]:
             best[seed] = (length, path)
     return [best[seed][1] for seed in sorted(best)]
+
+
+def _note_other_settings(paths: Sequence[Path], note: Note) -> None:
+    """A mean over seeds is one of runs that differ in nothing else."""
+    first: tuple[Path, dict[str, Any]] | None = None
+    for path in paths:
+        try:
+            config = Run(path).config()
+        except DataError:
+            continue  # what is wrong with it is said where it is read
+        settings = {key: value for key, value in config.items() if key != "seed"}
+        settings = comparable(settings, _SETTINGS)
+        if first is None:
+            first = path, settings
+        elif (difference := first_difference(first[1], settings)) is not None:
+            key, old, new = difference
+            note(
+                f"{path}: {key} is {show(new)}, and {show(old)} in {first[0]}: seeds of different experiments"
+            )
 
 
 def not_finished(path: Path, iterations: int) -> str:

@@ -13,14 +13,15 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from mbmf.arguments import whole_number
+from mbmf.arguments import check_size, whole_number
 from mbmf.simulation import (
     registration as registration,  # the ids, also for those who import only this module
 )
-from mbmf.simulation.simulator import ResetName, Simulator
+from mbmf.simulation.simulator import ResetName, Simulator, reset_kind
 from mbmf.tasks.load import load_task
 from mbmf.tasks.task import Task
 
@@ -63,7 +64,7 @@ class TaskEnv(gymnasium.Env[FloatArray, npt.NDArray[np.float32]]):
         self.observation_space = _observation_space(self.task)
         self.action_space = _action_space(self.task)
         self._pictures = _Pictures(self.task, width, height)
-        self._reset_kind = reset_kind
+        self._reset_kind = _reset_name(reset_kind)
         self._simulator = Simulator(self.task, nthread=1)
         self._seeded = False
 
@@ -78,7 +79,9 @@ class TaskEnv(gymnasium.Env[FloatArray, npt.NDArray[np.float32]]):
         return self._simulator.observations[0].copy(), {"diverged": False}
 
     def step(self, action: npt.NDArray[np.float32]) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
-        """One control step. Raises ValueError if the action is of another shape or not finite."""
+        """One control step. Raises ValueError if the action is of another shape or not finite, ResetNeeded
+        before the first reset."""
+        _check_reset(self._seeded)
         simulator = self._simulator
         simulator.step(np.asarray(action)[None])
         info: dict[str, Any] = {"diverged": bool(simulator.diverged[0])}
@@ -147,7 +150,7 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._pictures = _Pictures(self.task, width, height)
-        self._reset_kind = reset_kind
+        self._reset_kind = _reset_name(reset_kind)
         self._simulator = Simulator(self.task, nsim=self.num_envs, nthread=nthread)
         self._seeded = False
         self._steps = np.zeros(self.num_envs, np.int64)
@@ -173,7 +176,9 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
     def step(
         self, actions: npt.NDArray[np.float32]
     ) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
-        """One control step of all. Raises ValueError if actions are of another shape or not finite."""
+        """One control step of all. Raises ValueError if actions are of another shape or not finite,
+        ResetNeeded before the first reset."""
+        _check_reset(self._seeded)
         simulator, ended = self._simulator, self._ended
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs, self.task.naction):
@@ -226,6 +231,7 @@ class _Pictures:
     """Draws simulations, with a renderer that is made when the first picture is wanted."""
 
     def __init__(self, task: Task, width: int, height: int) -> None:
+        check_size(width, height)
         self._task = task
         self._size = width, height
         self._renderer: Any = None
@@ -258,6 +264,17 @@ def _render_mode(mode: str | None) -> str | None:
 
 def _render_fps(task: Task) -> int:
     return max(1, round(1 / task.dt))
+
+
+def _reset_name(name: ResetName) -> ResetName:
+    """Raises ValueError where there is no such kind of reset."""
+    reset_kind(name)
+    return name
+
+
+def _check_reset(seeded: bool) -> None:
+    if not seeded:
+        raise ResetNeeded("step must come after reset, got none")
 
 
 def _kind(options: dict[str, Any] | None, default: ResetName) -> ResetName:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmf import opengl
+from mbmf.arguments import check_size
 from mbmf.errors import MbmfError
 
 _MAX_GEOMS = 10_000
@@ -64,9 +65,7 @@ class Renderer:
     """
 
     def __init__(self, model: Any, width: int = 480, height: int = 360, *, shadows: bool = False) -> None:
-        for name, size in (("width", width), ("height", height)):
-            if size < 2 or size % 2:
-                raise ValueError(f"{name} must be a positive even number, got {size}")
+        check_size(width, height)
         self._model = copy.copy(model)
         self._model.vis.global_.offwidth, self._model.vis.global_.offheight = width, height
         self._context = self._draw = None
