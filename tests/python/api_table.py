@@ -261,7 +261,8 @@ def public_calls() -> Calls:
 # wrong values of arrays and of numbers, by column
 def wrong_arrays(right: np.ndarray) -> Iterator[tuple[str, Any]]:
     whole = right.dtype.kind in "iu"
-    yield "dtype", right.astype(np.int16 if whole else np.float16 if (right == 0).all() else np.float64)
+    wider = np.float64 if right.dtype == np.float32 else np.float32
+    yield "dtype", right.astype(np.int16 if whole else wider)
     yield "text", right.astype(str)
     yield "shape", np.concatenate([right, right], axis=-1)
     yield "dimension", right[None]
@@ -271,8 +272,12 @@ def wrong_arrays(right: np.ndarray) -> Iterator[tuple[str, Any]]:
     fixed = right.copy()
     fixed.setflags(write=False)
     yield "read-only", fixed
-    for name, value in (("NaN", np.nan), ("huge", 1e300), ("negative", -5)):
-        odd = right.astype(np.float64) if value != -5 else right.copy()
+    for name, value in (
+        ("NaN", np.nan),
+        ("huge", 1e30 if right.dtype == np.float32 else 1e300),
+        ("negative", -5),
+    ):
+        odd = right.astype(np.float64) if whole and value != -5 else right.copy()
         odd.flat[0] = value
         yield name, odd
 

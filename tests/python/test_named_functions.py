@@ -84,7 +84,7 @@ def test_the_whole_job(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     )
     for words in again:
         assert cli.main(words) == 0, words
-    lines = (folder / "runs/run_1/evaluation/mpc_iteration_3_steps=8_seed0.csv").read_text().splitlines()
+    lines = (folder / "runs/run_1/evaluation/mpc_iteration_3_steps=10_seed0.csv").read_text().splitlines()
     rewards = [float(line.split(",")[1]) for line in lines[1:]]
     assert all(90 < reward < 110 for reward in rewards)  # ten steps of 10 and a tanh
     for where in ("mf_small_1", "run_1/mbmf_std0.5_1"):
