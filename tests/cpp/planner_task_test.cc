@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "allocation_counter.h"
+#include "mbmf/model/value.h"
 #include "mbmf/physics/simulator.h"
 #include "mbmf/planning/planner.h"
 #include "planner_fixture.h"
@@ -107,6 +109,35 @@ TEST(PlannerTask, WhatDoesNotFitIsRefusedByAPlannerWithTheSimulator) {
   const Plan after = plan_at(*planner, row, 1, 2);
   EXPECT_EQ(after.actions, before.actions);
   EXPECT_EQ(after.cost, before.cost);
+}
+
+TEST(PlannerTask, ThroughTheSimulatorNothingIsAllocated) {
+  const fixture::Robot robot = fixture::make_robot();
+  PlannerOptions options = with_policy();
+  options.candidates = 20;
+  ValueSpec worth;
+  worth.nstate = 6;
+  worth.layers = {{8, 6, std::vector<float>(48, 0.1f), std::vector<float>(8)},
+                  {1, 8, std::vector<float>(8, 0.1f), {0}}};
+  worth.state = {std::vector<double>(6, 0.0), std::vector<double>(6, 1.0)};
+  worth.low = -1;
+  worth.high = 1;
+  options.value = std::make_shared<const Value>(worth);
+  const auto planner = make_simulator_planner(robot.task, options);
+  Simulator simulator(robot.task, 1, 1, 0);
+  std::vector<double> row(static_cast<std::size_t>(planner->start_size()));
+  const int id = 0;
+  simulator.get_state(&id, 1, row.data());
+  PlanMemory memory = planner->make_memory();
+  Plan plan;
+  ASSERT_TRUE(planner->try_plan(fixture::query_at(row, 0, 0), &memory, &plan));
+  const std::size_t before = allocation_count();
+  bool found = true;
+  for (std::uint64_t step = 1; step < 20; ++step) {
+    found = found && planner->try_plan(fixture::query_at(row, 0, step), &memory, &plan);
+  }
+  EXPECT_EQ(allocation_count(), before);
+  EXPECT_TRUE(found);
 }
 
 }  // namespace

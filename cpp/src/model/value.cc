@@ -43,19 +43,47 @@ Value::Value(ValueSpec spec)
   packed_ = std::make_shared<const PackedValue>(*this, select_kernels(), centres_of(input_, nstate_, state_));
 }
 
-void Value::evaluate(const double* states, std::int64_t n, double* values) const {
-  const kernel::Table& table = packed_->table();
-  AlignedFloats scratch(packed_->scratch());
-  std::vector<float> rows(static_cast<std::size_t>(table.tile) * static_cast<std::size_t>(nstate_));
-  std::vector<float> out(static_cast<std::size_t>(table.tile));
-  for (std::int64_t first = 0; first < n; first += table.tile) {
-    const int count = static_cast<int>(std::min<std::int64_t>(table.tile, n - first));
-    for (int i = 0; i < count * nstate_; ++i) {
-      rows[static_cast<std::size_t>(i)] =
-          static_cast<float>(states[first * nstate_ + i] - packed_->centre(i % nstate_));
+struct ValueEvaluator::Impl {
+  Impl(std::shared_ptr<const PackedValue> packed_in, int nstate_in)
+      : packed(std::move(packed_in)),
+        nstate(nstate_in),
+        scratch(packed->scratch()),
+        rows(static_cast<std::size_t>(packed->table().tile) * static_cast<std::size_t>(nstate)),
+        out(static_cast<std::size_t>(packed->table().tile)) {}
+
+  // count at most the table's tile
+  void evaluate(const double* states, int count, double* values) {
+    for (int i = 0; i < count * nstate; ++i) {
+      rows[static_cast<std::size_t>(i)] = static_cast<float>(states[i] - packed->centre(i % nstate));
     }
-    table.value(&packed_->kernel(), rows.data(), count, out.data(), scratch.data());
-    std::copy_n(out.begin(), count, values + first);
+    packed->table().value(&packed->kernel(), rows.data(), count, out.data(), scratch.data());
+    std::copy_n(out.begin(), count, values);
+  }
+
+  std::shared_ptr<const PackedValue> packed;
+  int nstate;
+  AlignedFloats scratch;
+  std::vector<float> rows, out;
+};
+
+ValueEvaluator::ValueEvaluator(const Value& value)
+    : impl_(std::make_unique<Impl>(value.packed_, value.nstate())) {}
+ValueEvaluator::~ValueEvaluator() = default;
+ValueEvaluator::ValueEvaluator(ValueEvaluator&&) noexcept = default;
+ValueEvaluator& ValueEvaluator::operator=(ValueEvaluator&&) noexcept = default;
+
+double ValueEvaluator::evaluate(const double* state) {
+  double value = 0;
+  impl_->evaluate(state, 1, &value);
+  return value;
+}
+
+void Value::evaluate(const double* states, std::int64_t n, double* values) const {
+  const ValueEvaluator evaluator(*this);
+  const std::int64_t tile = packed_->table().tile;
+  for (std::int64_t first = 0; first < n; first += tile) {
+    const int count = static_cast<int>(std::min(tile, n - first));
+    evaluator.impl_->evaluate(states + first * nstate_, count, values + first);
   }
 }
 

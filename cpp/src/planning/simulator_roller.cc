@@ -106,6 +106,7 @@ class SimulatorRoller : public Roller {
     std::vector<double> state, action, before;
     AlignedFloats rows, colour;
     std::vector<float> actions;
+    std::optional<ValueEvaluator> value;  // where there is one
   };
   // One sequence in MuJoCo. Runs inside mjb_apply: holds no destructor.
   struct Call {
@@ -128,7 +129,8 @@ class SimulatorRoller : public Roller {
             std::vector<double>(static_cast<std::size_t>(task.naction())),
             AlignedFloats(size * static_cast<std::size_t>(table_.tile)),
             AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
-            std::vector<float>(size)};
+            std::vector<float>(size),
+            value_ ? std::make_optional<ValueEvaluator>(*value_) : std::nullopt};
   }
 
   // a diverged simulation, or one in which MuJoCo raises an error, has no finite cost
@@ -140,9 +142,7 @@ class SimulatorRoller : public Roller {
       call.cost = std::numeric_limits<double>::infinity();
     }
     if (value_ != nullptr && !call.dead && std::isfinite(call.cost)) {
-      double worth = 0;
-      value_->evaluate(thread.state.data(), 1, &worth);
-      call.cost -= worth;
+      call.cost -= thread.value->evaluate(thread.state.data());
     }
     return call;
   }

@@ -42,6 +42,7 @@ class Value {
 
  private:
   friend class PackedValue;
+  friend class ValueEvaluator;
 
   int nstate_;
   std::vector<Layer> layers_;  // the output's normalisation is folded in
@@ -50,6 +51,23 @@ class Value {
   std::vector<StateInput> input_;  // empty: all values
   float low_, high_;
   std::shared_ptr<const PackedValue> packed_;
+};
+
+// Evaluates a value for one state at a time, without allocating. One per thread; keeps the weights alive.
+class ValueEvaluator {
+ public:
+  explicit ValueEvaluator(const Value& value);
+  ~ValueEvaluator();
+  ValueEvaluator(ValueEvaluator&&) noexcept;
+  ValueEvaluator& operator=(ValueEvaluator&&) noexcept;
+
+  // state (nstate); as Value::evaluate.
+  double evaluate(const double* state);
+
+ private:
+  friend class Value;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace mbmf
