@@ -250,8 +250,8 @@ class DynamicsModel:
 
     def predict(self, states: ArrayLike, actions: ArrayLike, nthread: int = 0) -> NDArray[np.float32]:
         """Next states (N, nstate) float32, from states (N, nstate) and actions (N, naction), by the C++ core:
-        of an ensemble the mean over the members that plan. Actions beyond [-1, 1] are taken as they are, where
-        a simulation clips them.
+        of an ensemble the mean over the members that plan. Actions beyond [-1, 1] are taken as they are; a
+        simulation clips them.
 
         Raises ValueError on other shapes, DataError if the model was neither trained nor loaded.
         """
