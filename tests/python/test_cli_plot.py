@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import yaml
 
+import mbmf
 import small_mb_run
 from mbmf.cli import main as cli
 from mbmf.errors import DataError
+from mbmf.policies.policy import fingerprint
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.run import Run
 from mbmf.show.run_curves import find_runs, read_curves
@@ -163,6 +165,22 @@ def test_fine_tuning_with_another_deviation_is_named(runs: Path) -> None:
         f"{runs / 'run_1'}: there is no fine-tuning with --std_on_mlp_policy=1 "
         "(there is mbmf_std0.5_1): mbmf mbmf makes it"
     ]
+
+
+def test_fine_tuning_of_a_policy_that_was_replaced_is_left_out(runs: Path) -> None:
+    policies = [mbmf.GaussianPolicy(mbmf.load_task("swimmer_forward"), (8,), seed=seed) for seed in (0, 1)]
+    file = runs / "run_1/imitation/policy/policy.safetensors"
+    file.parent.mkdir()
+    policies[0].save(file)
+    tuned = runs / "run_1/mbmf_std0.5_1"
+    config = yaml.safe_load((tuned / "config.yaml").read_text())
+    for policy, kept in zip(policies, (True, False), strict=True):
+        (tuned / "config.yaml").write_text(yaml.safe_dump(config | {"imitation_policy": fingerprint(policy)}))
+        notes: list[str] = []
+        curves = read_curves("swimmer_forward", [runs / "run_1"], [], note=notes.append)
+        assert list(curves) == (["MB", "MBMF"] if kept else ["MB"])
+        said = f"{tuned}: went on from an imitation policy that was replaced since, and is left out"
+        assert (said in notes) != kept
 
 
 def test_one_of_several_fine_tunings(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ import mbmf
 from mbmf.algorithms import fine_tune, model_free, policy_iteration
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError
+from mbmf.policies.policy import fingerprint
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Run
 from run_numbers import numbers_of
@@ -97,7 +98,7 @@ def test_fine_tuning_starts_from_the_imitation_policy(whole: Path) -> None:
     config = yaml.safe_load((run / MBMF / "config.yaml").read_text())
     assert config["algorithm"] == "fine_tune"
     assert config["seed"] == 4
-    assert config["imitation_policy"] == fine_tune.fingerprint(start)
+    assert config["imitation_policy"] == fingerprint(start)
 
 
 def test_settings_go_before_those_of_the_sections() -> None:

@@ -3,13 +3,12 @@ V-B)."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from mbmf.algorithms import model_free
 from mbmf.algorithms.model_free import Limits, Observer
 from mbmf.cluster.sampler import Sampler
-from mbmf.policies.policy import GaussianPolicy
+from mbmf.policies.policy import GaussianPolicy, fingerprint
 from mbmf.runs.run import Record, Run
 from mbmf.tasks.learning import FineTuneConfig, ModelFreeConfig
 from mbmf.tasks.task import Task
@@ -111,11 +110,3 @@ def fine_tune(
         observer=observer,
         sampler=sampler,
     )
-
-
-def fingerprint(policy: GaussianPolicy) -> str:
-    """Tells policies' means apart: the first 16 hexadecimal digits of the SHA-256 of its weights."""
-    digest = hashlib.sha256()
-    for array in policy.arrays()[:-1]:
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mbmf.errors import DataError
+from mbmf.policies.policy import GaussianPolicy, fingerprint
 from mbmf.runs.configuration import comparable, first_difference
 from mbmf.runs.layout import CONFIG, METRICS
 from mbmf.runs.run import Run
@@ -186,10 +187,13 @@ def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
 def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) -> Series | None:
     """The curve of TRPO that went on from the imitation policy of the run at ``path``."""
     found: list[tuple[Path, Run, Series | None]] = []
-    others = set()
+    others, imitation = set(), _imitation_policy(path)
     for folder in sorted(path.glob("mbmf_*")):
         run = Run(folder)
         if not run.exists:
+            continue
+        if imitation is not None and run.config().get("imitation_policy") not in (None, imitation):
+            note(f"{folder}: went on from an imitation policy that was replaced since, and is left out")
             continue
         begins = run.config().get("settings", {}).get("initial_std")
         fits = std is None or (isinstance(begins, float | int) and abs(begins - std) <= 1e-9 * std)
@@ -216,6 +220,14 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
     if run.summary() is None:
         note(not_finished(folder, len(series.steps)))
     return series
+
+
+def _imitation_policy(path: Path) -> str | None:
+    """Tells which policy the run at ``path`` has from its imitation; None if there is none."""
+    try:
+        return fingerprint(GaussianPolicy.load(path / "imitation/policy/policy.safetensors"))
+    except (DataError, OSError):
+        return None
 
 
 def _of_run(run: Run) -> Series | None:
