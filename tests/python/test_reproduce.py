@@ -146,6 +146,9 @@ def test_bad_input(
     assert main(command(make_folder(tmp_path), *flags)) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out").write_text("mine")
+    assert main(command(tmp_path)) == 2
+    assert f"--output must be a folder, got the file {tmp_path / 'out'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("section", ["model_based", "imitation", "model_free"])

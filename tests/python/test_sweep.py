@@ -160,6 +160,9 @@ def test_bad_input(
     assert main(given) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out").write_text("mine")
+    assert main(given[:4]) == 2
+    assert f"--output must be a folder, got the file {tmp_path / 'out'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

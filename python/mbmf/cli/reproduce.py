@@ -13,6 +13,7 @@ import tyro
 from rich.markup import escape
 
 from mbmf.cli.cluster_options import ClusterOptions
+from mbmf.cli.outputs import check_folder
 from mbmf.cli.planner_options import SET
 from mbmf.cli.runs import saying_what_to_type
 from mbmf.cli.service_options import ServiceOptions
@@ -116,6 +117,8 @@ def run(options: Options) -> None:
         methods=tuple(each for each in options.stages if each != "mb" or "mbmf" not in options.stages),
     )
     experiments = {each: _experiment(options, name, task, each) for each in recipes}
+    if options.output is not None:
+        check_folder(options.output)
     try:
         if options.address is None and options.jobs == 1:
             options.check()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from mbmf.cli.cluster_options import ClusterOptions
+from mbmf.cli.outputs import check_folder
 from mbmf.cli.planner_options import RECIPE
 from mbmf.cli.service_options import ServiceOptions
 from mbmf.errors import ClusterError, DataError, MbmfError
@@ -95,6 +96,7 @@ def run(options: Options) -> None:
     plan = Plan(options.seeds, options.max_steps, options.stop_at_reward)
     cases = sweep.cases_of(task, settings, options.command, plan)
     folder = options.output or Path("runs") / f"sweep_{options.command}_{name}"
+    check_folder(folder)
     with options.engine_of_runs(options.jobs, options.nthread) as engine:
         print(f"{len(cases)} cases, {len(plan.seeds)} seeds each, {engine.slots} at a time, in {folder}")
         try:
