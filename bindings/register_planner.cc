@@ -72,6 +72,10 @@ class Memories {
 
  private:
   void take(PlanMemory* memory) {
+    if (memory == nullptr) {  // None: that plan has none
+      copies_.push_back(nullptr);
+      return;
+    }
     auto& copy = of_[memory];
     if (!copy) copy = std::make_unique<PlanMemory>(*memory);
     copies_.push_back(copy.get());

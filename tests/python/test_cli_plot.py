@@ -355,10 +355,22 @@ def test_runs_without_paths(small_runs: Path) -> None:
 def test_seeds_of_different_experiments_are_said(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = ["mbmf", "--which_agent=2", f"--runs_dir={runs}", "--run_nums", "1", "2"]
     assert messages(capsys, *args) == []
-    config = yaml.safe_load((runs / "run_2/config.yaml").read_text())
-    config["task"]["dynamics"] = {"hidden": [4]}
-    (runs / "run_2/config.yaml").write_text(yaml.safe_dump(config))
+    for run, section, values in (
+        ("run_1", "model_based", {"iterations": 3}),  # as far as it goes
+        ("run_2", "model_based", {"iterations": 4}),
+        ("run_2", "dynamics", {"hidden": [4]}),
+        ("run_2", "model_free", {"hidden": [4]}),  # of another method
+    ):
+        config = yaml.safe_load((runs / run / "config.yaml").read_text())
+        config["task"][section] = values
+        (runs / run / "config.yaml").write_text(yaml.safe_dump(config))
     (said,) = messages(capsys, *args)
     assert said.startswith(f"note: {runs / 'run_2'}: task.dynamics is {{")
     assert ", and nothing in " in said
     assert said.endswith("run_1: seeds of different experiments")
+    for number, value in ((1, 8), (2, 9)):
+        file = runs / f"mf_swimmer_{number}/config.yaml"
+        config = yaml.safe_load(file.read_text())
+        config["task"]["model_free"] = {"batch_size": value}
+        file.write_text(yaml.safe_dump(config))
+    assert any("mf_swimmer_2: task.model_free." in line for line in messages(capsys, *args))

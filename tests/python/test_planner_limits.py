@@ -22,7 +22,7 @@ model = mbmf.DynamicsModel(task, hidden=(20,))
 model.fit(data, epochs=1, batch_size=16)
 def limit(more):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    room = resource.RLIM_INFINITY if more is None else used + more * 2**20
+    room = resource.RLIM_INFINITY if more is None else used + int(more * 2**20)
     resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
 """
 # a batch needs room for the candidates of 32 plans
@@ -43,6 +43,22 @@ _, costs, *_ = planner.plan_batch(states, episodes=episodes, steps=0 * episodes)
 assert costs[3] == plan.cost
 assert failed > 2, failed
 """
+NO_MEMORY_FOR_SIMULATIONS = """
+task = mbmf.load_task("gym_ant")
+planner = mbmf.RandomShooting(task, mbmf.SimulatorModel(task), 5, 64, nthread=4)
+state = mbmf.Simulator(task, nsim=1, nthread=1).get_state()
+states, episodes = np.repeat(state, 32, 0), np.arange(32)
+plan = planner.plan(state[0], episode=3, step=0)
+for more in (0, 0.3, 1, 4):
+    limit(more)
+    try:
+        planner.plan_batch(states, episodes=episodes, steps=0 * episodes)
+    except (MemoryError, mbmf.CoreError):
+        pass
+    limit(None)
+    for _ in range(5):
+        assert planner.plan(state[0], episode=3, step=0).cost == plan.cost
+"""
 NO_THREADS = """
 planner = mbmf.ICEM(task, model, horizon=5, nthread=1)
 limit(500)
@@ -57,7 +73,11 @@ planner.plan(data.states[0, 0])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits address space")
-@pytest.mark.parametrize("script", [NO_MEMORY, NO_THREADS], ids=["memory", "threads"])
+@pytest.mark.parametrize(
+    "script",
+    [NO_MEMORY, NO_MEMORY_FOR_SIMULATIONS, NO_THREADS],
+    ids=["memory", "memory for simulations", "threads"],
+)
 def test_what_runs_out_is_an_error_after_which_planners_go_on(script: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", TASK + script],
@@ -91,6 +111,17 @@ def test_each_of_many_sequences_has_its_noise() -> None:
     swapped = np.concatenate([sequences[1:2], sequences[:1]])
     again = mbmf.RandomShooting(task, model, 6, 10, nthread=1).roll(data.states[0, 0], swapped)
     assert (again[::-1] != costs[0][:2]).all()
+
+
+def test_some_plans_of_a_batch_may_have_no_memory() -> None:
+    task, data, model = small()
+    planner = mbmf.ICEM(task, model, 5, 40, nthread=1)
+    states, episodes = data.states[0, :2], np.arange(2)
+    memory = planner.make_memory()
+    with_none = planner.plan_batch(states, episodes, 0 * episodes, memories=[memory, None])  # type: ignore[list-item]
+    assert memory.filled
+    without = planner.plan_batch(states, episodes, 0 * episodes)
+    assert (with_none[0] == without[0]).all()
 
 
 def test_a_deadline_of_long_ago_is_over() -> None:

@@ -104,6 +104,10 @@ def test_bad_input(policy: mbmf.GaussianPolicy, env: Any, monkeypatch: pytest.Mo
         with contextlib.nullcontext() if message is None else pytest.raises(ConfigError, match=message):
             policy.to_sb3(one, device="cpu")
         one.close()
+    inside = make_vec_env("mbmf/Swimmer-v0", 1, wrapper_class=gymnasium.wrappers.NormalizeObservation)
+    with pytest.raises(ConfigError, match="as they are, got NormalizeObservation"):
+        policy.to_sb3(inside)
+    inside.close()
     batched = gymnasium.make_vec("mbmf/Swimmer-v0", num_envs=2)
     with pytest.raises(ConfigError, match="got a vector environment of Gymnasium"):
         policy.to_sb3(batched)

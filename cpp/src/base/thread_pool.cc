@@ -44,6 +44,9 @@ ThreadPool::ThreadPool(int nthread)
     end();
     throw Error("nthread must be at most what the system can start, got " + std::to_string(nthread_) +
                 ": after " + std::to_string(started) + " more threads: " + error.what());
+  } catch (...) {  // no memory for one
+    end();
+    throw;
   }
 }
 

@@ -50,16 +50,11 @@ class ModelRoller : public Roller {
     return {most < std::int64_t{kSmallRound} * half ? std::min(kSmallUnit, half) : half, table_.tile, chunk_};
   }
 
-  void reserve(int nslot, int njob, int nthread) override {
-    nslot_ = nslot;
-    njob_ = njob;
-    nthread_ = nthread;
-    allocate();
-  }
+  void reserve(int nslot, int njob, int nthread) override { allocate(nslot, njob, nthread); }
 
   void set_task(std::shared_ptr<const Task> task) override {
     use(std::move(task));
-    allocate();
+    allocate(nslot_, njob_, nthread_);
   }
 
   void begin(int slot, int job, const PlanQuery& query) override {
@@ -209,12 +204,13 @@ class ModelRoller : public Roller {
     chunk_ = std::max(chunk_, cost_->alive().empty() ? table_.tile : table_.group);
   }
 
-  void allocate() {
+  // all or nothing: the planner goes on where memory is lacking
+  void allocate(int nslot, int njob, int nthread) {
     const int nstate = task_->nstate(), naction = task_->naction();
     const auto first_rows = static_cast<std::size_t>(packed_->model().net[0]->layer[0].rows);
     const bool has_particles = dynamics_->has_particles();
-    starts_ = std::vector<Start>(static_cast<std::size_t>(nslot_) * njob_);
-    for (Start& s : starts_) {
+    std::vector<Start> starts(static_cast<std::size_t>(nslot) * njob);
+    for (Start& s : starts) {
       s.state.resize(static_cast<std::size_t>(nstate));
       s.base.assign(static_cast<std::size_t>(dynamics_->members()), std::vector<float>(first_rows));
       s.bases.clear();
@@ -239,14 +235,19 @@ class ModelRoller : public Roller {
       s.work.first_base = s.bases.data();
       s.work.stride = chunk_;
     }
-    threads_.clear();
-    for (int i = 0; i < nthread_; ++i) {
+    std::vector<Thread> threads;
+    for (int i = 0; i < nthread; ++i) {
       const std::size_t rolling = packed_->scratch() + (packed_value_ ? packed_value_->scratch() : 0);
-      threads_.push_back({AlignedFloats(std::max(rolling, mean().scratch())),
-                          AlignedFloats(static_cast<std::size_t>(horizon_) * naction * chunk_),
-                          AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
-                          AlignedFloats(static_cast<std::size_t>(table_.group))});
+      threads.push_back({AlignedFloats(std::max(rolling, mean().scratch())),
+                         AlignedFloats(static_cast<std::size_t>(horizon_) * naction * chunk_),
+                         AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
+                         AlignedFloats(static_cast<std::size_t>(table_.group))});
     }
+    starts_ = std::move(starts);
+    threads_ = std::move(threads);
+    nslot_ = nslot;
+    njob_ = njob;
+    nthread_ = nthread;
   }
 
   const PackedDynamics& mean() const { return mean_ ? *mean_ : *packed_; }

@@ -36,11 +36,13 @@ class SimulatorRoller : public Roller {
   Grain grain(std::int64_t) const override { return {1, 1, 1}; }
 
   void reserve(int nslot, int njob, int nthread) override {
+    // all or nothing: the planner goes on where memory is lacking
+    std::vector<Start> starts(static_cast<std::size_t>(nslot) * njob);
+    for (Start& s : starts) s.row.resize(static_cast<std::size_t>(start_size_));
+    threads_.reserve(static_cast<std::size_t>(nthread));
+    while (threads_.size() < static_cast<std::size_t>(nthread)) threads_.push_back(make_thread(*task_));
+    starts_ = std::move(starts);
     njob_ = njob;
-    starts_ = std::vector<Start>(static_cast<std::size_t>(nslot) * njob);
-    for (Start& s : starts_) s.row.resize(static_cast<std::size_t>(start_size_));
-    threads_.clear();
-    for (int i = 0; i < nthread; ++i) threads_.push_back(make_thread(*task_));
   }
 
   void set_task(std::shared_ptr<const Task> task) override {

@@ -123,10 +123,11 @@ def _changes(options: Options) -> str:
     ]
     text = "_".join(["", *words, *options.set])
     plain = re.sub(r"[^\w.=,+-]+", "_", text, flags=re.ASCII)
-    if plain == text and len(plain) <= _LONGEST:
+    if plain == text and len(plain) <= _LONGEST and not any("_" in setting for setting in options.set):
         return plain
     # two settings that read the same must not share a file
-    return f"{plain[:_LONGEST]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    exact = repr((words, options.set))
+    return f"{plain[:_LONGEST]}_{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
 
 
 def score_table(title: str, scored: dict[str, Episodes]) -> Table:

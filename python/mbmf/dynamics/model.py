@@ -239,7 +239,7 @@ class DynamicsModel:
             drop_failed=drop_failed,
             progress=progress,
         )
-        later = [new_data] if isinstance(new_data, Episodes) else list(new_data or ())
+        later = [new_data] if not isinstance(new_data, Sequence | None) else list(new_data or ())
         chunks = [("data", data), *((f"new_data[{i}]", episodes) for i, episodes in enumerate(later))]
         for name, episodes in chunks:
             self._check(episodes, allow_other_task, name)

@@ -211,7 +211,7 @@ class Trainer:
         new = len(data) - old
         share_old, share_new = batch_shares(old, new, batch_size, fraction_use_new)
         batch = share_old + share_new
-        count = old // share_old if share_old else new // share_new
+        count = batches_of_epoch(old, new, batch_size, fraction_use_new)
         per_batch = batch * self.members
         passes = self._passes(batch, data.shape[1], group=min(count, _group_size(data, per_batch)))
         pools = self._pools(old, new, bootstrap)

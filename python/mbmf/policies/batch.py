@@ -169,6 +169,9 @@ class PolicyBatch:
         sizes = (self.states.shape[1], self.observations.shape[1], self.actions.shape[1])
         if self.task != task.name or sizes != (task.nstate, task.nobservation, task.naction):
             raise ValueError(f"task must be that of the batch, {self.task}, got {task.name}")
+        difference = "" if self.identity is None else self.identity.differences(task.identity)
+        if difference:
+            raise ValueError(f"task must be that of the batch, got {task.name} with {difference}")
         longest = int(self.lengths.max(initial=0))
         episode, step = np.repeat(np.arange(len(self)), self.lengths), self.times
 

@@ -101,6 +101,8 @@ def _tasks(env: Any) -> list[Task]:
             )
         inner = inner.venv
     if hasattr(inner, "get_attr") and hasattr(inner, "num_envs"):
+        if any(inner.env_is_wrapped(NormalizeObservation)):
+            raise ConfigError("env must give observations as they are, got NormalizeObservation")
         found = inner.get_attr("task") if inner.has_attr("task") else []
     else:
         found = [getattr(inner, "task", None)]

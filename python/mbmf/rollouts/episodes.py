@@ -43,8 +43,8 @@ _OPTIONAL = ("observations", "poses")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Episodes:
-    """E episodes of at most T control steps. What lies past an episode's length counts nowhere; it is zero in
-    what mbmf collects.
+    """E episodes of at most T control steps. What lies past an episode's length is padding, as valid as the
+    rest, that counts nowhere; it is zero in what mbmf collects.
 
     Attributes:
         states: the dynamics model's states, float64 (E, T + 1, nstate): one more than there are steps.

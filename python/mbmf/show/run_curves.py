@@ -18,8 +18,9 @@ from mbmf.words import counted, show
 
 Note = Callable[[str], None]
 
-# of a task, what its controller depends on
-_SETTINGS = ("model_based", "planner", "dynamics", "value", "policy")
+# what a method's curve depends on, of a task; and what says only how far it goes
+_OF_CONTROLLER = ("model_based", "planner", "dynamics", "value", "policy")
+_HOW_FAR = {"model_based": ("iterations", "rollouts_to_save"), "model_free": ("iterations",)}
 
 
 def read_curves(
@@ -45,8 +46,9 @@ def read_curves(
     """
     found: dict[str, list[Series]] = {"MB": [], "MBMF": [], "MF": []}
     missing: list[str] = []
-    for group in (runs, mf_runs):
-        _note_other_settings(group, missing.append)
+    others: list[str] = []
+    _note_other_settings(runs, _OF_CONTROLLER, others.append)
+    _note_other_settings(mf_runs, ("model_free",), others.append)
     for path in runs:
         mb = _series(path, "model_based", task, missing.append)
         if mb is None:
@@ -68,7 +70,7 @@ def read_curves(
         raise DataError(
             "there must be a run to plot, got none: " + ("; ".join(missing) or "no directory of its")
         )
-    for line in missing:
+    for line in (*others, *missing):
         note(line)
     curves, problems = {}, []
     for method, series in found.items():
@@ -129,7 +131,7 @@ def find_runs(
     return [best[seed][1] for seed in sorted(best)]
 
 
-def _note_other_settings(paths: Sequence[Path], note: Note) -> None:
+def _note_other_settings(paths: Sequence[Path], sections: tuple[str, ...], note: Note) -> None:
     """A mean over seeds is one of runs that differ in nothing else."""
     first: tuple[Path, dict[str, Any]] | None = None
     for path in paths:
@@ -137,8 +139,10 @@ def _note_other_settings(paths: Sequence[Path], note: Note) -> None:
             config = Run(path).config()
         except DataError:
             continue  # what is wrong with it is said where it is read
-        settings = {key: value for key, value in config.items() if key != "seed"}
-        settings = comparable(settings, _SETTINGS)
+        settings: dict[str, Any] = {"task": dict(comparable(config, sections).get("task") or {})}
+        for section, keys in _HOW_FAR.items():
+            if isinstance(found := settings["task"].get(section), dict):
+                settings["task"][section] = {key: found[key] for key in found if key not in keys}
         if first is None:
             first = path, settings
         elif (difference := first_difference(first[1], settings)) is not None:
