@@ -49,6 +49,15 @@ PlannerOptions with_policy() {
   return options;
 }
 
+// where a planner with the simulator begins
+std::vector<double> start_row(const std::shared_ptr<const Task>& task) {
+  const Simulator simulator(task, 1, 1, 0);
+  std::vector<double> row(static_cast<std::size_t>(simulator.state_size()));
+  const int id = 0;
+  simulator.get_state(&id, 1, row.data());
+  return row;
+}
+
 const auto kSame = [](TaskSpec*) {};
 const auto kAlive = [](TaskSpec* spec) { spec->alive = {{0, {-5, 5, true, true}}}; };
 const auto kSeesLess = [](TaskSpec* spec) { spec->observation.pop_back(); };
@@ -99,10 +108,7 @@ TEST(PlannerTask, WhatDoesNotFitIsRefusedByAPlannerWithTheSimulator) {
   PlannerOptions options = with_policy();
   options.candidates = 20;
   const auto planner = make_simulator_planner(robot.task, options);
-  Simulator simulator(robot.task, 1, 1, 0);
-  std::vector<double> row(static_cast<std::size_t>(planner->start_size()));
-  const int id = 0;
-  simulator.get_state(&id, 1, row.data());
+  const std::vector<double> row = start_row(robot.task);
   const Plan before = plan_at(*planner, row, 1, 2);
   expect_refused(planner.get(), other_task(kRemembers), "task must have simulations of ");
   expect_refused(planner.get(), other_task(kSeesLess), "task must have the 6 observations that the policy");
@@ -124,10 +130,7 @@ TEST(PlannerTask, ThroughTheSimulatorNothingIsAllocated) {
   worth.high = 1;
   options.value = std::make_shared<const Value>(worth);
   const auto planner = make_simulator_planner(robot.task, options);
-  Simulator simulator(robot.task, 1, 1, 0);
-  std::vector<double> row(static_cast<std::size_t>(planner->start_size()));
-  const int id = 0;
-  simulator.get_state(&id, 1, row.data());
+  const std::vector<double> row = start_row(robot.task);
   PlanMemory memory = planner->make_memory();
   Plan plan;
   ASSERT_TRUE(planner->try_plan(fixture::query_at(row, 0, 0), &memory, &plan));
