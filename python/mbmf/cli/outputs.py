@@ -24,7 +24,7 @@ def check_output(path: Path, *, flag: str = "--output", folder: bool = False) ->
         raise ConfigError(f"{flag} must be a place to write, got {path}: {error.strerror or error}") from None
 
 
-def check_folder(path: Path, *, flag: str = "--output") -> None:
-    """Raises ConfigError where ``path`` is there and no folder, before anything is made."""
+def check_folder(path: Path) -> None:
+    """Of --output: raises ConfigError where ``path`` is there and no folder, before anything is made."""
     if path.exists() and not path.is_dir():
-        raise ConfigError(f"{flag} must be a folder, got the file {path}")
+        raise ConfigError(f"--output must be a folder, got the file {path}")

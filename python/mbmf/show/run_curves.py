@@ -68,7 +68,7 @@ def read_curves(
             found["MF"].append(mf)
     if not any(found.values()):
         raise DataError(
-            "there must be a run to plot, got none: " + ("; ".join(missing) or "no directory of its")
+            "there must be a run to plot, got none: " + ("; ".join(missing) or "no directory of one")
         )
     for line in (*others, *missing):
         note(line)
