@@ -63,14 +63,24 @@ inline Activation parse_activation(const std::string& name) {
 inline std::vector<StateInput> parse_inputs(const std::vector<std::string>& names) {
   std::vector<StateInput> inputs;
   for (const std::string& name : names) {
-    if (name != "value" && name != "sine_cosine" && name != "nothing" && name != "rotation") {
-      throw_invalid("inputs must be \"value\", \"sine_cosine\", \"nothing\" or \"rotation\" each, got \"",
-                    name, "\"");
+    if (name == "value") {
+      inputs.push_back(StateInput::kValue);
+    } else if (name == "sine_cosine") {
+      inputs.push_back(StateInput::kSineCosine);
+    } else if (name == "nothing") {
+      inputs.push_back(StateInput::kNothing);
+    } else if (name == "rotation") {
+      inputs.push_back(StateInput::kRotation);
+    } else if (name == "vertical") {
+      inputs.push_back(StateInput::kVertical);
+    } else if (name == "body") {
+      inputs.push_back(StateInput::kBody);
+    } else {
+      throw_invalid(
+          "inputs must be \"value\", \"sine_cosine\", \"nothing\", \"rotation\", \"vertical\" or \"body\" "
+          "each, got \"",
+          name, "\"");
     }
-    inputs.push_back(name == "value"         ? StateInput::kValue
-                     : name == "sine_cosine" ? StateInput::kSineCosine
-                     : name == "rotation"    ? StateInput::kRotation
-                                             : StateInput::kNothing);
   }
   return inputs;
 }

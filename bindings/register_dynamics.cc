@@ -36,12 +36,22 @@ Propagation parse_propagation(const std::string& name) {
 std::vector<StateOutput> parse_outputs(const std::vector<std::string>& names) {
   std::vector<StateOutput> outputs;
   for (const std::string& name : names) {
-    if (name != "difference" && name != "value" && name != "rotation") {
-      throw_invalid("outputs must be \"difference\", \"value\" or \"rotation\" each, got \"", name, "\"");
+    if (name == "difference") {
+      outputs.push_back(StateOutput::kDifference);
+    } else if (name == "value") {
+      outputs.push_back(StateOutput::kValue);
+    } else if (name == "rotation") {
+      outputs.push_back(StateOutput::kRotation);
+    } else if (name == "body_difference") {
+      outputs.push_back(StateOutput::kBodyDifference);
+    } else if (name == "body_value") {
+      outputs.push_back(StateOutput::kBodyValue);
+    } else {
+      throw_invalid(
+          "outputs must be \"difference\", \"value\", \"rotation\", \"body_difference\" or \"body_value\" "
+          "each, got \"",
+          name, "\"");
     }
-    outputs.push_back(name == "value"      ? StateOutput::kValue
-                      : name == "rotation" ? StateOutput::kRotation
-                                           : StateOutput::kDifference);
   }
   return outputs;
 }

@@ -225,7 +225,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"propagate": "ts2"}, 'propagate must be "expectation", "ts1" or "tsinf", got "ts2"'),
     ({"risk": float("nan")}, "risk must be in "),
     ({"inputs": ["value"]}, "inputs must have 16 entries, got 1"),
-    ({"outputs": ["speed"] * 16}, 'outputs must be "difference", "value" or "rotation" each, got "speed"'),
+    ({"outputs": ["speed"] * 16}, 'outputs must be "difference", .* or "body_value" each, got "speed"'),
     ({"log_variance_min": None}, "log_variance_min and log_variance_max must have 16 entries each"),
     (
         {"log_variance_min": np.full(16, 81.0)},

@@ -289,5 +289,5 @@ def test_the_core_refuses_what_is_no_quaternion(tmp_path: Path) -> None:
         _core.Task(task.core.mjb, spec)
     one, two = (np.zeros(1), np.ones(1)), (np.zeros(2), np.ones(2))
     layer = [np.zeros((2, 3), np.float32)], [np.zeros(2, np.float32)]
-    with pytest.raises(ValueError, match="inputs must be rotations for four states together"):
+    with pytest.raises(ValueError, match="inputs must be rotations or verticals for four states together"):
         _core.Dynamics(2, 1, *layer, "relu", *two, *one, *two, inputs=["rotation", "rotation"])

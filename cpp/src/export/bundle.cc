@@ -92,6 +92,15 @@ std::vector<float> part(const std::vector<float>& numbers, std::int64_t members,
   return {numbers.begin() + member * size, numbers.begin() + (member + 1) * size};
 }
 
+std::vector<StateInput> load_inputs(const JsonField& field) {
+  std::vector<StateInput> inputs;
+  for (const JsonField& input : field.items()) {
+    inputs.push_back(static_cast<StateInput>(
+        input.one_of({"value", "sine_cosine", "nothing", "rotation", "vertical", "body"})));
+  }
+  return inputs;
+}
+
 std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const TensorReader& tensors,
                                               const std::shared_ptr<const Task>& task) {
   const int nstate = task->nstate(), naction = task->naction();
@@ -103,12 +112,10 @@ std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const Tens
   spec.activation = static_cast<Activation>(field["activation"].one_of({"relu", "tanh", "silu"}));
   const std::int64_t members = field["members"].integer(1, kMaxMembers);
   const bool probabilistic = field["probabilistic"].boolean();
-  for (const JsonField& input : field["inputs"].items()) {
-    spec.input.push_back(
-        static_cast<StateInput>(input.one_of({"value", "sine_cosine", "nothing", "rotation"})));
-  }
+  spec.input = load_inputs(field["inputs"]);
   for (const JsonField& output : field["outputs"].items()) {
-    spec.output.push_back(static_cast<StateOutput>(output.one_of({"difference", "value", "rotation"})));
+    spec.output.push_back(static_cast<StateOutput>(
+        output.one_of({"difference", "value", "rotation", "body_difference", "body_value"})));
   }
   const auto states = static_cast<std::size_t>(nstate);
   for (const auto& [name, size] : {std::pair{"inputs", spec.input.size()}, {"outputs", spec.output.size()}}) {
@@ -159,10 +166,7 @@ std::shared_ptr<const Value> load_value(const JsonField& field, const TensorRead
   ValueSpec spec;
   spec.nstate = nstate;
   spec.activation = static_cast<Activation>(field["activation"].one_of({"relu", "tanh", "silu"}));
-  for (const JsonField& input : field["inputs"].items()) {
-    spec.input.push_back(
-        static_cast<StateInput>(input.one_of({"value", "sine_cosine", "nothing", "rotation"})));
-  }
+  spec.input = load_inputs(field["inputs"]);
   if (spec.input.size() != static_cast<std::size_t>(nstate)) {
     field["inputs"].fail("a list of " + std::to_string(nstate) + ", one for each state");
   }

@@ -52,21 +52,23 @@ struct Net {
   const RowLayer* row;       // (nlayer) the same layers for a few candidates, or null
 };
 
-// A number that a network takes of the state: the state itself, its sine or its cosine, or one of the matrix
-// of the quaternion that begins there.
-enum class InputKind : int { kNumber, kSine, kCosine, kRotation, kMatrix };
+// A number that a network takes of the state: the state itself, its sine or its cosine, one of the matrix of
+// the quaternion that begins there, or of a vector in a quaternion's frame.
+enum class InputKind : int { kNumber, kSine, kCosine, kRotation, kMatrix, kBody };
 // A rotation is six rows together: the first two columns of the matrix of the quaternion that begins at
 // state.
 inline constexpr int kRotationRows = 6;
 struct Input {
   int state;
   InputKind kind;
-  int entry = 0;  // kMatrix: which of the nine, row-major
+  // kMatrix: which of the nine, row-major. kBody, three rows together: the quaternion's first state
+  int entry = 0;
 };
 
 // What a state's output is: its difference, its next value, or from kTurn on number 0 .. 3 of a quaternion's
-// four outputs, of which the last three are the rotation vector, in its own frame, that turns it.
-enum OutputKind : int { kDifference = 0, kValue = 1, kTurn = 2 };
+// four outputs, of which the last three are the rotation vector, in its own frame, that turns it. From
+// kBodyDifference and kBodyValue on number 0 .. 2 of a vector's, in the frame of the quaternion Model::frame.
+enum OutputKind : int { kDifference = 0, kValue = 1, kTurn = 2, kBodyDifference = 6, kBodyValue = 9 };
 
 // States that are known beforehand, less their centres; candidates need no network for them.
 struct Known {
@@ -89,6 +91,7 @@ struct Model {
   // The variance head, or null: after the outputs come their raw log variances, and the variance of state i's
   // is low[i] + 1 / (high[i] + scale[i] exp(-raw)), each (nstate).
   const float *low, *high, *scale;
+  int frame = -1;  // first state of the quaternion in whose frame outputs are, or -1
 };
 
 // Particles: a candidate is rolled out several times, by the networks that `member` says, with noise that is

@@ -4,6 +4,7 @@
 #ifndef MBMF_KERNEL_MODEL_H_
 #define MBMF_KERNEL_MODEL_H_
 
+#include <cmath>
 #include <limits>
 
 #include "kernel/kernel_network.h"
@@ -23,10 +24,15 @@ inline Vec state_of(const Model& model, const float* x, int i) {
 // inputs that come from the state
 inline int seen_states(const Model& model) { return model.input == nullptr ? model.nstate : model.nseen; }
 
+// The quaternion that begins at a state.
+inline void quaternion_of(const Model& model, const float* from, int state, Vec* q) {
+  for (int i = 0; i < 4; ++i) q[i] = state_of(model, from, state + i);
+}
+
 // The first two columns of the rotation matrix of a quaternion (w first), six numbers, to rows of a tile.
 inline void rotation_rows(const Model& model, const float* from, int state, float* to) {
   Vec q[4];
-  for (int i = 0; i < 4; ++i) q[i] = state_of(model, from, state + i);
+  quaternion_of(model, from, state, q);
   store(to, 1.0f - 2.0f * (q[2] * q[2] + q[3] * q[3]));
   store(to + kTile, 2.0f * (q[1] * q[2] + q[0] * q[3]));
   store(to + 2 * kTile, 2.0f * (q[1] * q[3] - q[0] * q[2]));
@@ -36,9 +42,7 @@ inline void rotation_rows(const Model& model, const float* from, int state, floa
 }
 
 // One number, row-major, of the rotation matrix of a quaternion (w first) of any length.
-inline Vec matrix_entry(const Model& model, const float* from, int state, int entry) {
-  Vec q[4];
-  for (int i = 0; i < 4; ++i) q[i] = state_of(model, from, state + i);
+inline Vec matrix_entry(const Vec* q, int entry) {
   const Vec twice = 2.0f / (q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
   const int row = entry / 3, column = entry % 3;
   if (row == column) {
@@ -48,6 +52,26 @@ inline Vec matrix_entry(const Model& model, const float* from, int state, int en
   const Vec turned = q[0] * q[4 - row - column];
   const Vec both = q[1 + row] * q[1 + column];
   return twice * ((row - column + 3) % 3 == 1 ? both + turned : both - turned);
+}
+
+// The vector that begins at a state, in the frame of the quaternion that begins at another: three rows of a
+// tile.
+inline void body_rows(const Model& model, const float* from, int state, int frame, float* to) {
+  Vec q[4], vector[3];
+  quaternion_of(model, from, frame, q);
+  for (int i = 0; i < 3; ++i) vector[i] = state_of(model, from, state + i);
+  for (int i = 0; i < 3; ++i) {
+    const Vec sum = fma(matrix_entry(q, 3 + i), vector[1], matrix_entry(q, 6 + i) * vector[2]);
+    store(to + i * kTile, fma(matrix_entry(q, i), vector[0], sum));
+  }
+}
+
+// The same back: a vector in the frame of a quaternion, in the world.
+inline void to_world(const Vec* q, const Vec* vector, Vec* out) {
+  for (int i = 0; i < 3; ++i) {
+    const Vec sum = fma(matrix_entry(q, 3 * i + 1), vector[1], matrix_entry(q, 3 * i + 2) * vector[2]);
+    out[i] = fma(matrix_entry(q, 3 * i), vector[0], sum);
+  }
 }
 
 // The quaternion q turned by a rotation vector in its own frame, of length 1.
@@ -70,7 +94,7 @@ inline void turn(const Vec* q, const Vec* vector, Vec* out) {
 // The same of the rows of a vector of candidates: the quaternion from state `state` on, less the centres.
 inline void turn_rows(const Model& model, int state, const Vec* vector, const float* x, float* out) {
   Vec q[4], turned[4];
-  for (int i = 0; i < 4; ++i) q[i] = state_of(model, x, state + i);
+  quaternion_of(model, x, state, q);
   turn(q, vector, turned);
   for (int i = 0; i < 4; ++i) {
     const float centre = model.centre == nullptr ? 0.0f : model.centre[state + i];
@@ -96,7 +120,14 @@ const float* see(const Model& model, const float* x, int vectors, const Scratch&
         continue;
       }
       if (input.kind == InputKind::kMatrix) {
-        store(to + row * kTile, matrix_entry(model, from, input.state, input.entry));
+        Vec q[4];
+        quaternion_of(model, from, input.state, q);
+        store(to + row * kTile, matrix_entry(q, input.entry));
+        continue;
+      }
+      if (input.kind == InputKind::kBody) {
+        body_rows(model, from, input.state, input.entry, to + row * kTile);
+        row += 2;
         continue;
       }
       Vec sine, cosine;
@@ -128,8 +159,10 @@ void advance(const Model& model, const PackedLayer& layer, const int* rows, cons
   const int half = noisy ? layer.rows / 2 : layer.rows;
   const int groups = (model.nstate + 3) / 4;
   for (int v = 0; v < vectors; ++v) {
-    Vec normal[4], vector[3];
+    Vec normal[4], vector[3], frame[4];
     int group = -1;
+    // as it is before the step: its own rows change below
+    if (model.frame >= 0) quaternion_of(model, x + v * kLanes, model.frame, frame);
     for (int row = 0; row < half; ++row) {
       const int i = rows == nullptr ? row : rows[row];
       Vec predicted = load(s.output + row * kTile + v * kLanes);
@@ -148,6 +181,20 @@ void advance(const Model& model, const PackedLayer& layer, const int* rows, cons
       }
       float* state = x + i * kTile + v * kLanes;
       const int kind = model.output == nullptr ? mbmf::kernel::kDifference : model.output[i];
+      if (kind >= mbmf::kernel::kBodyDifference) {
+        // the three of a vector are predicted together
+        const int number = (kind - mbmf::kernel::kBodyDifference) % 3;
+        vector[number] = predicted;
+        if (number < 2) continue;
+        Vec moved[3];
+        to_world(frame, vector, moved);
+        for (int k = 0; k < 3; ++k) {
+          float* each = x + (i - 2 + k) * kTile + v * kLanes;
+          const float centre = model.centre == nullptr ? 0.0f : model.centre[i - 2 + k];
+          store(each, kind >= mbmf::kernel::kBodyValue ? moved[k] - centre : load(each) + moved[k]);
+        }
+        continue;
+      }
       if (kind >= mbmf::kernel::kTurn) {
         // the four of a quaternion are predicted together
         const int number = kind - mbmf::kernel::kTurn;
@@ -280,6 +327,28 @@ void follow(const mbmf::kernel::Follow* work, float* scratch) {
   }
 }
 
+// Deviations (n, nstate) of a vector's three states, from those in the body's frame, as if these were
+// independent.
+void spread_to_world(const Model& model, int first, const float* x, int n, float* deviations) {
+  alignas(64) float share[9][kTile];
+  for (int v = 0; v < (n + kLanes - 1) / kLanes; ++v) {
+    Vec q[4];
+    quaternion_of(model, x + v * kLanes, model.frame, q);
+    for (int entry = 0; entry < 9; ++entry) store(share[entry] + v * kLanes, matrix_entry(q, entry));
+  }
+  for (int lane = 0; lane < n; ++lane) {
+    float* each = deviations + lane * model.nstate + first;
+    float out[3];
+    for (int row = 0; row < 3; ++row) {
+      float sum = 0;
+      for (int k = 0; k < 3; ++k)
+        sum += share[3 * row + k][lane] * share[3 * row + k][lane] * each[k] * each[k];
+      out[row] = std::sqrt(sum);
+    }
+    for (int row = 0; row < 3; ++row) each[row] = out[row];
+  }
+}
+
 void predict(const Model* model, int member, const float* states, const float* actions, int n, float* next,
              float* deviations, float* scratch) {
   Scratch s;
@@ -298,6 +367,11 @@ void predict(const Model* model, int member, const float* states, const float* a
       store(spread + v * kLanes, deviation(*model, i, load(s.output + (nstate + i) * kTile + v * kLanes)));
     }
     for (int lane = 0; lane < n; ++lane) deviations[lane * nstate + i] = spread[lane];
+  }
+  for (int i = 0; i < nstate && model->frame >= 0; ++i) {
+    if (model->output[i] != mbmf::kernel::kBodyDifference && model->output[i] != mbmf::kernel::kBodyValue)
+      continue;
+    spread_to_world(*model, i, x, n, deviations);
   }
   // the means: as if there were no noise
   Model mean = *model;

@@ -2,6 +2,7 @@
 
 #include <Eigen/Dense>
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -74,12 +75,25 @@ void check(const DynamicsSpec& spec) {
   if (!spec.output.empty() && spec.output.size() != n)
     throw_invalid("outputs must have ", n, " entries, got ", spec.output.size());
   for (const StateOutput output : spec.output) {
-    if (!is_one_of(static_cast<int>(output), 3))
-      throw_invalid("outputs must be differences, values or rotations, got number ",
+    if (!is_one_of(static_cast<int>(output), 5))
+      throw_invalid("outputs must be differences, values or rotations, or in a body's frame, got number ",
                     static_cast<int>(output));
   }
-  if (!in_fours(spec.output, StateOutput::kRotation)) {
+  if (!in_groups(spec.output, StateOutput::kRotation, 4)) {
     throw_invalid("outputs must be rotations for four states together, got other numbers of them");
+  }
+  if (!in_groups(spec.output, StateOutput::kBodyDifference, 3) ||
+      !in_groups(spec.output, StateOutput::kBodyValue, 3)) {
+    throw_invalid("outputs must be in a body's frame for three states together, got other numbers of them");
+  }
+  const bool in_body = std::any_of(spec.output.begin(), spec.output.end(), [](StateOutput output) {
+    return output == StateOutput::kBodyDifference || output == StateOutput::kBodyValue;
+  });
+  if (in_body && frame_of(spec.input) < 0) {
+    throw_invalid(
+        "outputs in a body's frame need one quaternion that is seen as a rotation or a vertical, got none, "
+        "or "
+        "several");
   }
   check_normalization(spec.state, count_seen(spec.input, nstate), "state");
   check_normalization(spec.action, naction, "action");
@@ -185,8 +199,10 @@ std::vector<int> Dynamics::predicted_with(const std::vector<int>& states) const 
   std::set<int> all;
   for (const int state : states) {
     const int kind = output_.empty() ? kernel::kDifference : output_[static_cast<std::size_t>(state)];
-    const int first = kind >= kernel::kTurn ? state - (kind - kernel::kTurn) : state;
-    for (int i = first; i < (kind >= kernel::kTurn ? first + 4 : first + 1); ++i) all.insert(i);
+    const bool vector = kind >= kernel::kBodyDifference, turns = !vector && kind >= kernel::kTurn;
+    const int number = vector ? (kind - kernel::kBodyDifference) % 3 : (turns ? kind - kernel::kTurn : 0);
+    const int count = vector ? 3 : (turns ? 4 : 1);
+    for (int i = 0; i < count; ++i) all.insert(state - number + i);
   }
   return {all.begin(), all.end()};
 }
@@ -211,13 +227,17 @@ Dynamics::Dynamics(DynamicsSpec spec)
   }
   if (std::any_of(spec.output.begin(), spec.output.end(),
                   [](StateOutput output) { return output != StateOutput::kDifference; })) {
-    int number = 0;  // of a quaternion's four
-    for (const StateOutput output : spec.output) {
-      const bool turns = output == StateOutput::kRotation;
-      output_.push_back(turns ? kernel::kTurn + number
-                              : (output == StateOutput::kValue ? kernel::kValue : kernel::kDifference));
-      number = turns ? (number + 1) % 4 : 0;
+    // the kernels' kind, and how many states are predicted together
+    constexpr std::array<std::pair<int, int>, 5> kKinds{{{kernel::kDifference, 1},
+                                                         {kernel::kValue, 1},
+                                                         {kernel::kTurn, 4},
+                                                         {kernel::kBodyDifference, 3},
+                                                         {kernel::kBodyValue, 3}}};
+    for (std::size_t i = 0; i < spec.output.size();) {
+      const auto& [kind, count] = kKinds[static_cast<std::size_t>(spec.output[i])];
+      for (int k = 0; k < count; ++k, ++i) output_.push_back(kind + k);
     }
+    frame_ = frame_of(spec.input);
   }
   centre_ = centres_of(spec.input, nstate_, spec.state);
   Normalization input = less_centres(spec.input, spec.state, centre_);

@@ -45,13 +45,33 @@ void check_inputs(const std::vector<StateInput>& input, int nstate) {
     throw_invalid("inputs must have ", nstate, " entries, got ", input.size());
   for (const StateInput kind : input) {
     const int number = static_cast<int>(kind);
-    if (number < 0 || number > 3) {
-      throw_invalid("inputs must be values, sines and cosines, rotations or nothing, got number ", number);
+    if (number < 0 || number > 5) {
+      throw_invalid(
+          "inputs must be values, sines and cosines, rotations, verticals, vectors in a body's frame or "
+          "nothing, got number ",
+          number);
     }
   }
-  if (!in_fours(input, StateInput::kRotation)) {
-    throw_invalid("inputs must be rotations for four states together, got other numbers of them");
+  if (!in_groups(input, StateInput::kRotation, 4) || !in_groups(input, StateInput::kVertical, 4)) {
+    throw_invalid(
+        "inputs must be rotations or verticals for four states together, got other numbers of them");
   }
+  if (!in_groups(input, StateInput::kBody, 3)) {
+    throw_invalid("inputs must be in a body's frame for three states together, got other numbers of them");
+  }
+  if (std::find(input.begin(), input.end(), StateInput::kBody) != input.end() && frame_of(input) < 0) {
+    throw_invalid(
+        "inputs in a body's frame need one quaternion that is seen as a rotation or a vertical, got none, or "
+        "several");
+  }
+}
+
+int frame_of(const std::vector<StateInput>& input) {
+  const auto turns = [](StateInput kind) {
+    return kind == StateInput::kRotation || kind == StateInput::kVertical;
+  };
+  if (std::count_if(input.begin(), input.end(), turns) != 4) return -1;
+  return static_cast<int>(std::find_if(input.begin(), input.end(), turns) - input.begin());
 }
 
 void fold_input(Layer& layer, const std::vector<double>& mean, const std::vector<double>& std) {
@@ -78,12 +98,36 @@ void fold_output(Layer& layer, const std::vector<double>& mean_of, const std::ve
 
 std::vector<int> seen_of_each(const std::vector<StateInput>& input) {
   std::vector<int> each;
-  int number = 0;  // of a quaternion's four
+  int left = 0;  // of a quaternion or a vector, whose first state gave all
   for (const StateInput kind : input) {
-    const bool turns = kind == StateInput::kRotation;
-    each.push_back(turns ? (number == 0 ? kernel::kRotationRows : 0)
-                         : (kind == StateInput::kSineCosine ? 2 : (kind == StateInput::kValue ? 1 : 0)));
-    number = turns ? (number + 1) % 4 : 0;
+    int count = 0;
+    if (left > 0) {
+      --left;
+    } else {
+      switch (kind) {
+        case StateInput::kValue:
+          count = 1;
+          break;
+        case StateInput::kSineCosine:
+          count = 2;
+          break;
+        case StateInput::kNothing:
+          break;
+        case StateInput::kRotation:
+          count = kernel::kRotationRows;
+          left = 3;
+          break;
+        case StateInput::kVertical:
+          count = 3;
+          left = 3;
+          break;
+        case StateInput::kBody:
+          count = 3;
+          left = 2;
+          break;
+      }
+    }
+    each.push_back(count);
   }
   return each;
 }
@@ -128,6 +172,7 @@ Normalization less_centres(const std::vector<StateInput>& input, const Normaliza
 std::vector<kernel::Input> kernel_inputs(const std::vector<StateInput>& input) {
   std::vector<kernel::Input> out;
   const std::vector<int> seen = seen_of_each(input);
+  const int frame = frame_of(input);
   for (std::size_t i = 0; i < input.size(); ++i) {
     const int state = static_cast<int>(i);
     if (input[i] == StateInput::kValue) out.push_back({state, kernel::InputKind::kNumber});
@@ -137,6 +182,13 @@ std::vector<kernel::Input> kernel_inputs(const std::vector<StateInput>& input) {
     }
     if (input[i] == StateInput::kRotation) {
       for (int k = 0; k < seen[i]; ++k) out.push_back({state, kernel::InputKind::kRotation});
+    }
+    if (input[i] == StateInput::kVertical) {
+      // the last row of the quaternion's matrix
+      for (int k = 0; k < seen[i]; ++k) out.push_back({state, kernel::InputKind::kMatrix, 6 + k});
+    }
+    if (input[i] == StateInput::kBody) {
+      for (int k = 0; k < seen[i]; ++k) out.push_back({state, kernel::InputKind::kBody, frame});
     }
   }
   return out;

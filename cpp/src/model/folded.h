@@ -13,19 +13,23 @@ namespace mbmf {
 
 // Throws std::invalid_argument unless there are `size` finite means, and deviations that are not negative.
 void check_normalization(const Normalization& normalization, int size, const char* what);
-// Throws std::invalid_argument unless what is seen is known, and quaternions come whole.
+// Throws std::invalid_argument unless what is seen is known, and quaternions and vectors come whole.
 void check_inputs(const std::vector<StateInput>& input, int nstate);
 
-// Whether every state of a kind is one of four together.
+// Whether every state of a kind is one of `size` together.
 template <class Kind>
-bool in_fours(const std::vector<Kind>& kinds, Kind rotation) {
+bool in_groups(const std::vector<Kind>& kinds, Kind grouped, std::size_t size) {
   std::size_t run = 0;
   for (const Kind kind : kinds) {
-    if (kind != rotation && run % 4 != 0) return false;
-    run = kind == rotation ? run + 1 : 0;
+    if (kind != grouped && run % size != 0) return false;
+    run = kind == grouped ? run + 1 : 0;
   }
-  return run % 4 == 0;
+  return run % size == 0;
 }
+
+// The first state of the only quaternion that is seen, whose frame is that of body frames; -1 where there is
+// none, or more than one.
+int frame_of(const std::vector<StateInput>& input);
 
 // y = W ((x - mean) / std) + b as one affine map of raw x, in float64.
 void fold_input(Layer& layer, const std::vector<double>& mean, const std::vector<double>& std);

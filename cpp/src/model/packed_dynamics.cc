@@ -47,6 +47,7 @@ PackedDynamics::PackedDynamics(const Dynamics& dynamics, const kernel::Table& ta
     model_.nseen = static_cast<int>(inputs_.size());
   }
   if (!dynamics.output_.empty()) model_.output = dynamics.output_.data();
+  model_.frame = dynamics.frame_;
   if (!dynamics.centre_.empty()) model_.centre = dynamics.centre_.data();
   if (head) {
     model_.low = dynamics.low_.data();

@@ -115,8 +115,9 @@ std::vector<int> PackedValue::seen() const {
     for (int i = 0; i < model_.nstate; ++i) all.insert(i);
   }
   for (const kernel::Input& input : inputs_) {
-    // a rotation is of four states
-    const int states = input.kind == kernel::InputKind::kRotation ? 4 : 1;
+    // a rotation is of four states, a vector of three
+    const bool turns = input.kind == kernel::InputKind::kRotation || input.kind == kernel::InputKind::kMatrix;
+    const int states = turns ? 4 : (input.kind == kernel::InputKind::kBody ? 3 : 1);
     for (int i = 0; i < states; ++i) all.insert(input.state + i);
   }
   return {all.begin(), all.end()};

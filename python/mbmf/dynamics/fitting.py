@@ -15,6 +15,7 @@ from mbmf.dynamics.normalization import (
     Statistics,
     add_noise,
     columns_of_each,
+    in_body_frame,
     number_seen,
     rotation_vectors,
     what_is_seen,
@@ -233,6 +234,9 @@ def _set_targets(
             before = states[:, i : i + 4]
             deltas[:, i + 1 : i + 4] = rotation_vectors(before, before + deltas[:, i : i + 4])
             deltas[:, i] = 0.0
+        if word in ("body_difference", "body_value") and count > 0:
+            moved = deltas[:, i : i + 3] + (states[:, i : i + 3] if word == "body_value" else 0)
+            deltas[:, i : i + 3] = in_body_frame(states, settings.inputs, moved)
     # nothing is to be learned of what is given
     deltas[:, given_states(task.state_names)] = 0.0
 

@@ -58,9 +58,11 @@ class DynamicsModel:
             predicted variance. None: tsinf where the model is probabilistic, else expectation.
         risk: k: a candidate's cost is its mean plus k deviations over members.
         inputs: what the network sees of a state, by its name: "as it is" (the others), "sine and cosine" of
-            an angle, "nothing".
+            an angle, "nothing"; of a quaternion's qw "rotation" or "vertical"; of a vector's x "in the
+            body's frame" of that quaternion.
         outputs: what it predicts of a state, by its name: "difference" to the next one (the others), or the
-            next "value".
+            next "value"; of a quaternion's qw "rotation"; of a vector's x "difference in the body's frame" or
+            "value in the body's frame".
         weight_decay: lambda: half of it times the squared weights is added to the loss; one number, or one
             for each layer.
         statistics: "kept", of the first fit's old data, or "refitted", of all data in each fit.

@@ -27,7 +27,14 @@ NEGLIGIBLE_IN_FLOAT32 = 2.0**-20
 LEAST_ANGLE_DEVIATION = 0.25
 # columns that a state becomes, by what is seen of it
 _COLUMNS = {"value": 1, "difference": 1, "sine_cosine": 2, "nothing": 0}
-_ROTATION = 6
+# states that go together, and the columns that they become
+_GROUPS = {
+    "rotation": (4, 6),
+    "vertical": (4, 3),
+    "body": (3, 3),
+    "body_difference": (3, 3),
+    "body_value": (3, 3),
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Normalization:
 
 
 def what_is_seen(states: Floats, inputs: Sequence[str]) -> Floats:
-    """What the network sees of states (N, nstate): each as it is, as sine and cosine, or not at all.
+    """What the network sees of states (N, nstate): each as it is, as sine and cosine, turned, or not at all.
 
     ``inputs`` is a word of the core's for each state.
     """
@@ -125,8 +132,14 @@ def what_is_seen(states: Floats, inputs: Sequence[str]) -> Floats:
     columns: list[Floats] = []
     each = columns_of_each(inputs)
     for i, (column, word) in enumerate(zip(states.T, inputs, strict=True)):
+        if word in _GROUPS and each[i] == 0:
+            continue
         if word == "rotation":
-            columns += first_columns(states[:, i : i + 4]) if each[i] else []
+            columns += first_columns(states[:, i : i + 4])
+        elif word == "vertical":
+            columns += list(matrices(states[:, i : i + 4])[:, 2].T)
+        elif word == "body":
+            columns += list(in_body_frame(states, inputs, states[:, i : i + 3]).T)
         elif word == "sine_cosine":
             columns += [np.sin(column), np.cos(column)]
         elif word == "value":
@@ -138,7 +151,7 @@ def seen_statistics(seen: NDArray[Any], inputs: Sequence[str]) -> Statistics:
     """The statistics of what is seen (N, seen) of states."""
     columns = zip(inputs, columns_of_each(inputs), strict=True)
     words = [word for word, count in columns for _ in range(count)]
-    of_angle = np.isin(words, ("sine_cosine", "rotation"))
+    of_angle = np.isin(words, ("sine_cosine", "rotation", "vertical"))
     found = Statistics.of(seen, of_angle)
     small = of_angle & (found.std > 0)
     found.std[small] = np.maximum(found.std[small], LEAST_ANGLE_DEVIATION)
@@ -151,12 +164,13 @@ def number_seen(inputs: Sequence[str]) -> int:
 
 
 def columns_of_each(inputs: Sequence[str]) -> list[int]:
-    """How many of the network's inputs come from each state; a quaternion's come from its first."""
-    counts, number = [], 0
-    for word in inputs:
-        turns = word == "rotation"
-        counts.append((_ROTATION if number == 0 else 0) if turns else _COLUMNS[word])
-        number = (number + 1) % 4 if turns else 0
+    """How many of the network's inputs come from each state; a quaternion's or a vector's come from its
+    first."""
+    counts: list[int] = []
+    while len(counts) < len(inputs):
+        word = inputs[len(counts)]
+        states, columns = _GROUPS[word] if word in _GROUPS else (1, _COLUMNS[word])
+        counts += [columns] + [0] * (states - 1)
     return counts
 
 
@@ -171,6 +185,23 @@ def first_columns(quaternions: Floats) -> list[Floats]:
         1 - 2 * (x * x + z * z),
         2 * (y * z + w * x),
     ]
+
+
+def matrices(quaternions: Floats) -> Floats:
+    """The rotation matrices (N, 3, 3) of quaternions (N, 4), w first, of any length."""
+    w, x, y, z = quaternions.T / np.linalg.norm(quaternions, axis=1)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def in_body_frame(states: Floats, inputs: Sequence[str], vectors: Floats) -> Floats:
+    """Vectors (N, 3) in the frame of the one quaternion of the states (N, nstate) that the network sees."""
+    first = next(i for i, word in enumerate(inputs) if word in ("rotation", "vertical"))
+    return np.asarray(np.einsum("nij,ni->nj", matrices(states[:, first : first + 4]), vectors))
 
 
 def rotation_vectors(before: Floats, after: Floats) -> Floats:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mbmf.arguments import MAX_SEED, count, whole_number
+from mbmf.dynamics.normalization import columns_of_each
 from mbmf.nn.mlp_state import ACTIVATIONS, layer_sizes
 from mbmf.tasks.ensembles import (
+    GROUPS,
     INPUTS,
     OUTPUTS,
     STATISTICS,
     check_ensemble,
+    check_frame,
     default_inputs,
     layer_decay,
     state_map,
@@ -95,6 +98,9 @@ class Settings:
             raise ValueError(f"statistics must be one of {', '.join(STATISTICS)}, got {statistics!r}")
         if not isinstance(bootstrap, bool):
             raise ValueError(f"bootstrap must be true or false, got {show(bootstrap)}")
+        seen = state_map("inputs", inputs, INPUTS, task.state_names, default_inputs(task.state_names))
+        predicted = state_map("outputs", outputs, OUTPUTS, task.state_names)
+        check_frame(seen, predicted)
         return cls(
             sizes,
             activation,
@@ -105,8 +111,8 @@ class Settings:
             particles,
             propagation,
             float(risk),
-            state_map("inputs", inputs, INPUTS, task.state_names, default_inputs(task.state_names)),
-            state_map("outputs", outputs, OUTPUTS, task.state_names),
+            seen,
+            predicted,
             layer_decay(weight_decay, len(sizes) + 1),
             statistics,
             bootstrap,
@@ -128,12 +134,12 @@ class Settings:
 
         def words(values: Sequence[str], known: Mapping[str, str], defaults: Sequence[str]) -> dict[str, str]:
             names = {core: word for word, core in known.items()}
-            rows = zip(state_names, values, defaults, strict=True)
-            # a rotation is said of a quaternion's first number
+            rows = zip(state_names, values, defaults, columns_of_each(values), strict=True)
+            # what holds for a quaternion or a vector is said of its first number
             return {
                 state: names[value]
-                for state, value, default in rows
-                if value != default and (value != "rotation" or state.endswith("qw"))
+                for state, value, default, columns in rows
+                if value != default and (value not in GROUPS or columns > 0)
             }
 
         differences = ("difference",) * len(state_names)

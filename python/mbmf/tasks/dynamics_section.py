@@ -15,12 +15,18 @@ from mbmf.tasks.ensembles import (
     MAX_RISK,
     OUTPUTS,
     check_ensemble,
+    check_frame,
     layer_decay,
     state_map,
 )
 from mbmf.tasks.fields import Count, Decay, Flag, Text, integer, list_of, number
 from mbmf.tasks.learning import FLAT_DYNAMICS, ModelBasedConfig
 from mbmf.words import show
+
+Input = Literal["as it is", "sine and cosine", "nothing", "rotation", "vertical", "in the body's frame"]
+Output = Literal[
+    "difference", "value", "rotation", "difference in the body's frame", "value in the body's frame"
+]
 
 
 class DynamicsConfig(BaseModel):
@@ -40,8 +46,8 @@ class DynamicsConfig(BaseModel):
     bootstrap: Flag = False
     beta: Annotated[float, number(0, 1)] = 0.0
     statistics: Literal["kept", "refitted"] = "kept"
-    inputs: dict[Text, Literal["as it is", "sine and cosine", "nothing", "rotation"]] = {}
-    outputs: dict[Text, Literal["difference", "value", "rotation"]] = {}
+    inputs: dict[Text, Input] = {}
+    outputs: dict[Text, Output] = {}
     epochs: Count | None = None
     first_epochs: Count | None = None
     max_updates: Count | None = None
@@ -135,7 +141,10 @@ def dynamics_problems(
     layers = len(dynamics_settings(section, flat).hidden) + 1
     for check in (
         lambda: state_map("inputs", section.inputs, INPUTS, state_names),
-        lambda: state_map("outputs", section.outputs, OUTPUTS, state_names),
+        lambda: check_frame(
+            state_map("inputs", section.inputs, INPUTS, state_names),
+            state_map("outputs", section.outputs, OUTPUTS, state_names),
+        ),
         lambda: layer_decay(section.weight_decay, layers),
         lambda: check_ensemble(
             members=section.members,

@@ -18,8 +18,25 @@ INPUTS = {
     "sine and cosine": "sine_cosine",
     "nothing": "nothing",
     "rotation": "rotation",
+    "vertical": "vertical",
+    "in the body's frame": "body",
 }
-OUTPUTS = {"difference": "difference", "value": "value", "rotation": "rotation"}
+OUTPUTS = {
+    "difference": "difference",
+    "value": "value",
+    "rotation": "rotation",
+    "difference in the body's frame": "body_difference",
+    "value in the body's frame": "body_value",
+}
+# of the core's words that are said of the first of several states: the ends of their names
+_QUATERNION, _VECTOR = ("qw", "qx", "qy", "qz"), ("x", "y", "z")
+GROUPS = {
+    "rotation": _QUATERNION,
+    "vertical": _QUATERNION,
+    "body": _VECTOR,
+    "body_difference": _VECTOR,
+    "body_value": _VECTOR,
+}
 _GIVEN = ("goal", "reference", "time", "cos", "sin", "rate")
 MAX_MEMBERS = 1000
 MAX_PARTICLES = 100_000
@@ -50,7 +67,8 @@ def state_map(
 ) -> tuple[str, ...]:
     """What the mapping ``given``, from states' names to ``words``, says of each state, in the core's words.
 
-    A rotation is said of the first of the four states qw, qx, qy, qz, and holds for all of them.
+    A rotation or a vertical is said of the first of the four states qw, qx, qy, qz, and holds for all of
+    them; so is what is in the body's frame, of the first of x, y, z.
 
     Raises ValueError, whose message begins with ``name``, the argument's.
     """
@@ -70,25 +88,44 @@ def state_map(
                 f"outputs must leave out goals, references and their time, which nothing has to predict, got "
                 f"{show(state)}"
             )
-        if word == "rotation":
-            four = _quaternion(state, state_names)
-            if not four or any(other in given for other in four[1:]):
+        if words[word] in GROUPS:
+            ends = GROUPS[words[word]]
+            group = _group(state, ends, state_names)
+            if not group or any(other in given for other in group[1:]):
                 raise ValueError(
-                    f"{name}[{state!r}] must be of a state qw that qx, qy and qz follow, of which nothing is "
-                    "said, for a rotation"
+                    f"{name}[{state!r}] must be of a state {ends[0]} that {', '.join(ends[1:-1])} and "
+                    f"{ends[-1]} follow, of which nothing is said, for {word!r}"
                 )
-            found |= dict.fromkeys(four, words[word])
+            if ends == _VECTOR and state.startswith("qvel.") and state.endswith(".wx"):
+                raise ValueError(
+                    f"{name}[{state!r}] must be as it is: MuJoCo has the angular velocity of a free joint in "
+                    "the body's frame"
+                )
+            found |= dict.fromkeys(group, words[word])
             continue
         found[state] = words[word]
     return tuple(found.values())
 
 
-def _quaternion(state: str, state_names: Sequence[str]) -> list[str]:
-    """The four states of the quaternion that begins with ``state``; none where it begins no quaternion."""
+def check_frame(inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Of the core's words for all states. Raises ValueError where something is in the body's frame, and not
+    one quaternion is seen."""
+    quaternions = sum(word in ("rotation", "vertical") for word in inputs) // 4
+    for name, words in (("inputs", inputs), ("outputs", outputs)):
+        if quaternions != 1 and any(GROUPS.get(word) == _VECTOR for word in words):
+            raise ValueError(
+                f"{name} in the body's frame need one quaternion whose input is 'rotation' or 'vertical', "
+                f"got {quaternions}"
+            )
+
+
+def _group(state: str, ends: Sequence[str], state_names: Sequence[str]) -> list[str]:
+    """The states that begin with ``state``, whose names end so; none where they do not follow one
+    another."""
     at = list(state_names).index(state)
-    stem = state.removesuffix("qw")
-    four = list(state_names[at : at + 4])
-    return four if four == [f"{stem}{part}" for part in ("qw", "qx", "qy", "qz")] else []
+    stem = state.removesuffix(ends[0])
+    group = list(state_names[at : at + len(ends)])
+    return group if group == [f"{stem}{end}" for end in ends] else []
 
 
 def check_ensemble(

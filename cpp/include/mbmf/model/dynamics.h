@@ -25,10 +25,26 @@ struct Normalization {
 // What the networks see of a state, and what they predict of it.
 // kRotation, of the four states of a quaternion (w first) together: the first two columns of its matrix are
 // seen; the outputs of the last three are the rotation vector, in its own frame, that turns it.
-enum class StateInput : int { kValue = 0, kSineCosine = 1, kNothing = 2, kRotation = 3 };
-enum class StateOutput : int { kDifference = 0, kValue = 1, kRotation = 2 };
+// kVertical, of the four likewise: the world's z axis in the body's frame, so that the heading is not seen.
+// kBody..., of the three states of a vector together: seen, or predicted, in the frame of the only quaternion
+// that is seen as a rotation or a vertical, before the step.
+enum class StateInput : int {
+  kValue = 0,
+  kSineCosine = 1,
+  kNothing = 2,
+  kRotation = 3,
+  kVertical = 4,
+  kBody = 5
+};
+enum class StateOutput : int {
+  kDifference = 0,
+  kValue = 1,
+  kRotation = 2,
+  kBodyDifference = 3,
+  kBodyValue = 4
+};
 
-// How many inputs each state gives: 1, 2, 0; of a quaternion the first state gives six.
+// How many inputs each state gives: 1, 2, 0; the first of a quaternion or a vector those of all of it.
 std::vector<int> seen_of_each(const std::vector<StateInput>& input);
 
 // How particles go through an ensemble (Chua et al. 2018, section 5): kExpectation, one for each member, by
@@ -78,7 +94,7 @@ class Dynamics {
   double risk() const { return risk_; }
   // What state i is kept less of.
   float centre(int i) const { return centre_.empty() ? 0.0f : centre_[static_cast<std::size_t>(i)]; }
-  // Of a set of states, those that are predicted together with one of them: whole quaternions.
+  // Of a set of states, those that are predicted together with one of them: whole quaternions and vectors.
   std::vector<int> predicted_with(const std::vector<int>& states) const;
   const Mlp& mlp(int member = 0) const { return members_[static_cast<std::size_t>(member)]; }
   // Multiply-adds counted twice, of one step of a candidate.
@@ -119,6 +135,7 @@ class Dynamics {
   std::vector<Mlp> members_;
   std::vector<StateInput> input_;
   std::vector<int> output_;                   // (nstate) kernel::OutputKind, or empty: all differences
+  int frame_ = -1;                            // first state of the quaternion of body frames, or -1
   std::shared_ptr<const KnownStates> known_;  // or null
   std::vector<float> centre_;                 // (nstate), or empty: all 0
   std::vector<float> low_, high_, scale_;     // (nstate), or empty: kernel::Model
