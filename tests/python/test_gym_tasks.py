@@ -76,6 +76,32 @@ def test_gymnasiums_environment_step_by_step(pair: tuple[Any, gymnasium.Env[Any,
     assert (ends > 0) == bool(env.task.config.healthy)
 
 
+def test_an_action_held_for_four_steps_earns_what_they_earn() -> None:
+    theirs: Any = gymnasium.make("Walker2d-v5").unwrapped
+    env = TaskEnv(mbmf.load_task("gym_walker2d_repeat4"))
+    rng = np.random.default_rng(0)
+    compared = ends = 0
+    over = True
+    for _ in range(600):
+        if over:
+            theirs.reset(seed=int(rng.integers(1 << 30)))
+            env.reset(seed=0)
+            take_over(theirs, env)
+        action = rng.uniform(-1, 1, theirs.model.nu).astype(np.float32)
+        steps = [theirs.step(action.astype(np.float64)) for _ in range(4)]
+        got, reward, terminated, *_ = env.step(action)
+        np.testing.assert_allclose(got, steps[-1][0], rtol=1e-9, atol=1e-9)
+        # whether it has fallen is looked at after the four
+        assert terminated == steps[-1][2]
+        if not any(step[2] for step in steps):
+            assert reward == pytest.approx(sum(step[1] for step in steps), rel=1e-9, abs=1e-9)
+            compared += 1
+        over = terminated
+        ends += terminated
+    assert compared > 300
+    assert ends > 10
+
+
 @pytest.mark.parametrize("name", list(PAIRS))
 def test_starts_are_drawn_as_gymnasiums(name: str) -> None:
     env_id, of_qpos, of_qvel = PAIRS[name]
