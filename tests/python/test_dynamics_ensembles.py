@@ -485,7 +485,7 @@ Call = Callable[[mbmf.Task, mbmf.Episodes], Any]
         ({"bootstrap": "yes"}, "bootstrap must be true or false, got 'yes'"),
         ({"inputs": {"qpos.rooty1": "nothing"}}, r"inputs must name states \(.*nearest: qpos.rooty.*, got"),
         ({"inputs": {ANGLE: "cosine"}}, r"inputs\['qpos.rooty'\] must be one of as it is, .*, got 'cosine'"),
-        ({"outputs": {ANGLE: "nothing"}}, "must be one of difference, value, rotation .*got 'nothing'"),
+        ({"outputs": {ANGLE: "nothing"}}, "must be one of difference, value, rotation, .*got 'nothing'"),
         ({"outputs": [ANGLE]}, "outputs must be a mapping from names of states to words"),
     ],
 )

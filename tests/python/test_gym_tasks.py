@@ -38,9 +38,9 @@ def take_over(theirs: Any, env: TaskEnv) -> None:
     row = simulator.get_state()[0]
     row[1 : 1 + nq + nv] = np.concatenate([theirs.data.qpos, theirs.data.qvel])
     # what a simulation remembers of its last step follows all else of the row: where lagged bodies were
-    for channel in env.task.core.spec.state:
-        if channel.lagged:
-            row[simulator.state_size - env.task.core.nmemory] = theirs.data.xpos.ravel()[channel.address]
+    lagged = [channel.address for channel in env.task.core.spec.state if channel.lagged]
+    first = simulator.state_size - env.task.core.nmemory
+    row[first : first + len(lagged)] = theirs.data.xpos.ravel()[lagged]
     simulator.set_state(row[None])
 
 
