@@ -12,8 +12,15 @@ import pytest
 import mbmf
 from mbmf import _core
 from mbmf.control.bundle import load_bundle, save_bundle
-from mbmf.dynamics.normalization import columns_of_each, in_body_frame, what_is_seen
+from mbmf.dynamics.normalization import (
+    columns_of_each,
+    in_body_frame,
+    of_vectors,
+    seen_statistics,
+    what_is_seen,
+)
 from mbmf.errors import ConfigError
+from mbmf.tasks.ensembles import check_frame
 from test_rotations import exponential, matrix, multiply, unit
 
 # four rotors push along the body's own z axis
@@ -194,6 +201,88 @@ def test_plans_cost_what_their_states_cost(tmp_path: Path) -> None:
     assert len(plans) == 1
 
 
+def test_states_far_from_0_are_predicted_as_well() -> None:
+    """Vectors seen as they are, which the core keeps less a centre."""
+    rng = np.random.default_rng(4)
+    inputs, outputs = (
+        ["vertical"] * 4 + ["value"] * 6,
+        ["rotation"] * 4 + ["body_difference"] * 3 + ["body_value"] * 3,
+    )
+    weight, bias = rng.normal(size=(10, 10)).astype(np.float32) / 3, rng.normal(size=10).astype(np.float32)
+    mean, std = np.r_[np.zeros(3), np.full(6, 1e5)], np.ones(9)
+    core = _core.Dynamics(
+        *(10, 1, [weight], [bias], "relu", mean, std, np.zeros(1), np.ones(1), np.zeros(10), np.ones(10)),
+        inputs=inputs,
+        outputs=outputs,
+    )
+    states = np.hstack([unit(rng, 30), 1e5 + rng.normal(size=(30, 6))])
+    actions = rng.uniform(-1, 1, (30, 1)).astype(np.float32)
+    frames = matrix(states[:, :4])
+    x = np.concatenate([frames[:, 2], states[:, 4:] - 1e5, actions], axis=1)
+    out = x @ weight.T.astype(float) + bias
+    want = np.concatenate(
+        [
+            multiply(states[:, :4], exponential(out[:, 1:4])),
+            states[:, 4:7] + np.einsum("nij,nj->ni", frames, out[:, 4:7]),
+            np.einsum("nij,nj->ni", frames, out[:, 7:10]),
+        ],
+        axis=1,
+    )
+    # float32 has 1e5 to 0.004
+    np.testing.assert_allclose(core.predict(states, actions), want, atol=0.02)
+
+
+def test_statistics_of_vectors() -> None:
+    np.testing.assert_allclose(
+        of_vectors(np.array([2.0, 1, 2, 2]), ["value", *["body_value"] * 3]), [2, *[3**0.5] * 3]
+    )
+    # float32 rounds a component by parts of the vector's length
+    seen = np.random.default_rng(5).normal(size=(100, 3)) * [1, 1, 1e-9]
+    assert (seen_statistics(seen, ["body"] * 3).std > 0).tolist() == [True, True, False]
+
+
+def test_a_value_ends_plans(tmp_path: Path) -> None:
+    task = load(tmp_path)
+    data = mbmf.collect_random(task, 10, 20, seed=0)
+    model = mbmf.DynamicsModel(task, hidden=(16,), seed=0, **DYNAMICS)
+    model.fit(data, epochs=2, batch_size=64, noise=0.001, seed=0)
+    model.fit(data, data, epochs=1, batch_size=64, noise=0.001, seed=1)
+    value = mbmf.ValueFunction(task, hidden=(8,), inputs=DYNAMICS["inputs"])
+    value.fit(data, rounds=2, epochs=2)
+    sequences = np.random.default_rng(6).uniform(-1, 1, (7, 5, task.naction)).astype(np.float32)
+    start = data.states[0, 0].astype(np.float64)
+    with_value, without = (
+        mbmf.RandomShooting(task, model, horizon=5, candidates=8, value=each).roll(start, sequences)
+        for each in (value, None)
+    )
+    ends = model.open_loop(np.broadcast_to(start, (7, task.nstate)).copy(), sequences)[:, -1]
+    np.testing.assert_allclose(without - with_value, value.predict(ends), rtol=1e-4, atol=1e-4)
+    save_bundle(tmp_path / "out", task, model, horizon=3, candidates=10, value=value)
+    kept = load_bundle(tmp_path / "out").value
+    assert kept is not None
+    some = data.states[:, 0].astype(np.float64)
+    np.testing.assert_array_equal(kept.evaluate(some), value.predict(some))
+    with pytest.raises(ValueError, match="inputs in the body's frame need one quaternion"):
+        mbmf.ValueFunction(task, inputs={"qvel.top.x": BODY})
+
+
+def test_what_stands_still_is_named_by_what_is_seen(tmp_path: Path) -> None:
+    """A robot turns about the vertical, and moves along one axis of the world: along two of its own. The
+    vertical never changes."""
+    task = load(tmp_path, reset={"default": {}})
+    data = mbmf.collect_random(task, 4, 30, seed=0)
+    angle = np.random.default_rng(7).uniform(-3, 3, data.states.shape[:2])
+    data.states[..., 1:5] = np.stack([np.cos(angle), 0 * angle, 0 * angle, np.sin(angle)], -1)
+    data.states[..., 5] = np.random.default_rng(8).normal(size=angle.shape)
+    data.states[..., 6:8] = 0
+    model = mbmf.DynamicsModel(task, hidden=(8,), seed=0, **DYNAMICS)
+    result = model.fit(data, epochs=1, batch_size=64, noise=0, seed=0)
+    said = " ".join(result.warnings)
+    assert "qpos.top.qw" in said
+    assert "qvel.top.x" not in said
+    assert "qvel.top.y" not in said
+
+
 def test_training_on_one_heading_serves_all(tmp_path: Path) -> None:
     """A flying robot whose data has one heading, predicted ten steps ahead at another; kept and exported."""
     task = load(tmp_path)
@@ -238,13 +327,29 @@ def test_training_on_one_heading_serves_all(tmp_path: Path) -> None:
             {"inputs": {"qpos.top.qw": "vertical", "qvel.top.x": BODY, "qvel.top.z": "nothing"}},
             "of which nothing is said",
         ),
-        ({"inputs": {"qpos.top.qw": "vertical", "qvel.top.wx": BODY}}, "MuJoCo has the angular velocity"),
+        ({"inputs": {"qpos.top.qw": "vertical", "qvel.top.wx": BODY}}, "MuJoCo has the angular motion"),
+        (
+            {"inputs": {"qpos.top.qw": "vertical"}},
+            "outputs must be 'rotation' of a quaternion whose input is",
+        ),
+        ({"inputs": {"qvel.top.y": BODY}, "outputs": {"nosuch": "value"}}, "(?s)inputs.*outputs must name"),
         ({"outputs": {"qpos.top.qw": "vertical"}}, "vertical"),
     ],
 )
 def test_bad_input(tmp_path: Path, dynamics: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(tmp_path, dynamics=dynamics)
+
+
+def test_two_quaternions_are_no_frame() -> None:
+    words = ["vertical"] * 4 + ["rotation"] * 4 + ["body"] * 3
+    with pytest.raises(ValueError, match="got 2"):
+        check_frame(words, ["rotation"] * 8 + ["value"] * 3)
+    check_frame(words[4:], ["rotation"] * 4 + ["body_value"] * 3)
+    eleven, nine = (np.zeros(11), np.ones(11)), (np.zeros(12), np.ones(12))
+    layer = [np.zeros((11, 13), np.float32)], [np.zeros(11, np.float32)]
+    with pytest.raises(ValueError, match="or several"):
+        _core.Dynamics(11, 1, *layer, "relu", *nine, np.zeros(1), np.ones(1), *eleven, inputs=words)
 
 
 def test_the_core_refuses_frames_that_are_none() -> None:

@@ -370,10 +370,13 @@ def _elites(judged: NDArray[np.float64], whole: NDArray[np.bool_], elites: int |
 
 def _left_out(task: Task, normalization: Normalization, settings: Settings) -> list[str]:
     """Names the states that the data cannot say anything of."""
+    counts = columns_of_each(settings.inputs)
+    ends = np.cumsum(counts)
+    # what holds for a quaternion or a vector is said of its first state
     still = [
         name
-        for name, std, word in zip(task.state_names, normalization.state.std, settings.inputs, strict=True)
-        if std == 0 and word != "nothing"
+        for name, count, end in zip(task.state_names, counts, ends, strict=True)
+        if count > 0 and not normalization.seen.std[end - count : end].any()
     ]
     if not still:
         return []

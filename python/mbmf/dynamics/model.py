@@ -15,7 +15,7 @@ from mbmf.dynamics import file, fitting, validation
 from mbmf.dynamics.compiled import compiled, core_arguments, members_of
 from mbmf.dynamics.fitting import FitResult as FitResult
 from mbmf.dynamics.fitting import Trained
-from mbmf.dynamics.normalization import Normalization
+from mbmf.dynamics.normalization import Normalization, Statistics, of_vectors
 from mbmf.dynamics.options import FitOptions
 from mbmf.dynamics.settings import Settings
 from mbmf.dynamics.validation import CALIBRATION_HORIZONS, LEVELS
@@ -373,7 +373,8 @@ class DynamicsModel:
         """
         self._check(episodes, allow_other_task)
         nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
-        inverse = self._state().normalization.delta.inverse_std
+        predicted = self._state().normalization.delta
+        inverse = Statistics(predicted.mean, of_vectors(predicted.std, self.settings.outputs)).inverse_std
         return validation.deviation_over_members(self.core, inverse, episodes, nthread)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -155,6 +155,11 @@ def seen_statistics(seen: NDArray[Any], inputs: Sequence[str]) -> Statistics:
     found = Statistics.of(seen, of_angle)
     small = of_angle & (found.std > 0)
     found.std[small] = np.maximum(found.std[small], LEAST_ANGLE_DEVIATION)
+    # the core turns vectors in float32, which rounds by parts of their lengths
+    for first in [i for i, word in enumerate(words) if word == "body"][::3]:
+        vector = slice(first, first + 3)
+        length = np.sqrt(np.mean(np.square(seen[:, vector]).sum(axis=1)))
+        found.std[vector][found.std[vector] <= NEGLIGIBLE_IN_FLOAT32 * length] = 0.0
     return found
 
 
@@ -202,6 +207,16 @@ def in_body_frame(states: Floats, inputs: Sequence[str], vectors: Floats) -> Flo
     """Vectors (N, 3) in the frame of the one quaternion of the states (N, nstate) that the network sees."""
     first = next(i for i, word in enumerate(inputs) if word in ("rotation", "vertical"))
     return np.asarray(np.einsum("nij,ni->nj", matrices(states[:, first : first + 4]), vectors))
+
+
+def of_vectors(deviations: Floats, outputs: Sequence[str]) -> Floats:
+    """Deviations (nstate) of what is predicted, which of a vector in the body's frame are those of any
+    direction: the root of their mean square."""
+    out = deviations.copy()
+    for i, (word, count) in enumerate(zip(outputs, columns_of_each(outputs), strict=True)):
+        if word in ("body_difference", "body_value") and count > 0:
+            out[i : i + 3] = np.sqrt(np.mean(np.square(deviations[i : i + 3])))
+    return out
 
 
 def rotation_vectors(before: Floats, after: Floats) -> Floats:

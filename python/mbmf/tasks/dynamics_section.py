@@ -139,12 +139,12 @@ def dynamics_problems(
     if section.patience is not None and section.validation_share == 0:
         yield f"dynamics.patience must be given with a validation_share above 0, got {section.patience}"
     layers = len(dynamics_settings(section, flat).hidden) + 1
+    words: list[Sequence[str]] = []
     for check in (
-        lambda: state_map("inputs", section.inputs, INPUTS, state_names),
-        lambda: check_frame(
-            state_map("inputs", section.inputs, INPUTS, state_names),
-            state_map("outputs", section.outputs, OUTPUTS, state_names),
-        ),
+        lambda: words.append(state_map("inputs", section.inputs, INPUTS, state_names)),
+        lambda: words.append(state_map("outputs", section.outputs, OUTPUTS, state_names)),
+        # where there are words for both
+        lambda: check_frame(*words) if len(words) == 2 else None,
         lambda: layer_decay(section.weight_decay, layers),
         lambda: check_ensemble(
             members=section.members,

@@ -96,10 +96,11 @@ def state_map(
                     f"{name}[{state!r}] must be of a state {ends[0]} that {', '.join(ends[1:-1])} and "
                     f"{ends[-1]} follow, of which nothing is said, for {word!r}"
                 )
-            if ends == _VECTOR and state.startswith("qvel.") and state.endswith(".wx"):
+            if ends == _VECTOR and state.endswith(".wx") and {"qvel", "qacc"} & set(state.split(".")):
+                plain = ", ".join(other for other in words if words[other] not in GROUPS)
                 raise ValueError(
-                    f"{name}[{state!r}] must be as it is: MuJoCo has the angular velocity of a free joint in "
-                    "the body's frame"
+                    f"{name}[{state!r}] must be one of {plain}: MuJoCo has the angular motion of a free "
+                    f"joint in the body's frame, got {show(word)}"
                 )
             found |= dict.fromkeys(group, words[word])
             continue
@@ -107,9 +108,18 @@ def state_map(
     return tuple(found.values())
 
 
-def check_frame(inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Of the core's words for all states. Raises ValueError where something is in the body's frame, and not
-    one quaternion is seen."""
+def check_frame(inputs: Sequence[str], outputs: Sequence[str] = ()) -> None:
+    """Of the core's words for all states; without ``outputs``, of what is no model of motion.
+
+    Raises ValueError where something is in the body's frame, and not one quaternion is seen, or where a
+    heading is predicted that is not seen.
+    """
+    pairs = zip(inputs, outputs, strict=False)
+    if any(seen == "vertical" and predicted != "rotation" for seen, predicted in pairs):
+        raise ValueError(
+            "outputs must be 'rotation' of a quaternion whose input is 'vertical': its change in the world "
+            "depends on the heading, which is not seen"
+        )
     quaternions = sum(word in ("rotation", "vertical") for word in inputs) // 4
     for name, words in (("inputs", inputs), ("outputs", outputs)):
         if quaternions != 1 and any(GROUPS.get(word) == _VECTOR for word in words):

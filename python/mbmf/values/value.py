@@ -18,7 +18,7 @@ from mbmf.dynamics.normalization import Statistics, number_seen, seen_statistics
 from mbmf.errors import DataError
 from mbmf.nn.memory import check_network
 from mbmf.nn.mlp_state import ACTIVATIONS, MlpState, layer_sizes, truncated_normal
-from mbmf.tasks.ensembles import INPUTS, default_inputs, state_map
+from mbmf.tasks.ensembles import INPUTS, check_frame, default_inputs, state_map
 from mbmf.values import file
 from mbmf.values.returns import Floats, traced_returns
 
@@ -106,6 +106,7 @@ class ValueFunction:
             raise ValueError("discount must be below 1, got 1")
         self.trace = number("trace", trace, 0, 1)
         self.inputs = state_map("inputs", inputs, INPUTS, task.state_names, default_inputs(task.state_names))
+        check_frame(self.inputs)
         if not number_seen(self.inputs):
             raise ValueError("inputs must leave something to see of the state, got nothing of all states")
         self._state: ValueState | None = None
