@@ -3,7 +3,10 @@
 #ifndef MBMF_BINDINGS_MODEL_ARGS_H_
 #define MBMF_BINDINGS_MODEL_ARGS_H_
 
+#include <cstddef>
+#include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "array_args.h"
@@ -53,36 +56,45 @@ inline std::vector<std::vector<Layer>> parse_members(const std::vector<py::array
   return all;
 }
 
+// What each word stands for.
+template <typename Value>
+using Words = std::initializer_list<std::pair<const char*, Value>>;
+
+// The value of a word; each is said of one of several, in an error.
+template <typename Value>
+Value parse_word(const char* name, const std::string& word, Words<Value> words, const char* each = "") {
+  std::string known;
+  std::size_t left = words.size();
+  for (const auto& [text, value] : words) {
+    if (word == text) return value;
+    --left;
+    known += std::string("\"") + text + (left == 0 ? "\"" : left == 1 ? "\" or " : "\", ");
+  }
+  throw_invalid(name, " must be ", known, each, ", got \"", word, "\"");
+}
+
+template <typename Value>
+std::vector<Value> parse_words(const char* name, const std::vector<std::string>& given, Words<Value> words) {
+  std::vector<Value> values;
+  values.reserve(given.size());
+  for (const std::string& word : given) values.push_back(parse_word(name, word, words, " each"));
+  return values;
+}
+
 inline Activation parse_activation(const std::string& name) {
-  if (name == "relu") return Activation::kRelu;
-  if (name == "tanh") return Activation::kTanh;
-  if (name == "silu") return Activation::kSilu;
-  throw_invalid("activation must be \"relu\", \"tanh\" or \"silu\", got \"", name, "\"");
+  return parse_word<Activation>(
+      "activation", name,
+      {{"relu", Activation::kRelu}, {"tanh", Activation::kTanh}, {"silu", Activation::kSilu}});
 }
 
 inline std::vector<StateInput> parse_inputs(const std::vector<std::string>& names) {
-  std::vector<StateInput> inputs;
-  for (const std::string& name : names) {
-    if (name == "value") {
-      inputs.push_back(StateInput::kValue);
-    } else if (name == "sine_cosine") {
-      inputs.push_back(StateInput::kSineCosine);
-    } else if (name == "nothing") {
-      inputs.push_back(StateInput::kNothing);
-    } else if (name == "rotation") {
-      inputs.push_back(StateInput::kRotation);
-    } else if (name == "vertical") {
-      inputs.push_back(StateInput::kVertical);
-    } else if (name == "body") {
-      inputs.push_back(StateInput::kBody);
-    } else {
-      throw_invalid(
-          "inputs must be \"value\", \"sine_cosine\", \"nothing\", \"rotation\", \"vertical\" or \"body\" "
-          "each, got \"",
-          name, "\"");
-    }
-  }
-  return inputs;
+  return parse_words<StateInput>("inputs", names,
+                                 {{"value", StateInput::kValue},
+                                  {"sine_cosine", StateInput::kSineCosine},
+                                  {"nothing", StateInput::kNothing},
+                                  {"rotation", StateInput::kRotation},
+                                  {"vertical", StateInput::kVertical},
+                                  {"body", StateInput::kBody}});
 }
 
 inline Normalization parse_normalization(const py::array& mean, const py::array& std, Dim size) {

@@ -27,33 +27,19 @@ namespace {
 constexpr std::int64_t kFirstRows = 1024;
 
 Propagation parse_propagation(const std::string& name) {
-  if (name == "expectation") return Propagation::kExpectation;
-  if (name == "ts1") return Propagation::kTs1;
-  if (name == "tsinf") return Propagation::kTsInf;
-  throw_invalid("propagate must be \"expectation\", \"ts1\" or \"tsinf\", got \"", name, "\"");
+  return parse_word<Propagation>("propagate", name,
+                                 {{"expectation", Propagation::kExpectation},
+                                  {"ts1", Propagation::kTs1},
+                                  {"tsinf", Propagation::kTsInf}});
 }
 
 std::vector<StateOutput> parse_outputs(const std::vector<std::string>& names) {
-  std::vector<StateOutput> outputs;
-  for (const std::string& name : names) {
-    if (name == "difference") {
-      outputs.push_back(StateOutput::kDifference);
-    } else if (name == "value") {
-      outputs.push_back(StateOutput::kValue);
-    } else if (name == "rotation") {
-      outputs.push_back(StateOutput::kRotation);
-    } else if (name == "body_difference") {
-      outputs.push_back(StateOutput::kBodyDifference);
-    } else if (name == "body_value") {
-      outputs.push_back(StateOutput::kBodyValue);
-    } else {
-      throw_invalid(
-          "outputs must be \"difference\", \"value\", \"rotation\", \"body_difference\" or \"body_value\" "
-          "each, got \"",
-          name, "\"");
-    }
-  }
-  return outputs;
+  return parse_words<StateOutput>("outputs", names,
+                                  {{"difference", StateOutput::kDifference},
+                                   {"value", StateOutput::kValue},
+                                   {"rotation", StateOutput::kRotation},
+                                   {"body_difference", StateOutput::kBodyDifference},
+                                   {"body_value", StateOutput::kBodyValue}});
 }
 
 std::string version_text(int version) {
