@@ -15,7 +15,6 @@ from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.dynamics.normalization import (
     columns_of_each,
     in_body_frame,
-    of_vectors,
     seen_statistics,
     what_is_seen,
 )
@@ -233,12 +232,32 @@ def test_states_far_from_0_are_predicted_as_well() -> None:
 
 
 def test_statistics_of_vectors() -> None:
-    np.testing.assert_allclose(
-        of_vectors(np.array([2.0, 1, 2, 2]), ["value", *["body_value"] * 3]), [2, *[3**0.5] * 3]
-    )
     # float32 rounds a component by parts of the vector's length
     seen = np.random.default_rng(5).normal(size=(100, 3)) * [1, 1, 1e-9]
     assert (seen_statistics(seen, ["body"] * 3).std > 0).tolist() == [True, True, False]
+
+
+def test_the_deviation_over_members_is_that_of_their_outputs(tmp_path: Path) -> None:
+    """By rotation vectors and by vectors in the body's frame, wherever the robot heads."""
+    task = load(tmp_path)
+    data = mbmf.collect_random(task, 10, 20, seed=0)
+    model = mbmf.DynamicsModel(task, hidden=(16,), activation="tanh", members=3, seed=0, **DYNAMICS)
+    model.fit(data, epochs=2, batch_size=64, noise=0, seed=0)
+    states = data.states[:, :-1].reshape(-1, task.nstate).astype(np.float64)
+    actions = data.actions.reshape(-1, task.naction)
+    trained = model._state()
+    frames = matrix(states[:, 1:5])
+    body = np.einsum("nij,ni->nj", frames, states[:, 5:8])
+    seen = np.concatenate([states[:, :1], frames[:, 2], body, states[:, 8:11]], 1)
+    x = trained.normalization.inputs(seen, actions)
+    first, last = trained.mlp.layers
+    hidden = np.tanh(np.einsum("mij,nj->mni", first[..., :-1], x) + first[:, None, :, -1])
+    outputs = np.einsum("mij,mnj->mni", last[..., :-1], hidden) + last[:, None, :, -1]
+    outputs[..., trained.normalization.delta.std == 0] = 0
+    expected = outputs.std(axis=0).mean()
+    assert model.deviation_over_members(data) == pytest.approx(expected, rel=1e-3)
+    data.states[...] = turned(data.states.reshape(-1, task.nstate), 2.0).reshape(data.states.shape)
+    assert model.deviation_over_members(data) == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_value_ends_plans(tmp_path: Path) -> None:

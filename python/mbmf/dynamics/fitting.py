@@ -15,9 +15,8 @@ from mbmf.dynamics.normalization import (
     Statistics,
     add_noise,
     columns_of_each,
-    in_body_frame,
+    make_predicted,
     number_seen,
-    rotation_vectors,
     what_is_seen,
 )
 from mbmf.dynamics.options import FitOptions
@@ -225,18 +224,8 @@ def _packed(
 def _set_targets(
     task: Task, settings: Settings, states: NDArray[np.float64], deltas: NDArray[np.float64]
 ) -> None:
-    """Makes the differences of states what the networks predict, in place."""
-    value = np.array([word == "value" for word in settings.outputs])
-    if value.any():
-        deltas[:, value] += states[:, value]  # the next states themselves
-    for i, (word, count) in enumerate(zip(settings.outputs, columns_of_each(settings.outputs), strict=True)):
-        if word == "rotation" and count > 0:
-            before = states[:, i : i + 4]
-            deltas[:, i + 1 : i + 4] = rotation_vectors(before, before + deltas[:, i : i + 4])
-            deltas[:, i] = 0.0
-        if word in ("body_difference", "body_value") and count > 0:
-            moved = deltas[:, i : i + 3] + (states[:, i : i + 3] if word == "body_value" else 0)
-            deltas[:, i : i + 3] = in_body_frame(states, settings.inputs, moved)
+    """Makes the differences of states what the networks learn to predict, in place."""
+    make_predicted(states, deltas, settings.inputs, settings.outputs)
     # nothing is to be learned of what is given
     deltas[:, given_states(task.state_names)] = 0.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from mbmf.dynamics import file, fitting, validation
 from mbmf.dynamics.compiled import compiled, core_arguments, members_of
 from mbmf.dynamics.fitting import FitResult as FitResult
 from mbmf.dynamics.fitting import Trained
-from mbmf.dynamics.normalization import Normalization, Statistics, of_vectors
+from mbmf.dynamics.normalization import Normalization, make_predicted
 from mbmf.dynamics.options import FitOptions
 from mbmf.dynamics.settings import Settings
 from mbmf.dynamics.validation import CALIBRATION_HORIZONS, LEVELS
@@ -373,9 +374,9 @@ class DynamicsModel:
         """
         self._check(episodes, allow_other_task)
         nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
-        predicted = self._state().normalization.delta
-        inverse = Statistics(predicted.mean, of_vectors(predicted.std, self.settings.outputs)).inverse_std
-        return validation.deviation_over_members(self.core, inverse, episodes, nthread)
+        predicted = partial(make_predicted, inputs=self.settings.inputs, outputs=self.settings.outputs)
+        inverse = self._state().normalization.delta.inverse_std
+        return validation.deviation_over_members(self.core, inverse, predicted, episodes, nthread)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights, normalisation, optimiser and what they belong to, whole or not at all (safetensors)

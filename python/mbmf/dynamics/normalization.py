@@ -209,14 +209,19 @@ def in_body_frame(states: Floats, inputs: Sequence[str], vectors: Floats) -> Flo
     return np.asarray(np.einsum("nij,ni->nj", matrices(states[:, first : first + 4]), vectors))
 
 
-def of_vectors(deviations: Floats, outputs: Sequence[str]) -> Floats:
-    """Deviations (nstate) of what is predicted, which of a vector in the body's frame are those of any
-    direction: the root of their mean square."""
-    out = deviations.copy()
+def make_predicted(states: Floats, deltas: Floats, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Makes the differences of states (N, nstate) what a network predicts of them, in place."""
+    value = np.array([word == "value" for word in outputs])
+    if value.any():
+        deltas[:, value] += states[:, value]  # the next states themselves
     for i, (word, count) in enumerate(zip(outputs, columns_of_each(outputs), strict=True)):
+        if word == "rotation" and count > 0:
+            before = states[:, i : i + 4]
+            deltas[:, i + 1 : i + 4] = rotation_vectors(before, before + deltas[:, i : i + 4])
+            deltas[:, i] = 0.0
         if word in ("body_difference", "body_value") and count > 0:
-            out[i : i + 3] = np.sqrt(np.mean(np.square(deviations[i : i + 3])))
-    return out
+            moved = deltas[:, i : i + 3] + (states[:, i : i + 3] if word == "body_value" else 0)
+            deltas[:, i : i + 3] = in_body_frame(states, inputs, moved)
 
 
 def rotation_vectors(before: Floats, after: Floats) -> Floats:

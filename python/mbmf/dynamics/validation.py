@@ -108,12 +108,20 @@ def one_step(
 
 
 def deviation_over_members(
-    core: _core.Dynamics, inverse_std: Floats, episodes: Episodes, nthread: int
+    core: _core.Dynamics,
+    inverse_std: Floats,
+    predicted: Callable[[Floats, Floats], None],
+    episodes: Episodes,
+    nthread: int,
 ) -> float:
-    """See `DynamicsModel.deviation_over_members`; ``inverse_std`` (nstate) of what is predicted."""
+    """See `DynamicsModel.deviation_over_members`; ``inverse_std`` (nstate) of what the networks predict,
+    which ``predicted`` makes of states and their differences (N, nstate), in place."""
     total, count = 0.0, 0
     for part in _Parts(episodes, [1], core.members):
         means = np.asarray(core.predict_members(part.states, part.first_actions, nthread)[0], np.float64)
+        means -= part.states
+        for member in means:
+            predicted(part.states, member)
         total += float((means.std(axis=0) * inverse_std).sum())
         count += len(part.states)
     return total / (count * len(inverse_std))
