@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 import mbmf
+from mbmf import _core
+from mbmf.dynamics.normalization import columns_of_each
 
 Floats = NDArray[np.float64]
 
@@ -89,3 +95,53 @@ class NumpyDynamics:
                 points.append(mean)
             particles.append(np.stack(points, 1))
         return np.stack(particles, 1)
+
+
+def random_dynamics(
+    task: mbmf.Task,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    delta_mean: Floats,
+    delta_std: Floats,
+    members: int = 1,
+    head: bool = False,
+) -> tuple[_core.Dynamics, Callable[[Any, Any, int], Any]]:
+    """The core's model of a tanh layer with random weights, of words for each state; and what its
+    networks predict in NumPy: (what is seen, actions, member) -> (N, nstate), means of a variance head."""
+    rng = np.random.default_rng(members)
+    nseen = sum(columns_of_each(inputs))
+    sizes = [nseen + task.naction, 24, task.nstate * (2 if head else 1)]
+    weights = [
+        (rng.normal(size=(members, rows, cols)) / np.sqrt(cols)).astype(np.float32)
+        for cols, rows in itertools.pairwise(sizes)
+    ]
+    biases = [rng.normal(scale=0.1, size=(members, rows)).astype(np.float32) for rows in sizes[1:]]
+    mean, std = rng.normal(scale=0.1, size=nseen), rng.uniform(0.5, 2, nseen)
+    zeros, ones = np.zeros(task.nstate), np.ones(task.naction)
+    bounds = {} if not head else {"log_variance_min": zeros - 4, "log_variance_max": zeros}
+    more: dict[str, Any] = {"particles": 2 * members, "propagate": "tsinf"} if head else {}
+    core = _core.Dynamics(
+        task.nstate,
+        task.naction,
+        weights if members > 1 else [w[0] for w in weights],
+        biases if members > 1 else [b[0] for b in biases],
+        "tanh",
+        mean,
+        std,
+        np.zeros(task.naction),
+        ones,
+        delta_mean,
+        delta_std,
+        inputs=inputs,
+        outputs=outputs,
+        **bounds,
+        **more,
+    )
+
+    def network(seen: Any, actions: Any, member: int) -> Any:
+        x = np.concatenate([(seen - mean) / std, actions], axis=1)
+        hidden = np.tanh(x @ weights[0][member].T.astype(float) + biases[0][member])
+        out = (hidden @ weights[1][member].T.astype(float) + biases[1][member])[:, : task.nstate]
+        return out * delta_std + delta_mean
+
+    return core, network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 import mbmf
+from dynamics_oracle import random_dynamics
 from mbmf import _core
 from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.dynamics.normalization import (
@@ -97,48 +97,17 @@ def test_what_is_seen_of_vectors_and_verticals() -> None:
 
 
 def made(task: mbmf.Task, members: int = 1, head: bool = False) -> tuple[_core.Dynamics, Any]:
-    """A model with random weights, and NumPy's step of its means: (states, actions) -> next states, and of
-    what is predicted of the velocities."""
+    """A model with random weights, and NumPy's step of its means: (states, actions) -> next states."""
     rng = np.random.default_rng(members)
-    nseen = sum(columns_of_each(INPUTS))
-    sizes = [nseen + task.naction, 24, task.nstate * (2 if head else 1)]
-    weights = [
-        (rng.normal(size=(members, rows, cols)) / np.sqrt(cols)).astype(np.float32)
-        for cols, rows in itertools.pairwise(sizes)
-    ]
-    biases = [rng.normal(scale=0.1, size=(members, rows)).astype(np.float32) for rows in sizes[1:]]
-    mean, std = rng.normal(scale=0.1, size=nseen), rng.uniform(0.5, 2, nseen)
     delta_mean = np.r_[np.zeros(5), rng.normal(scale=0.2, size=9)]
     delta_std = np.array([0.1, 0, 0.4, 0.5, 0.3, *rng.uniform(0.3, 0.6, 9)])
-    zeros, ones = np.zeros(task.nstate), np.ones(task.naction)
-    bounds = {} if not head else {"log_variance_min": zeros - 4, "log_variance_max": zeros}
-    more: dict[str, Any] = {"particles": 2 * members, "propagate": "tsinf"} if head else {}
-    core = _core.Dynamics(
-        task.nstate,
-        task.naction,
-        weights if members > 1 else [w[0] for w in weights],
-        biases if members > 1 else [b[0] for b in biases],
-        "tanh",
-        mean,
-        std,
-        np.zeros(task.naction),
-        ones,
-        delta_mean,
-        delta_std,
-        inputs=INPUTS,
-        outputs=OUTPUTS,
-        **bounds,
-        **more,
-    )
+    core, network = random_dynamics(task, INPUTS, OUTPUTS, delta_mean, delta_std, members, head)
 
     def step(states: Any, actions: Any, member: int = 0) -> Any:
         frames = matrix(states[:, 1:5])
         body = np.einsum("nij,ni->nj", frames, states[:, 5:8])
         seen = np.concatenate([states[:, :1], frames[:, 2], body, states[:, 8:11]], 1)
-        x = np.concatenate([(seen - mean) / std, actions], axis=1)
-        hidden = np.tanh(x @ weights[0][member].T.astype(float) + biases[0][member])
-        out = (hidden @ weights[1][member].T.astype(float) + biases[1][member])[:, : task.nstate]
-        out = out * delta_std + delta_mean
+        out = network(seen, actions, member)
         return np.concatenate(
             [
                 states[:, :1] + out[:, :1],

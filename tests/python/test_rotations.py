@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 import mbmf
+from dynamics_oracle import random_dynamics
 from mbmf import _core
 from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.dynamics.normalization import columns_of_each, rotation_vectors, what_is_seen
@@ -136,44 +136,14 @@ def test_the_term_is_the_angle(tmp_path: Path) -> None:
 
 def made(task: mbmf.Task, members: int = 1, head: bool = False) -> tuple[_core.Dynamics, Any]:
     """A model with random weights, and NumPy's step of its means: (states, actions) -> next states."""
-    rng = np.random.default_rng(members)
     inputs = ["rotation"] * 4 + ["value"] * 3 + ["nothing"] * 4
     outputs = ["rotation"] * 4 + ["difference"] * 7
-    nseen = sum(columns_of_each(inputs))
-    sizes = [nseen + task.naction, 24, task.nstate * (2 if head else 1)]
-    weights = [
-        (rng.normal(size=(members, rows, cols)) / np.sqrt(cols)).astype(np.float32)
-        for cols, rows in itertools.pairwise(sizes)
-    ]
-    biases = [rng.normal(scale=0.1, size=(members, rows)).astype(np.float32) for rows in sizes[1:]]
-    mean, std = rng.normal(scale=0.1, size=nseen), rng.uniform(0.5, 2, nseen)
     delta_std = np.array([0, 0.4, 0.5, 0.3, *[0.1] * 3, *[0] * 4])
-    zeros, ones = np.zeros(task.nstate), np.ones(task.naction)
-    bounds = {} if not head else {"log_variance_min": zeros - 4, "log_variance_max": zeros}
-    more: dict[str, Any] = {"particles": 2 * members, "propagate": "tsinf"} if head else {}
-    core = _core.Dynamics(
-        task.nstate,
-        task.naction,
-        weights if members > 1 else [w[0] for w in weights],
-        biases if members > 1 else [b[0] for b in biases],
-        "tanh",
-        mean,
-        std,
-        np.zeros(task.naction),
-        ones,
-        zeros,
-        delta_std,
-        inputs=inputs,
-        outputs=outputs,
-        **bounds,
-        **more,
-    )
+    core, network = random_dynamics(task, inputs, outputs, np.zeros(task.nstate), delta_std, members, head)
 
     def step(states: Any, actions: Any, member: int = 0) -> Any:
-        seen = (matrix(states[:, :4])[:, :, :2].swapaxes(1, 2).reshape(-1, 6), states[:, 4:7])
-        x = np.concatenate([(np.concatenate(seen, 1) - mean) / std, actions], axis=1)
-        hidden = np.tanh(x @ weights[0][member].T.astype(float) + biases[0][member])
-        out = (hidden @ weights[1][member].T.astype(float) + biases[1][member])[:, : task.nstate] * delta_std
+        columns = matrix(states[:, :4])[:, :, :2].swapaxes(1, 2).reshape(-1, 6)
+        out = network(np.concatenate([columns, states[:, 4:7]], 1), actions, member)
         turned = multiply(states[:, :4], exponential(out[:, 1:4]))
         return np.concatenate([turned, states[:, 4:] + out[:, 4:]], axis=1)
 
