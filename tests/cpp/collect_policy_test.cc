@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "allocation_counter.h"
+#include "infinity.h"
 #include "mbmf/base/error.h"
 #include "mbmf/physics/simulator.h"
 #include "mbmf/rollout/rollout.h"
@@ -22,8 +23,6 @@
 
 namespace mbmf {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // A policy with weights of about `scale`, observing `nobservation` numbers.
 GaussianPolicy make_policy(int nobservation, int naction, float scale = 0.3f, float log_std = -0.5f) {

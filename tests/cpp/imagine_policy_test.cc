@@ -4,19 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "infinity.h"
 #include "mbmf/rollout/rollout.h"
 #include "planner_fixture.h"
 #include "task_fixture.h"
 
 namespace mbmf {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 GaussianPolicy make_policy(int nobservation, int naction) {
   Layer first{6, nobservation, {}, std::vector<float>(6)}, second{naction, 6, {}, {}};

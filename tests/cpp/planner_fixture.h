@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "infinity.h"
 #include "mbmf/model/dynamics.h"
 #include "mbmf/model/policy.h"
 #include "mbmf/planning/planner.h"
@@ -33,7 +33,6 @@ inline std::shared_ptr<const Task> make_task(int nstate, int naction, std::vecto
   xml += "</actuator></mujoco>";
   const std::vector<char> mjb = compile(xml);
 
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   TaskSpec spec;
   spec.name = "fixture";
   spec.state.assign(static_cast<std::size_t>(nstate),
@@ -87,7 +86,6 @@ inline std::vector<Preset> presets() {
   auto linear = [](int index) { return Term{TermKind::kLinear, -1.0, {index}, {}, {}, {0, 0}}; };
   auto action = [](double weight) { return Term{TermKind::kAction, weight, {}, {}, {}, {0, 0}}; };
   auto constant = [](double weight) { return Term{TermKind::kConstant, weight, {}, {}, {}, {0, 0}}; };
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   return {
       {"half_cheetah", 24, 6, 20, 1000, {linear(21), action(0.05)}, {}},
       {"swimmer", 16, 2, 20, 5000, {linear(13), action(0.5 / 2500)}, {}},

@@ -9,14 +9,13 @@
 #include <mutex>
 
 #include "allocation_counter.h"
+#include "infinity.h"
 #include "mbmf/base/error.h"
 #include "mbmf/base/isa.h"
 #include "planner_fixture.h"
 
 namespace mbmf {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 using fixture::plan_at;
 using fixture::query_at;

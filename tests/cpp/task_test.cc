@@ -5,10 +5,10 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <random>
 #include <string>
 
+#include "infinity.h"
 #include "mbmf/base/error.h"
 #include "task_fixture.h"
 
@@ -21,8 +21,6 @@ using fixture::Data;
 using fixture::load;
 using fixture::make_data;
 using fixture::plain_spec;
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // random positions with unit quaternions, and velocities
 void randomize(const Task& task, mjData* d, unsigned seed) {

@@ -6,10 +6,11 @@
 #include <limits>
 #include <string>
 
+#include "infinity.h"
+
 namespace mbmf {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 const double kState[] = {1, -2, 3, 0.5};

@@ -11,7 +11,7 @@ namespace mbmf {
 
 namespace {
 
-struct Options {
+struct CemOptions {
   int rounds, elites;
   double momentum, deviation, tolerance;
   bool mean;
@@ -19,7 +19,7 @@ struct Options {
 
 class Cem : public Search {
  public:
-  Cem(const PlanShape& shape, const Options& options) : shape_(shape), o_(options) {}
+  Cem(const PlanShape& shape, const CemOptions& options) : shape_(shape), o_(options) {}
 
   const char* name() const override { return "cem"; }
   int rounds() const override { return o_.rounds; }
@@ -116,7 +116,7 @@ class Cem : public Search {
 
  private:
   PlanShape shape_;
-  Options o_;
+  CemOptions o_;
 };
 
 }  // namespace
@@ -133,12 +133,12 @@ SearchKind cem_kind() {
            {"tolerance", 1e-3, 0, 1e4, false, false, {}, "ends once no variance is above"},
            execute_option(true)},
           [](const PlanShape& shape, const SearchValues& values) {
-            const Options options{static_cast<int>(values.at("rounds")),
-                                  static_cast<int>(values.at("elites")),
-                                  values.at("momentum"),
-                                  values.at("std"),
-                                  values.at("tolerance"),
-                                  values.at("execute") != 0};
+            const CemOptions options{static_cast<int>(values.at("rounds")),
+                                     static_cast<int>(values.at("elites")),
+                                     values.at("momentum"),
+                                     values.at("std"),
+                                     values.at("tolerance"),
+                                     values.at("execute") != 0};
             if (options.elites > shape.candidates) {
               throw_invalid("elites must be at most the ", shape.candidates, " candidates, got ",
                             options.elites);

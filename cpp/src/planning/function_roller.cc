@@ -15,8 +15,7 @@ namespace mbmf {
 
 namespace {
 
-constexpr std::int64_t kNumbers = 2'000'000;       // states and actions of one call, at most
-constexpr std::uint32_t kNoPosition = 0xFFFFFFFF;  // of a sequence that is no candidate
+constexpr std::int64_t kNumbers = 2'000'000;  // states and actions of one call, at most
 
 class FunctionRoller : public Roller {
  public:

@@ -12,7 +12,7 @@ namespace mbmf {
 
 namespace {
 
-struct Options {
+struct IcemOptions {
   int rounds, elites;
   double keep, decay, momentum, colour, deviation;
   bool mean;
@@ -20,7 +20,7 @@ struct Options {
 
 class Icem : public Search {
  public:
-  Icem(const PlanShape& shape, const Options& options)
+  Icem(const PlanShape& shape, const IcemOptions& options)
       : shape_(shape),
         o_(options),
         // 0.3 * 10 is below 3 in binary
@@ -166,7 +166,7 @@ class Icem : public Search {
 
  private:
   PlanShape shape_;
-  Options o_;
+  IcemOptions o_;
   int nkeep_;
   std::vector<std::int64_t> sizes_;  // of the rounds, without what is kept
   std::vector<float> colour_;
@@ -188,14 +188,14 @@ SearchKind icem_kind() {
            deviation_option(0.5),
            execute_option(false)},
           [](const PlanShape& shape, const SearchValues& values) {
-            const Options options{static_cast<int>(values.at("rounds")),
-                                  static_cast<int>(values.at("elites")),
-                                  values.at("keep"),
-                                  values.at("decay"),
-                                  values.at("momentum"),
-                                  values.at("colour"),
-                                  values.at("std"),
-                                  values.at("execute") != 0};
+            const IcemOptions options{static_cast<int>(values.at("rounds")),
+                                      static_cast<int>(values.at("elites")),
+                                      values.at("keep"),
+                                      values.at("decay"),
+                                      values.at("momentum"),
+                                      values.at("colour"),
+                                      values.at("std"),
+                                      values.at("execute") != 0};
             if (options.elites > shape.candidates) {
               throw_invalid("elites must be at most the ", shape.candidates, " candidates, got ",
                             options.elites);

@@ -22,8 +22,7 @@ namespace {
 // A round below so many vectors is cut more finely than by vectors, for the threads to share.
 constexpr int kSmallRound = 32;
 constexpr int kSmallUnit = 4;
-constexpr int kMostForward = 64;                   // steps of roll_forward, or the horizon
-constexpr std::uint32_t kNoPosition = 0xFFFFFFFF;  // of a sequence that is no candidate
+constexpr int kMostForward = 64;  // steps of roll_forward, or the horizon
 
 class ModelRoller : public Roller {
  public:

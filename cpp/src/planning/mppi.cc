@@ -13,7 +13,7 @@ namespace mbmf {
 
 namespace {
 
-struct Options {
+struct MppiOptions {
   int rounds;
   double temperature, smoothing, colour, deviation;
   bool mean;
@@ -23,7 +23,7 @@ constexpr int kBlock = 64;  // candidates made again at a time
 
 class Mppi : public Search {
  public:
-  Mppi(const PlanShape& shape, const Options& options)
+  Mppi(const PlanShape& shape, const MppiOptions& options)
       : shape_(shape), o_(options), colour_(make_colour(shape, options.colour)) {}
 
   const char* name() const override { return "mppi"; }
@@ -131,7 +131,7 @@ class Mppi : public Search {
 
  private:
   PlanShape shape_;
-  Options o_;
+  MppiOptions o_;
   std::vector<float> colour_;
 };
 
@@ -157,9 +157,9 @@ SearchKind mppi_kind() {
            execute_option(true)},
           [](const PlanShape& shape, const SearchValues& values) {
             return std::make_unique<Mppi>(
-                shape, Options{static_cast<int>(values.at("rounds")), values.at("temperature"),
-                               values.at("smoothing"), values.at("colour"), values.at("std"),
-                               values.at("execute") != 0});
+                shape, MppiOptions{static_cast<int>(values.at("rounds")), values.at("temperature"),
+                                   values.at("smoothing"), values.at("colour"), values.at("std"),
+                                   values.at("execute") != 0});
           }};
 }
 

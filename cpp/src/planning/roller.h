@@ -3,6 +3,7 @@
 #ifndef MBMF_SRC_PLANNING_ROLLER_H_
 #define MBMF_SRC_PLANNING_ROLLER_H_
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -10,6 +11,9 @@
 #include "planning/planner_path.h"
 
 namespace mbmf {
+
+// In place of a position: of a sequence that is no candidate.
+constexpr std::uint32_t kNoPosition = 0xFFFFFFFF;
 
 // How many candidates are worth rolling at once: `unit` at least, `chunk` at most.
 struct Grain {
