@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -57,6 +58,25 @@ def test_its_sections_take_the_place_of_the_tasks_own(robot: Path) -> None:
     assert with_recipe(task, None) is with_recipe(task, "paper") is task
 
 
+def test_the_planner_may_choose_by_another_cost(robot: Path) -> None:
+    """What a robot is paid stays, and with it what its runs are compared by."""
+    task = mbmf.load_task(robot)
+    name = task.state_names[0]
+    data = task.to_data()
+    data["recipes"]["best"] |= {
+        "cost": [{"term": "quadratic", "state": name}],
+        "terminal_cost": [{"term": "linear", "state": name}],
+        "alive": [{"state": name, "min": -3, "max": 3}],
+        "dying_cost": 7,
+    }
+    best = mbmf.load_task(data, recipe="best")
+    still = np.zeros((1, task.naction), np.float32)
+    costs = [best.cost(np.full((1, 2, task.nstate), x), still[None]) for x in (2.0, 5.0)]
+    assert np.concatenate(costs).tolist() == [4 + 4 + 2, 7]
+    assert best.config.reward == task.config.reward
+    assert not best.identity.differences(task.identity)
+
+
 def test_bad_input(robot: Path) -> None:
     task = mbmf.load_task(robot)
     with pytest.raises(ConfigError, match=r"recipe must be a recipe \(paper, best.*got 'bset'"):
@@ -71,7 +91,7 @@ def test_bad_input(robot: Path) -> None:
     with pytest.raises(ConfigError, match="recipes must be a mapping without paper"):
         mbmf.load_task(data)
     data["recipes"] = {"best": {"reward": []}}
-    with pytest.raises(ConfigError, match=r"recipes\.best\.reward must be a known key \(dynamics, "):
+    with pytest.raises(ConfigError, match=r"recipes\.best\.reward must be a known key \(alive, cost, "):
         mbmf.load_task(data)
 
 

@@ -313,12 +313,16 @@ class AgentConfig(Part):
 
 Channels = Annotated[tuple[ChannelConfig, ...], list_of(1)]
 Terms = Annotated[tuple[TermConfig, ...], list_of(1)]
+StateBounds = Annotated[tuple[StateBoundConfig, ...], list_of()]
 
 
 class RecipeConfig(Part):
     """Sections that take the place of the task's own where the recipe is asked for."""
 
+    cost: Terms | None = None
     terminal_cost: Terms | None = None
+    alive: StateBounds | None = None
+    dying_cost: Number | None = None
     planner: PlannerConfig | None = None
     dynamics: DynamicsConfig | None = None
     value: ValueConfig | None = None
@@ -357,7 +361,7 @@ class TaskConfig(Part):
     cost: Terms | None = None
     cost_function: FunctionName | None = None
     terminal_cost: Terms | None = None
-    alive: Annotated[tuple[StateBoundConfig, ...], list_of()] = ()
+    alive: StateBounds = ()
     dying_cost: Number = 0.0
     healthy: Annotated[tuple[HealthyConfig, ...], list_of()] = ()
     reset: ResetsConfig = ResetsConfig()
