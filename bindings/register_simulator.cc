@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "array_args.h"
 #include "gil.h"
@@ -71,6 +70,29 @@ void set_state(Simulator& self, const py::object& ids, const py::array& states) 
   self.set_state(sims.data, sims.count, s);
 }
 
+void reseed_each(Simulator& self, const py::object& ids, const py::array& seeds) {
+  const Ids sims(ids, self);
+  self.reseed_each(sims.data, sims.count, input<std::uint64_t>(seeds, "seeds", {sims.count}));
+}
+
+py::array_t<std::uint64_t> draws(const Simulator& self) {
+  py::array_t<std::uint64_t> rows = make_array<std::uint64_t>({self.nsim(), 3});
+  std::uint64_t* row = rows.mutable_data();
+  for (const StartDraws& each : self.draws()) {
+    *row++ = each.seed;
+    *row++ = each.sequence;
+    *row++ = each.resets;
+  }
+  return rows;
+}
+
+void set_draws(Simulator& self, const py::array& rows) {
+  const std::uint64_t* row = input<std::uint64_t>(rows, "draws", {self.nsim(), 3});
+  std::vector<StartDraws> draws;
+  for (int sim = 0; sim < self.nsim(); ++sim, row += 3) draws.push_back({row[0], row[1], row[2]});
+  self.set_draws(std::move(draws));
+}
+
 }  // namespace
 
 void register_simulator(py::module_& module) {
@@ -86,20 +108,12 @@ void register_simulator(py::module_& module) {
       .def_property_readonly("nthread", &Simulator::nthread)
       .def_property_readonly("state_size", &Simulator::state_size)
       .def_property_readonly("seed", &Simulator::seed)
-      .def_property_readonly(
-          "resets",
-          [](const Simulator& self) {
-            py::array_t<std::uint64_t> resets = make_array<std::uint64_t>({self.nsim()});
-            std::copy(self.resets().begin(), self.resets().end(), resets.mutable_data());
-            return resets;
-          },
-          "How often each simulation was reset, uint64 (nsim,).")
-      .def(
-          "reseed",
-          [](Simulator& self, std::uint64_t seed, const std::optional<py::array>& resets) {
-            self.reseed(seed, resets ? input<std::uint64_t>(*resets, "resets", {self.nsim()}) : nullptr);
-          },
-          py::arg("seed"), py::arg("resets") = py::none(), "resets: what `resets` is from now on; zeros.")
+      .def_property(
+          "draws", &draws, &set_draws,
+          "What start states are drawn from: seed, sequence and resets of each simulation, uint64 (nsim, 3).")
+      .def("reseed", &Simulator::reseed, py::arg("seed"))
+      .def("reseed_each", &reseed_each, py::arg("ids"), py::arg("seeds"),
+           "Simulations draw start states as the only one of a simulator with their seed: uint64 (nid,).")
       .def("reset", &reset, py::arg("ids"), py::arg("kind"))
       .def("start", &start, py::arg("ids"), py::arg("kind"), py::arg("episodes"),
            "Starts simulations as the episodes of these numbers: uint64 (nid,).")

@@ -716,11 +716,10 @@ class Simulator:
         """
         float64 (nid, state_size).
         """
-    def reseed(
-        self, seed: typing.SupportsInt | typing.SupportsIndex, resets: numpy.ndarray | None = None
-    ) -> None:
+    def reseed(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def reseed_each(self, ids: typing.Any, seeds: numpy.ndarray) -> None:
         """
-        resets: what `resets` is from now on; zeros.
+        Simulations draw start states as the only one of a simulator with their seed: uint64 (nid,).
         """
     def reset(self, ids: typing.Any, kind: ResetKind) -> None: ...
     def set_state(self, ids: typing.Any, rows: numpy.ndarray) -> None: ...
@@ -735,16 +734,18 @@ class Simulator:
     @property
     def diverged(self) -> numpy.ndarray: ...
     @property
+    def draws(self) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        What start states are drawn from: seed, sequence and resets of each simulation, uint64 (nsim, 3).
+        """
+    @draws.setter
+    def draws(self, arg1: numpy.ndarray) -> None: ...
+    @property
     def nsim(self) -> int: ...
     @property
     def nthread(self) -> int: ...
     @property
     def observations(self) -> numpy.ndarray: ...
-    @property
-    def resets(self) -> numpy.typing.NDArray[numpy.uint64]:
-        """
-        How often each simulation was reset, uint64 (nsim,).
-        """
     @property
     def rewards(self) -> numpy.ndarray: ...
     @property

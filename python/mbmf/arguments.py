@@ -91,7 +91,11 @@ def whole_numbers(
         array = np.asarray(value)
     except (TypeError, ValueError, OverflowError):
         array = None
-    if array is None or (array.dtype.kind not in "iu" and array.size):
+    if array is not None and array.dtype.kind in "fO":
+        # NumPy makes floats of whole numbers some of which are above 2^63 and some below
+        exact = np.asarray(value, dtype=object)
+        array = exact if all(type(each) is int for each in exact.flat) else None
+    if array is None or (array.dtype.kind not in "iuO" and array.size):
         raise ValueError(f"{name} must be whole numbers of shape {shape}, got {_short(value)}")
     if array.shape != shape:
         raise ValueError(f"{name} must be of shape {shape}, got {array.shape}")

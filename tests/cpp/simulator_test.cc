@@ -141,6 +141,33 @@ TEST(SimulatorTest, StartsDependOnSeedSimulationAndCountOnly) {
             copy(Simulator(task, 5, 1, 3).states() + 4 * task->nstate(), task->nstate()));
 }
 
+TEST(SimulatorTest, SimulationsMayHaveSeedsOfTheirOwn) {
+  const auto task = creature_task();
+  Simulator a(task, kNsim, 2, 3);
+  const int ids[] = {1, 4};
+  const std::uint64_t seeds[] = {8, 9};
+  a.reseed_each(ids, 2, seeds);
+  a.reset(ids, 2, ResetKind::kDefault);
+  a.reset(nullptr, 0, ResetKind::kDefault);
+  for (int i = 0; i < 2; ++i) {
+    Simulator alone(task, 1, 1, seeds[i]);
+    alone.reseed(seeds[i]);
+    alone.reset(nullptr, 0, ResetKind::kDefault);
+    alone.reset(nullptr, 0, ResetKind::kDefault);
+    EXPECT_EQ(copy(a.states() + ids[i] * task->nstate(), task->nstate()),
+              copy(alone.states(), task->nstate()));
+  }
+  // the others go on as before, and a copy as its original
+  Simulator b(task, kNsim, 1, 3);
+  b.reset(nullptr, 0, ResetKind::kDefault);
+  EXPECT_EQ(copy(a.states(), task->nstate()), copy(b.states(), task->nstate()));
+  b.set_draws(a.draws());
+  a.reset(nullptr, 0, ResetKind::kDefault);
+  b.reset(nullptr, 0, ResetKind::kDefault);
+  EXPECT_EQ(rows(a), rows(b));
+  EXPECT_THROW(b.set_draws({}), std::invalid_argument);
+}
+
 TEST(SimulatorTest, OnlyTheSimulationsOfACallMove) {
   const auto task = creature_task();
   Simulator simulator(task, kNsim, 2, 0);

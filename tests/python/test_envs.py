@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -149,6 +150,88 @@ def test_the_vector_environment_is_many_single_ones(name: str) -> None:
     assert (terminations > 0) == (name == "mbmf/Hopper-v0")
 
 
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_vector_with_a_list_of_seeds_is_gymnasiums_vector_of_single_ones(mode: AutoresetMode) -> None:
+    count, limit, seeds = 4, 25, [9, 2**64 - 1, 0, 9]
+    ours = gymnasium.make_vec("mbmf/Hopper-v0", count, max_episode_steps=limit, autoreset_mode=mode.value)
+    theirs = gymnasium.vector.SyncVectorEnv(
+        [lambda: gymnasium.make("mbmf/Hopper-v0", max_episode_steps=limit)] * count, autoreset_mode=mode
+    )
+    assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"] == mode
+    first, _ = ours.reset(seed=seeds)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(first, theirs.reset(seed=seeds)[0])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(first[0], first[3])
+    rng = np.random.default_rng(0)
+    ends = 0
+    for _ in range(80):
+        actions = np.clip(rng.uniform(-1, 3, (count, 3)), -1, 1).astype(np.float32)
+        mine, yours = ours.step(actions), theirs.step(actions)
+        for a, b in zip(mine[:4], yours[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+        ended = mine[2] | mine[3]
+        ends += int(ended.sum())
+        assert ("final_obs" in mine[4]) == (mode == AutoresetMode.SAME_STEP and ended.any())
+        if "final_obs" in mine[4]:
+            for key in ("_final_obs", "_final_info"):
+                np.testing.assert_array_equal(mine[4][key], yours[4][key])
+            for i in range(count):
+                np.testing.assert_array_equal(mine[4]["final_obs"][i], yours[4]["final_obs"][i])
+            for key in ("diverged", "_diverged"):
+                np.testing.assert_array_equal(mine[4]["final_info"][key], yours[4]["final_info"][key])
+        if mode == AutoresetMode.DISABLED and ended.any():
+            with pytest.raises(ResetNeeded, match="got none in environments"):
+                ours.step(actions)
+            again = [ours.reset(options={"reset_mask": ended.copy()})[0]]
+            again += [theirs.reset(options={"reset_mask": ended.copy()})[0]]
+            np.testing.assert_array_equal(*again)
+    assert ends > 8
+
+
+def test_some_seeds_of_a_list_are_new() -> None:
+    vector = TaskVectorEnv("hopper_forward", num_envs=3, nthread=1)
+    before, _ = vector.reset(seed=[1, 2, 3])
+    later, _ = vector.reset(seed=[1, None, 3], options={"reset_mask": np.array([True, True, False])})
+    np.testing.assert_array_equal(later[[0, 2]], before[[0, 2]])
+    assert (later[1] != before[1]).any()
+    single = TaskEnv("hopper_forward")
+    single.reset(seed=2)
+    np.testing.assert_array_equal(later[1], single.reset()[0])
+    # the third was not reset: its seed was not taken
+    np.testing.assert_array_equal(vector.reset()[0][2], mbmf_episode("hopper_forward", 3, 1))
+
+
+def mbmf_episode(task: str, seed: int, episode: int) -> Any:
+    """The first observation of a single environment's episode of that number, from 0."""
+    env = TaskEnv(task)
+    first, _ = env.reset(seed=seed)
+    for _ in range(episode):
+        first, _ = env.reset()
+    return first
+
+
+def test_gymnasiums_wrappers_take_the_vector() -> None:
+    vector = gymnasium.wrappers.vector.RecordEpisodeStatistics(
+        TaskVectorEnv("hopper_forward", 3, max_episode_steps=5, autoreset_mode="SameStep", nthread=1)
+    )
+    vector.reset(seed=0)
+    total = np.zeros(3)
+    for _ in range(5):
+        _, rewards, _, truncated, infos = vector.step(np.zeros((3, 3), np.float32))
+        total += rewards
+    assert truncated.all()
+    np.testing.assert_allclose(infos["episode"]["r"], total)
+    np.testing.assert_array_equal(infos["episode"]["l"], [5, 5, 5])
+
+
+def test_a_copy_goes_on_with_its_own_seeds() -> None:
+    vector = TaskVectorEnv("hopper_forward", num_envs=2, nthread=1)
+    vector.reset(seed=[5, 6])
+    copied = copy.deepcopy(vector.simulator)
+    vector.reset()
+    copied.reset()
+    np.testing.assert_array_equal(copied.observations, vector.simulator.observations)
+
+
 def test_some_of_a_vector_are_reset() -> None:
     vector = TaskVectorEnv("hopper_forward", num_envs=3, nthread=1)
     before, _ = vector.reset(seed=0)
@@ -204,6 +287,26 @@ def test_bad_arguments_are_named_when_it_is_made(more: dict[str, Any]) -> None:
                 options={"reset_mask": np.zeros(2, bool)}
             ),
             "reset_mask must be a mask",
+        ),
+        (
+            lambda: TaskVectorEnv("hopper_forward", num_envs=2, autoreset_mode="same step"),
+            "autoreset_mode must be one of 'NextStep', 'SameStep', 'Disabled', got 'same step'",
+        ),
+        (
+            lambda: TaskVectorEnv("hopper_forward", num_envs=2).reset(seed=[1]),
+            "seed must have one seed for each of 2 environments, got 1",
+        ),
+        (
+            lambda: TaskVectorEnv("hopper_forward", num_envs=2).reset(seed=[1, -1]),
+            r"seed\[1\] must be from 0 to 18446744073709551615, got -1",
+        ),
+        (
+            lambda: TaskVectorEnv("hopper_forward", num_envs=2).reset(seed="ab"),
+            "seed must be a whole number or a list of them, got 'ab'",
+        ),
+        (
+            lambda: mbmf.Simulator(mbmf.load_task("hopper_forward"), 2).reseed(1, [0]),
+            r"seed must be of shape \(n,\) where ids are given, got 1",
         ),
     ],
 )

@@ -38,7 +38,7 @@ struct Simulator::Impl {
         batch(make_batch(task->model(), nsim, resolve_nthread(nthread))),
         state_size(mjb_nstate(batch.get())),
         seed(seed_),
-        resets(static_cast<std::size_t>(nsim)),
+        draws(static_cast<std::size_t>(nsim)),
         starts(static_cast<std::size_t>(nsim)),
         clipped(static_cast<std::size_t>(nsim) * task->naction()),
         states(static_cast<std::size_t>(nsim) * task->nstate()),
@@ -110,12 +110,9 @@ struct Simulator::Impl {
   Batch batch;
   int state_size;
   std::uint64_t seed;
-  std::vector<std::uint64_t> resets;  // done so far
-  struct Start {
-    std::uint64_t sequence, step;
-  };
-  std::vector<Start> starts;    // what the reset that runs draws from, by simulation
-  std::vector<double> clipped;  // actions of the step that runs, by simulation
+  std::vector<StartDraws> draws;   // of the next reset, by simulation
+  std::vector<StartDraws> starts;  // of the reset that runs
+  std::vector<double> clipped;     // actions of the step that runs, by simulation
   std::vector<double> states, observations, rewards;
   std::vector<std::uint8_t> terminated, diverged;
   std::vector<Failure> failures;
@@ -124,8 +121,8 @@ struct Simulator::Impl {
 
 void Simulator::Impl::reset_one(const mjModel*, mjData* d, int sim, void* arg) {
   Impl& impl = *static_cast<Impl*>(arg);
-  const Start& start = impl.starts[sim];
-  const Draws draws(derive_key(impl.seed, Stream::kReset, start.sequence), start.step, 0);
+  const StartDraws& start = impl.starts[sim];
+  const Draws draws(derive_key(start.seed, Stream::kReset, start.sequence), start.resets, 0);
   impl.clear_results(sim);
   if (!begin(*impl.task, d, impl.kind, draws, &impl.failures[sim])) impl.mark_diverged(sim);
   impl.observe(d, sim);
@@ -159,6 +156,7 @@ void Simulator::Impl::refresh_one(const mjModel*, mjData* d, int sim, void* arg)
 Simulator::Simulator(std::shared_ptr<const Task> task, int nsim, int nthread, std::uint64_t seed) {
   if (nsim < 1) throw_invalid("nsim must be at least 1, got ", nsim);
   impl_ = std::make_unique<Impl>(std::move(task), nsim, nthread, seed);
+  reseed(seed);
   reset(nullptr, 0, ResetKind::kDefault);
 }
 
@@ -168,31 +166,40 @@ int Simulator::nsim() const { return impl_->nsim; }
 int Simulator::nthread() const { return mjb_nthread(impl_->batch.get()); }
 const Task& Simulator::task() const { return *impl_->task; }
 
-void Simulator::reseed(std::uint64_t seed, const std::uint64_t* resets) {
+void Simulator::reseed(std::uint64_t seed) {
   impl_->seed = seed;
-  if (resets == nullptr) {
-    std::fill(impl_->resets.begin(), impl_->resets.end(), 0);
-  } else {
-    std::copy_n(resets, impl_->resets.size(), impl_->resets.begin());
-  }
+  for (int sim = 0; sim < impl_->nsim; ++sim) impl_->draws[sim] = {seed, static_cast<std::uint64_t>(sim), 0};
+}
+
+void Simulator::reseed_each(const int* ids, int nid, const std::uint64_t* seeds) {
+  impl_->check_ids(ids, nid);
+  for (int j = 0, n = ids ? nid : impl_->nsim; j < n; ++j) impl_->draws[ids ? ids[j] : j] = {seeds[j], 0, 0};
 }
 
 std::uint64_t Simulator::seed() const { return impl_->seed; }
-const std::vector<std::uint64_t>& Simulator::resets() const { return impl_->resets; }
+const std::vector<StartDraws>& Simulator::draws() const { return impl_->draws; }
+
+void Simulator::set_draws(std::vector<StartDraws> draws) {
+  if (draws.size() != impl_->draws.size()) {
+    throw_invalid("draws must be of ", impl_->draws.size(), " simulations, got ", draws.size());
+  }
+  impl_->draws = std::move(draws);
+}
 
 void Simulator::reset(const int* ids, int nid, ResetKind kind) {
   impl_->check_ids(ids, nid);
   for (int j = 0, n = ids ? nid : impl_->nsim; j < n; ++j) {
     const int sim = ids ? ids[j] : j;
-    impl_->starts[sim] = {static_cast<std::uint64_t>(sim), impl_->resets[sim]};
+    impl_->starts[sim] = impl_->draws[sim];
   }
   impl_->run_resets(ids, nid, kind);
-  for (int j = 0, n = ids ? nid : impl_->nsim; j < n; ++j) ++impl_->resets[ids ? ids[j] : j];
+  for (int j = 0, n = ids ? nid : impl_->nsim; j < n; ++j) ++impl_->draws[ids ? ids[j] : j].resets;
 }
 
 void Simulator::start(const int* ids, int nid, ResetKind kind, const std::uint64_t* episodes) {
   impl_->check_ids(ids, nid);
-  for (int j = 0, n = ids ? nid : impl_->nsim; j < n; ++j) impl_->starts[ids ? ids[j] : j] = {episodes[j], 0};
+  for (int j = 0, n = ids ? nid : impl_->nsim; j < n; ++j)
+    impl_->starts[ids ? ids[j] : j] = {impl_->seed, episodes[j], 0};
   impl_->run_resets(ids, nid, kind);
 }
 

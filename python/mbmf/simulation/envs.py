@@ -6,6 +6,7 @@ any task of one's own: `TaskEnv("my_robot.yaml")`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from mbmf.arguments import check_size, whole_number
+from mbmf.arguments import MAX_SEED, check_size, whole_number
 from mbmf.simulation import (
     registration as registration,  # the ids, also for those who import only this module
 )
@@ -106,11 +107,17 @@ class TaskEnv(gymnasium.Env[FloatArray, npt.NDArray[np.float32]]):
 class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[Any]]):
     """Many simulations of a task that step together in C++.
 
-    Autoreset is Gymnasium's "next step": the step after an episode's end ignores that environment's action,
-    starts its next episode and returns the first observation with reward 0, so that each episode's last
-    observation is seen. ``terminations`` are the task's healthy bounds and simulations that MuJoCo fails
-    (``infos["diverged"]``), ``truncations`` the time limit. Start states are a pure function of (seed,
-    environment, episode).
+    ``terminations`` are the task's healthy bounds and simulations that MuJoCo fails (``infos["diverged"]``),
+    ``truncations`` the time limit. Start states are a pure function of (seed, environment, episode); with a
+    list of seeds they are those of a `TaskEnv` with each.
+
+    What follows an episode's end is one of Gymnasium's three modes:
+
+    - next step: the step after the end ignores that environment's action, starts its next episode and
+      returns the first observation with reward 0;
+    - same step: the step that ends an episode starts the next one and returns its first observation; the
+      last one is in ``infos["final_obs"]``, what was said of it in ``infos["final_info"]``;
+    - disabled: the user resets what has ended, by ``reset(options={"reset_mask": mask})``.
 
     Args:
         task: a task, or what `mbmf.load_task` takes.
@@ -118,6 +125,14 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
         max_episode_steps: the time limit in control steps; None: the task's.
         render_mode, width, height, reset_kind: as for `TaskEnv`.
         nthread: threads; 0: one for every CPU.
+        autoreset_mode: one of Gymnasium's, or its value: "NextStep", "SameStep" or "Disabled".
+
+    Example:
+        >>> import mbmf
+        >>> env = mbmf.TaskVectorEnv("gym_hopper", num_envs=2, autoreset_mode="SameStep")
+        >>> observations, infos = env.reset(seed=[7, 8])
+        >>> observations.shape
+        (2, 11)
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's own declaration
@@ -135,8 +150,10 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
         height: int = 360,
         reset_kind: ResetName = "default",
         nthread: int = 0,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
         self.task = _task(task)
+        self._mode = _autoreset_mode(autoreset_mode)
         self.num_envs = whole_number("num_envs", num_envs)
         self.max_episode_steps = (
             self.task.episode_steps
@@ -144,7 +161,11 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
             else whole_number("max_episode_steps", max_episode_steps)
         )
         self.render_mode = _render_mode(render_mode)
-        self.metadata = {**self.metadata, "render_fps": _render_fps(self.task)}
+        self.metadata = {
+            **self.metadata,
+            "render_fps": _render_fps(self.task),
+            "autoreset_mode": self._mode,
+        }
         self.single_observation_space = _observation_space(self.task)
         self.single_action_space = _action_space(self.task)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -157,12 +178,18 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
         self._ended = np.zeros(self.num_envs, np.bool_)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> tuple[FloatArray, dict[str, Any]]:
-        """Starts episodes everywhere, or in the environments of ``options["reset_mask"]``, (num_envs,)."""
-        super().reset(seed=seed)
-        _reseed(self._simulator, seed, self._seeded)
-        self._seeded = True
+        """Starts episodes everywhere, or in the environments of ``options["reset_mask"]``, (num_envs,).
+
+        Args:
+            seed: of all environments together; or one for each, where None goes on as before. With a mask, a
+                list's other seeds are not used.
+            options: ``"reset_mask"``, and ``"kind"`` as ``reset_kind``.
+        """
         mask = np.ones(self.num_envs, np.bool_)
         if options and options.get("reset_mask") is not None:
             mask = np.asarray(options["reset_mask"])
@@ -170,6 +197,16 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
                 raise ValueError(
                     f"reset_mask must be a mask of shape ({self.num_envs},) with a True, got {mask!r}"
                 )
+        if seed is None or isinstance(seed, int | np.integer):
+            super().reset(seed=None if seed is None else int(seed))
+            _reseed(self._simulator, seed, self._seeded)
+        else:
+            own = _seeds(seed, self.num_envs)
+            _reseed(self._simulator, None, self._seeded)
+            new = {i: one for i, one in enumerate(own) if mask[i] and one is not None}
+            if new:
+                self._simulator.reseed(list(new.values()), list(new))
+        self._seeded = True
         self._start(mask, _kind(options, self._reset_kind))
         return self._simulator.observations.copy(), self._infos()
 
@@ -186,6 +223,9 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
                 f"actions must be of shape {(self.num_envs, self.task.naction)}, got {actions.shape}"
             )
         if ended.any():
+            if self._mode == AutoresetMode.DISABLED:
+                which = ", ".join(map(str, np.flatnonzero(ended)))
+                raise ResetNeeded(f"reset must come after an episode's end, got none in environments {which}")
             running = ~ended
             simulator.step(actions[running], ids=running)
             self._start(ended.copy(), self._reset_kind)
@@ -195,14 +235,13 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
             self._steps += 1
         terminations = simulator.terminated.copy()
         truncations = self._steps >= self.max_episode_steps
+        rewards = simulator.rewards.copy()
         self._ended = terminations | truncations
-        return (
-            simulator.observations.copy(),
-            simulator.rewards.copy(),
-            terminations,
-            truncations,
-            self._infos(),
-        )
+        final: dict[str, Any] = {}
+        if self._mode == AutoresetMode.SAME_STEP and self._ended.any():
+            final = self._final(self._ended)
+            self._start(self._ended.copy(), self._reset_kind)
+        return simulator.observations.copy(), rewards, terminations, truncations, {**self._infos(), **final}
 
     def render(self) -> tuple[Picture, ...] | None:
         """The present pictures, uint8 (height, width, 3) each, or None without a render mode."""
@@ -225,6 +264,19 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
 
     def _infos(self) -> dict[str, Any]:
         return {"diverged": self._simulator.diverged.copy(), "_diverged": np.ones(self.num_envs, np.bool_)}
+
+    def _final(self, ended: BoolArray) -> dict[str, Any]:
+        """What Gymnasium's wrappers read of the episodes that have just ended."""
+        observations = np.full(self.num_envs, None, dtype=object)
+        for i in np.flatnonzero(ended):
+            observations[i] = self._simulator.observations[i].copy()
+        info = {"diverged": self._simulator.diverged & ended, "_diverged": ended.copy()}
+        return {
+            "final_obs": observations,
+            "_final_obs": ended.copy(),
+            "final_info": info,
+            "_final_info": ended.copy(),
+        }
 
 
 class _Pictures:
@@ -279,6 +331,26 @@ def _check_reset(seeded: bool) -> None:
 
 def _kind(options: dict[str, Any] | None, default: ResetName) -> ResetName:
     return cast(ResetName, (options or {}).get("kind", default))
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        allowed = ", ".join(repr(each.value) for each in AutoresetMode)
+        raise ValueError(f"autoreset_mode must be one of {allowed}, got {mode!r}") from None
+
+
+def _seeds(seeds: Sequence[int | None], count: int) -> list[int | None]:
+    """Each environment's own. Raises ValueError if they are not that."""
+    if isinstance(seeds, str) or not hasattr(seeds, "__len__"):
+        raise ValueError(f"seed must be a whole number or a list of them, got {seeds!r}")
+    if len(seeds) != count:
+        raise ValueError(f"seed must have one seed for each of {count} environments, got {len(seeds)}")
+    return [
+        None if seed is None else whole_number(f"seed[{i}]", seed, 0, MAX_SEED)
+        for i, seed in enumerate(seeds)
+    ]
 
 
 def _reseed(simulator: Simulator, seed: int | None, seeded: bool) -> None:

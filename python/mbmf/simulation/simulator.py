@@ -76,7 +76,7 @@ class Simulator:
         """For copies, which go on to the same bits; their rewards and flags are 0, as after `set_state`."""
         return _copy, (
             *(self.task, self.nsim, self._nthread, self._core.seed),
-            *(self._core.resets, self.get_state()),
+            *(self._core.draws, self.get_state()),
         )
 
     @property
@@ -120,9 +120,22 @@ class Simulator:
         """Why simulation ``sim`` diverged in its last step, or ``""``."""
         return self._core.error(whole_number("sim", sim, 0, self.nsim - 1))
 
-    def reseed(self, seed: int) -> None:
-        """Takes later start states from another seed, as if no simulation had been reset before."""
-        self._core.reseed(whole_number("seed", seed, 0, MAX_SEED))
+    def reseed(self, seed: int | npt.ArrayLike, ids: Ids = None) -> None:
+        """Takes later start states from other seeds, as if simulations had not been reset before.
+
+        Args:
+            seed: of all simulations together; or (n,), one for each of ``ids``, which then starts as the only
+                one of a simulator with that seed.
+            ids: as for `reset`, with seeds (n,) only.
+        """
+        if np.ndim(seed) == 0:
+            if ids is not None:
+                raise ValueError(f"seed must be of shape (n,) where ids are given, got {seed!r}")
+            self._core.reseed(whole_number("seed", seed, 0, MAX_SEED))
+            return
+        which = self._ids(ids)
+        count = self.nsim if which is None else len(which)
+        self._core.reseed_each(which, whole_numbers("seed", seed, (count,), 0, MAX_SEED, np.uint64))
 
     def reset(self, ids: Ids = None, kind: ResetName = "default") -> None:
         """Starts simulations anew.
@@ -223,10 +236,10 @@ class Simulator:
 
 
 def _copy(
-    task: Task, nsim: int, nthread: int, seed: int, resets: npt.NDArray[np.uint64], rows: FloatArray
+    task: Task, nsim: int, nthread: int, seed: int, draws: npt.NDArray[np.uint64], rows: FloatArray
 ) -> Simulator:
     """What `Simulator.__reduce__` took apart."""
     simulator = Simulator(task, nsim, nthread, seed)
-    simulator._core.reseed(seed, resets)
+    simulator._core.draws = draws
     simulator.set_state(rows)
     return simulator

@@ -16,6 +16,12 @@
 
 namespace mbmf {
 
+// What a simulation draws its next start state from: it is that of simulation `sequence` of a simulator with
+// `seed`, which was reset so often.
+struct StartDraws {
+  std::uint64_t seed, sequence, resets;
+};
+
 class Simulator {
  public:
   // nthread as for ThreadPool. All simulations start reset (kDefault). Throws std::invalid_argument on counts
@@ -27,13 +33,19 @@ class Simulator {
   int nthread() const;
   const Task& task() const;
 
-  // Draws start states from another seed, as if no simulation had been reset before; or as if each had been
-  // so often, resets (nsim).
-  void reseed(std::uint64_t seed, const std::uint64_t* resets = nullptr);
+  // Draws start states from another seed, as if no simulation had been reset before.
+  void reseed(std::uint64_t seed);
   std::uint64_t seed() const;
-  const std::vector<std::uint64_t>& resets() const;  // how often each was reset, (nsim)
 
-  // `ids` here and below: sorted, unique simulations. Starts simulations `ids` (nid; null: all) anew.
+  // `ids` here and below: sorted, unique simulations. Each of `ids` (nid; null: all) draws start states from
+  // a seed of its own, seeds (nid), as the first simulation of a simulator with that seed does.
+  void reseed_each(const int* ids, int nid, const std::uint64_t* seeds);
+
+  // Of each simulation, (nsim); setting them makes a copy go on as the simulator that they are of.
+  const std::vector<StartDraws>& draws() const;
+  void set_draws(std::vector<StartDraws> draws);
+
+  // Starts simulations `ids` (nid; null: all) anew.
   void reset(const int* ids, int nid, ResetKind kind);
 
   // Starts simulations `ids` (nid; null: all) as the episodes of these numbers (nid): a pure function of
