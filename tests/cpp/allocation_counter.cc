@@ -10,10 +10,12 @@
 namespace {
 
 std::atomic<std::size_t> count{0}, bytes{0}, locks{0};
+thread_local int left = -1;  // until the allocation that fails
 
 void* counted_or_null(std::size_t size, std::size_t alignment) noexcept {
   count.fetch_add(1, std::memory_order_relaxed);
   bytes.fetch_add(size, std::memory_order_relaxed);
+  if (left >= 0 && left-- == 0) return nullptr;
   const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
   return std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
 }
@@ -30,6 +32,7 @@ namespace mbmf {
 std::size_t allocation_count() { return count.load(); }
 std::size_t allocated_bytes() { return bytes.load(); }
 std::size_t lock_count() { return locks.load(); }
+void fail_allocation(int after) { left = after; }
 }  // namespace mbmf
 
 // the program's own pthread_mutex_lock, behind which std::mutex and condition variables are; a sanitizer has

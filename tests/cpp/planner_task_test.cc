@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -115,6 +116,39 @@ TEST(PlannerTask, WhatDoesNotFitIsRefusedByAPlannerWithTheSimulator) {
   const Plan after = plan_at(*planner, row, 1, 2);
   EXPECT_EQ(after.actions, before.actions);
   EXPECT_EQ(after.cost, before.cost);
+}
+
+// Whichever allocation of set_task fails, the planner goes on with the task that it has.
+void expect_whole_where_memory_runs_out(Planner* planner, const std::vector<double>& start,
+                                        const std::shared_ptr<const Task>& task) {
+  const Plan before = plan_at(*planner, start, 1, 2);
+  int failures = 0;
+  for (bool done = false; !done; ++failures) {
+    fail_allocation(failures);
+    try {
+      planner->set_task(task);
+      done = true;
+    } catch (const std::bad_alloc&) {
+    }
+    fail_allocation(-1);
+    ASSERT_LT(failures, 1000);
+    if (done) break;
+    const Plan after = plan_at(*planner, start, 1, 2);
+    ASSERT_EQ(after.actions, before.actions) << "allocation " << failures;
+    ASSERT_EQ(after.cost, before.cost) << "allocation " << failures;
+  }
+  EXPECT_GT(failures, 5);
+  EXPECT_NE(plan_at(*planner, start, 1, 2).cost, before.cost);
+}
+
+TEST(PlannerTask, IsWholeWhereMemoryRunsOut) {
+  const fixture::Robot robot = fixture::make_robot();
+  PlannerOptions options = with_policy();
+  options.candidates = 20;
+  const auto through_model = make_planner(robot.task, robot.dynamics, options);
+  expect_whole_where_memory_runs_out(through_model.get(), robot.state, other_task(kAlive));
+  const auto through_simulator = make_simulator_planner(robot.task, options);
+  expect_whole_where_memory_runs_out(through_simulator.get(), start_row(robot.task), other_task(kSame));
 }
 
 TEST(PlannerTask, ThroughTheSimulatorNothingIsAllocated) {

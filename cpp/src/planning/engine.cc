@@ -19,23 +19,22 @@ constexpr std::int64_t kMostCandidates = 100'000'000;
 
 }  // namespace
 
-Engine::Engine(std::shared_ptr<const Task> task_in, std::unique_ptr<Roller> roller_in,
-               std::unique_ptr<Proposer> proposer_in, std::unique_ptr<Search> search_in,
+Engine::Engine(std::shared_ptr<const Task> task_in, MakeTaskParts make_in, std::unique_ptr<Search> search_in,
                const PlannerOptions& o)
     : task(std::move(task_in)),
-      roller(std::move(roller_in)),
-      proposer(std::move(proposer_in)),
+      make(std::move(make_in)),
+      parts(make(task)),
       search(std::move(search_in)),
       options(o),
       shape{o.horizon, task->naction(), o.candidates},
       table(select_kernels()),
-      pool(roller->nthread() > 0 ? roller->nthread() : o.nthread),
+      pool(parts.roller->nthread() > 0 ? parts.roller->nthread() : o.nthread),
       most(most_of(*search)),
       most_keep(most_keep_of(*search)),
-      anytime(&pool, roller->grain(most), most, most_keep),
+      anytime(&pool, parts.roller->grain(most), most, most_keep),
       maker(shape, table) {
   scored.resize(static_cast<std::size_t>(anytime.room()));
-  if (proposer) proposer->reserve(pool.nthread());
+  if (parts.proposer) parts.proposer->reserve(pool.nthread());
   reserve(1);
 }
 
@@ -72,7 +71,7 @@ void Engine::wait() {
 void Engine::reserve(std::size_t njob) {
   if (jobs.size() >= njob) return;
   wait();
-  const std::int64_t of_policy = proposer ? options.proposals : 0;
+  const std::int64_t of_policy = parts.proposer ? options.proposals : 0;
   // the jobs say for how many there is room: they come last, and nothing is lost where memory is
   std::vector<Job> more(njob - jobs.size());
   for (Job& job : more) {
@@ -84,9 +83,23 @@ void Engine::reserve(std::size_t njob) {
   jobs.reserve(njob);
   counts.resize(njob);
   anytime.reserve(static_cast<int>(njob));
-  roller->reserve(pool.nslot(), static_cast<int>(njob), pool.nthread());
+  parts.roller->reserve(pool.nslot(), static_cast<int>(njob), pool.nthread());
   stores = std::move(room);
   std::move(more.begin(), more.end(), std::back_inserter(jobs));
+}
+
+void Engine::set_task(std::shared_ptr<const Task> other) {
+  wait();
+  TaskParts made = make(other);
+  const int size = parts.roller->start_size();
+  if (made.roller->start_size() != size) {
+    throw_invalid("task must have simulations of ", size, " numbers, got ", made.roller->start_size());
+  }
+  made.roller->widen(parts.roller->grain(most).chunk);
+  made.roller->reserve(pool.nslot(), static_cast<int>(jobs.size()), pool.nthread());
+  if (made.proposer) made.proposer->reserve(pool.nthread());
+  parts = std::move(made);
+  task = std::move(other);
 }
 
 PlanMemory Engine::make_memory() const {
@@ -152,14 +165,14 @@ void Engine::begin(Job& job, const PlanQuery& query, PlanMemory* memory, Plan* p
 }
 
 void Engine::ask_policy(std::size_t n, bool alone) {
-  if (!proposer) return;
+  if (!parts.proposer) return;
   const std::int64_t size = std::int64_t{shape.horizon} * shape.naction;
-  const std::int64_t grain = proposer->grain(), pieces = (options.proposals + grain - 1) / grain;
+  const std::int64_t grain = parts.proposer->grain(), pieces = (options.proposals + grain - 1) / grain;
   const auto propose = [&](std::int64_t item, int thread) {
     Job& job = jobs[static_cast<std::size_t>(item / pieces)];
     const std::int64_t first = item % pieces * grain;
-    proposer->propose(job.query, first, static_cast<int>(std::min(grain, options.proposals - first)), thread,
-                      job.proposals.data() + first * size);
+    parts.proposer->propose(job.query, first, static_cast<int>(std::min(grain, options.proposals - first)),
+                            thread, job.proposals.data() + first * size);
   };
   const std::int64_t items = static_cast<std::int64_t>(n) * pieces;
   if (alone) {
@@ -218,7 +231,7 @@ std::int64_t Engine::propose(int number, std::size_t index, int slot) {
   job.asked = job.done < job.limit ? fill(number, index, slot) : 0;
   job.over = job.asked == 0;
   if (job.over) return 0;
-  roller->begin(slot, static_cast<int>(index), job.query);
+  parts.roller->begin(slot, static_cast<int>(index), job.query);
   job.slot = slot;
   return std::min(job.asked, job.limit - job.done);
 }
@@ -226,8 +239,8 @@ std::int64_t Engine::propose(int number, std::size_t index, int slot) {
 void Engine::roll(const void* context, int slot, int job, std::int64_t first, int count, int thread,
                   double* costs) {
   Engine& m = *static_cast<Engine*>(const_cast<void*>(context));
-  m.roller->roll(slot, job, m.store(slot, static_cast<std::size_t>(job)).proposal, first, count, thread,
-                 costs);
+  m.parts.roller->roll(slot, job, m.store(slot, static_cast<std::size_t>(job)).proposal, first, count, thread,
+                       costs);
 }
 
 void Engine::take_costs(int number, std::size_t index, int slot, std::vector<RoundTrace>* traces) {
@@ -266,11 +279,11 @@ void Engine::take_costs(int number, std::size_t index, int slot, std::vector<Rou
 }
 
 void Engine::roll_all(int slot, int job, const Proposal& proposal, std::int64_t n, double* out) {
-  const std::int64_t chunk = roller->grain(most).chunk;
+  const std::int64_t chunk = parts.roller->grain(most).chunk;
   const auto piece = [&](std::int64_t item, int thread) {
     const std::int64_t first = item * chunk;
-    roller->roll(slot, job, proposal, first, static_cast<int>(std::min(chunk, n - first)), thread,
-                 out + first);
+    parts.roller->roll(slot, job, proposal, first, static_cast<int>(std::min(chunk, n - first)), thread,
+                       out + first);
   };
   const std::int64_t pieces = (n + chunk - 1) / chunk;
   std::int64_t count = pool.nthread();  // some hundredths of a second of them
@@ -302,7 +315,7 @@ void Engine::finish(std::size_t index) {
   plan.segment = 0;
   const int number = static_cast<int>(index);
   if (std::isnan(plan.cost) || task->spec().path) {
-    const Roller::Followed followed = roller->follow(job.slot, number, job.query, plan.actions.data());
+    const Roller::Followed followed = parts.roller->follow(job.slot, number, job.query, plan.actions.data());
     plan.moved = followed.moved;
     plan.segment = followed.segment;
     if (std::isnan(plan.cost)) plan.cost = followed.cost;
@@ -325,7 +338,7 @@ void Engine::finish(std::size_t index) {
   choose.add(static_cast<double>(chosen - searched));
   plan.states.resize(job.query.predict ? static_cast<std::size_t>(shape.horizon + 1) * task->nstate() : 0);
   if (!job.query.predict) return;
-  roller->predict(job.slot, number, plan.actions.data(), plan.states.data());
+  parts.roller->predict(job.slot, number, plan.actions.data(), plan.states.data());
   const Nanoseconds predicted = monotonic_now() - chosen;
   times.predicting += predicted;
   predict.add(static_cast<double>(predicted));
@@ -343,7 +356,7 @@ Nanoseconds Engine::stop_of(const PlanQuery& query) const {
 void Engine::run(std::size_t n, std::vector<RoundTrace>* traces) {
   const Nanoseconds begin = monotonic_now();
   times = {};
-  times.proposing = -roller->proposing_ns();
+  times.proposing = -parts.roller->proposing_ns();
   const Nanoseconds stop = n == 1 ? stop_of(jobs.front().query) : kNever;
   ask_policy(n, stop != kNever);
   for (int number = 0; number < search->rounds(); ++number) {
@@ -365,14 +378,14 @@ void Engine::run(std::size_t n, std::vector<RoundTrace>* traces) {
     update.add(static_cast<double>(monotonic_now() - rolled) / static_cast<double>(n));
   }
   for (std::size_t i = 0; i < n; ++i) finish(i);
-  times.proposing += roller->proposing_ns();
+  times.proposing += parts.roller->proposing_ns();
   times.total = monotonic_now() - begin;
 }
 
 void Engine::require_found(const Job& job) const {
   if (job.found) return;
   throw Error("no candidate has a finite cost at step " + std::to_string(job.query.step) + " of episode " +
-              std::to_string(job.query.episode) + ": " + roller->cause());
+              std::to_string(job.query.episode) + ": " + parts.roller->cause());
 }
 
 }  // namespace mbmf

@@ -19,15 +19,14 @@
 #include "mbmf/planning/planner.h"
 #include "planning/anytime.h"
 #include "planning/candidates.h"
-#include "planning/proposer.h"
-#include "planning/roller.h"
+#include "planning/task_parts.h"
 
 namespace mbmf {
 
 struct Engine {
   std::shared_ptr<const Task> task;
-  std::unique_ptr<Roller> roller;
-  std::unique_ptr<Proposer> proposer;  // or null
+  MakeTaskParts make;
+  TaskParts parts;  // of the task
   std::unique_ptr<Search> search;
   PlannerOptions options;
   PlanShape shape;
@@ -63,8 +62,8 @@ struct Engine {
   std::atomic<bool> busy{false};
   const pid_t process = getpid();
 
-  Engine(std::shared_ptr<const Task> task_in, std::unique_ptr<Roller> roller_in,
-         std::unique_ptr<Proposer> proposer_in, std::unique_ptr<Search> search_in, const PlannerOptions& o);
+  Engine(std::shared_ptr<const Task> task_in, MakeTaskParts make_in, std::unique_ptr<Search> search_in,
+         const PlannerOptions& o);
 
   ~Engine() { wait(); }
 
@@ -75,6 +74,9 @@ struct Engine {
   void wait();
 
   void reserve(std::size_t njob);
+
+  // Goes on with another task, or where that throws with the one that it has.
+  void set_task(std::shared_ptr<const Task> other);
 
   ProposalStore& store(int slot, std::size_t job) {
     return stores[static_cast<std::size_t>(slot) * jobs.size() + job];

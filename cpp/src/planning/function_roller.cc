@@ -49,8 +49,6 @@ class FunctionRoller : public Roller {
     rows_ = AlignedFloats(static_cast<std::size_t>(horizon_) * task_->naction() * table_.tile);
   }
 
-  void set_task(std::shared_ptr<const Task> task) override { task_ = std::move(task); }
-
   void begin(int slot, int job, const PlanQuery& query) override {
     Start& s = start(slot, job);
     for (std::size_t k = 0; k < s.state.size(); ++k) {

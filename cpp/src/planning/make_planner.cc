@@ -4,9 +4,8 @@
 
 #include "mbmf/base/error.h"
 #include "mbmf/planning/planner.h"
-#include "planning/proposer.h"
-#include "planning/roller.h"
 #include "planning/searches.h"
+#include "planning/task_parts.h"
 
 namespace mbmf {
 
@@ -45,12 +44,10 @@ std::unique_ptr<Search> make_search(const Task& task, const PlannerOptions& opti
   return kind.make({options.horizon, task.naction(), options.candidates}, values);
 }
 
-std::unique_ptr<Planner> assemble(std::shared_ptr<const Task> task, std::unique_ptr<Roller> roller,
-                                  std::unique_ptr<Proposer> proposer, std::unique_ptr<Search> search,
-                                  const PlannerOptions& options) {
+std::unique_ptr<Planner> assemble(std::shared_ptr<const Task> task, MakeTaskParts make,
+                                  std::unique_ptr<Search> search, const PlannerOptions& options) {
   if (search == nullptr) search = make_search(*task, options);
-  return std::make_unique<Planner>(std::move(task), std::move(roller), std::move(proposer), std::move(search),
-                                   options);
+  return std::make_unique<Planner>(std::move(task), std::move(make), std::move(search), options);
 }
 
 }  // namespace
@@ -60,25 +57,30 @@ void check_search(const Task& task, const PlannerOptions& options) { make_search
 std::unique_ptr<Planner> make_planner(std::shared_ptr<const Task> task,
                                       std::shared_ptr<const Dynamics> dynamics, const PlannerOptions& options,
                                       std::unique_ptr<Search> search) {
-  std::unique_ptr<Roller> roller = make_model_roller(task, dynamics, options);
-  std::unique_ptr<Proposer> proposer = make_model_proposer(task, std::move(dynamics), options);
-  return assemble(std::move(task), std::move(roller), std::move(proposer), std::move(search), options);
+  const auto make = [dynamics = std::move(dynamics), options](std::shared_ptr<const Task> of) {
+    return TaskParts{make_model_roller(of, dynamics, options), make_model_proposer(of, dynamics, options)};
+  };
+  return assemble(std::move(task), make, std::move(search), options);
 }
 
 std::unique_ptr<Planner> make_planner(std::shared_ptr<const Task> task,
                                       std::shared_ptr<const Dynamics> dynamics, CostFunction cost,
                                       const PlannerOptions& options, std::unique_ptr<Search> search) {
-  std::unique_ptr<Roller> roller = make_function_roller(task, dynamics, std::move(cost), options);
-  std::unique_ptr<Proposer> proposer = make_model_proposer(task, std::move(dynamics), options);
-  return assemble(std::move(task), std::move(roller), std::move(proposer), std::move(search), options);
+  const auto make = [dynamics = std::move(dynamics), cost = std::move(cost),
+                     options](std::shared_ptr<const Task> of) {
+    return TaskParts{make_function_roller(of, dynamics, cost, options),
+                     make_model_proposer(of, dynamics, options)};
+  };
+  return assemble(std::move(task), make, std::move(search), options);
 }
 
 std::unique_ptr<Planner> make_simulator_planner(std::shared_ptr<const Task> task,
                                                 const PlannerOptions& options,
                                                 std::unique_ptr<Search> search) {
-  std::unique_ptr<Roller> roller = make_simulator_roller(task, options);
-  std::unique_ptr<Proposer> proposer = make_simulator_proposer(task, options);
-  return assemble(std::move(task), std::move(roller), std::move(proposer), std::move(search), options);
+  const auto make = [options](const std::shared_ptr<const Task>& of) {
+    return TaskParts{make_simulator_roller(of, options), make_simulator_proposer(of, options)};
+  };
+  return assemble(std::move(task), make, std::move(search), options);
 }
 
 }  // namespace mbmf

@@ -22,14 +22,19 @@ class ModelProposer : public Proposer {
  public:
   ModelProposer(std::shared_ptr<const Task> task, std::shared_ptr<const Dynamics> dynamics,
                 const PlannerOptions& options)
-      : dynamics_(std::move(dynamics)),
-        policy_(options.policy),
+      : task_(std::move(task)),
+        dynamics_(std::move(dynamics)),
         horizon_(options.horizon),
         grain_(static_cast<int>(std::min<std::int64_t>(kGrain, options.proposals))),
         table_(select_kernels()),
         packed_(*dynamics_, table_, false),
-        noise_(table_, options.horizon, task->naction(), options.seed) {
-    set_task(std::move(task));
+        noise_(table_, options.horizon, task_->naction(), options.seed) {
+    Seen seen = seen_by(options.policy, *task_);
+    std::vector<float> centre(static_cast<std::size_t>(task_->nstate()));
+    for (int i = 0; i < task_->nstate(); ++i) centre[static_cast<std::size_t>(i)] = dynamics_->centre(i);
+    policy_ = std::move(seen.policy);
+    actor_.emplace(*policy_, table_, task_->nstate(), std::move(seen.inputs), std::move(centre),
+                   ProposalNoise::kUnit);
   }
 
   int grain() const override { return grain_; }
@@ -44,18 +49,6 @@ class ModelProposer : public Proposer {
                           AlignedFloats(steps * static_cast<std::size_t>(task_->naction() * table_.tile)),
                           std::vector<float>(states), std::vector<float>(known), std::vector<double>(known)});
     }
-  }
-
-  void set_task(std::shared_ptr<const Task> task) override {
-    Seen seen = seen_by(policy_, *task);
-    std::vector<float> centre(static_cast<std::size_t>(task->nstate()));
-    for (int i = 0; i < task->nstate(); ++i) centre[static_cast<std::size_t>(i)] = dynamics_->centre(i);
-    actor_.reset();
-    seen_ = std::move(seen.policy);
-    actor_.emplace(*seen_, table_, task->nstate(), std::move(seen.inputs), std::move(centre),
-                   ProposalNoise::kUnit);
-    task_ = std::move(task);
-    reserve(static_cast<int>(threads_.size()));
   }
 
   void propose(const PlanQuery& query, std::int64_t first, int count, int thread, float* out) override {
@@ -94,7 +87,7 @@ class ModelProposer : public Proposer {
 
   std::shared_ptr<const Task> task_;
   std::shared_ptr<const Dynamics> dynamics_;
-  std::shared_ptr<const GaussianPolicy> policy_, seen_;  // whole, and of what the model predicts
+  std::shared_ptr<const GaussianPolicy> policy_;  // of what the model predicts
   int horizon_, grain_;
   const kernel::Table& table_;
   PackedDynamics packed_;  // the members without noise

@@ -28,13 +28,29 @@ class ModelRoller : public Roller {
  public:
   ModelRoller(std::shared_ptr<const Task> task, std::shared_ptr<const Dynamics> dynamics,
               const PlannerOptions& options)
-      : dynamics_(std::move(dynamics)),
+      : task_(std::move(task)),
+        dynamics_(std::move(dynamics)),
         horizon_(options.horizon),
         seed_(options.seed),
         table_(select_kernels()),
         value_(options.value) {
     if (dynamics_->is_noisy()) mean_ = std::make_unique<PackedDynamics>(*dynamics_, table_, false);
-    use(std::move(task));
+    cost_ = std::make_unique<PlannerCost>(task_->spec().cost, task_->spec().alive, task_->spec().path);
+    std::vector<int> read = cost_->rows();
+    if (value_ != nullptr) {
+      std::vector<float> centre(static_cast<std::size_t>(task_->nstate()));
+      for (int i = 0; i < task_->nstate(); ++i) centre[static_cast<std::size_t>(i)] = dynamics_->centre(i);
+      packed_value_ = std::make_unique<PackedValue>(*value_, table_, std::move(centre));
+      const std::vector<int> seen = packed_value_->seen();
+      read.insert(read.end(), seen.begin(), seen.end());
+    }
+    packed_ = std::make_unique<PackedDynamics>(*dynamics_, table_, dynamics_->is_noisy(),
+                                               dynamics_->predicted_with(read));
+    const auto known = static_cast<std::size_t>(task_->known().size());
+    known_.resize(known * (static_cast<std::size_t>(std::max(horizon_, kMostForward)) + 1));
+    forward_known_.resize(known_.size());
+    // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
+    chunk_ = cost_->alive().empty() ? table_.tile : table_.group;
     rolled_.resize(static_cast<std::size_t>(std::max(horizon_, kMostForward) + 1) * task_->nstate());
     forward_start_.resize(static_cast<std::size_t>(task_->nstate()));
   }
@@ -49,12 +65,51 @@ class ModelRoller : public Roller {
     return {most < std::int64_t{kSmallRound} * half ? std::min(kSmallUnit, half) : half, table_.tile, chunk_};
   }
 
-  void reserve(int nslot, int njob, int nthread) override { allocate(nslot, njob, nthread); }
-
-  void set_task(std::shared_ptr<const Task> task) override {
-    use(std::move(task));
-    allocate(nslot_, njob_, nthread_);
+  void reserve(int nslot, int njob, int nthread) override {
+    // all or nothing: the planner goes on where memory is lacking
+    const int nstate = task_->nstate(), naction = task_->naction();
+    const auto first_rows = static_cast<std::size_t>(packed_->model().net[0]->layer[0].rows);
+    const bool has_particles = dynamics_->has_particles();
+    std::vector<Start> starts(static_cast<std::size_t>(nslot) * njob);
+    for (Start& s : starts) {
+      s.state.resize(static_cast<std::size_t>(nstate));
+      s.base.assign(static_cast<std::size_t>(dynamics_->members()), std::vector<float>(first_rows));
+      s.bases.clear();
+      for (const std::vector<float>& base : s.base) s.bases.push_back(base.data());
+      if (has_particles) s.members.resize(static_cast<std::size_t>(horizon_) * dynamics_->particles());
+      s.particles = {dynamics_->particles(), s.members.data(), {0, 0}, static_cast<float>(dynamics_->risk())};
+      s.known_values.resize(task_->known().index().size() * (static_cast<std::size_t>(horizon_) + 1));
+      s.known = known_in(s.known_values);
+      s.work = {};
+      s.work.known = s.known.n > 0 ? &s.known : nullptr;
+      s.work.value = packed_value_ ? &packed_value_->kernel() : nullptr;
+      s.work.model = &packed_->model();
+      s.work.particles = has_particles ? &s.particles : nullptr;
+      s.work.horizon = horizon_;
+      s.work.term = cost_->terms().data();
+      s.work.nterm = static_cast<int>(cost_->terms().size());
+      s.work.alive = cost_->alive().data();
+      s.work.nalive = static_cast<int>(cost_->alive().size());
+      s.work.reads_action_rate = cost_->reads_action_rate();
+      s.work.dying = static_cast<float>(task_->spec().dying_cost);
+      s.work.state = s.state.data();
+      s.work.first_base = s.bases.data();
+      s.work.stride = chunk_;
+    }
+    std::vector<Thread> threads;
+    for (int i = 0; i < nthread; ++i) {
+      const std::size_t rolling = packed_->scratch() + (packed_value_ ? packed_value_->scratch() : 0);
+      threads.push_back({AlignedFloats(std::max(rolling, mean().scratch())),
+                         AlignedFloats(static_cast<std::size_t>(horizon_) * naction * chunk_),
+                         AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
+                         AlignedFloats(static_cast<std::size_t>(table_.group))});
+    }
+    starts_ = std::move(starts);
+    threads_ = std::move(threads);
+    njob_ = njob;
   }
+
+  void widen(int chunk) override { chunk_ = std::max(chunk_, chunk); }
 
   void begin(int slot, int job, const PlanQuery& query) override {
     Start& s = start(slot, job);
@@ -180,75 +235,6 @@ class ModelRoller : public Roller {
     return {task_->known().size(), task_->known().index().data(), values.data(), 0};
   }
 
-  void use(std::shared_ptr<const Task> task) {
-    task_ = std::move(task);
-    cost_ = std::make_unique<PlannerCost>(task_->spec().cost, task_->spec().alive, task_->spec().path);
-    std::vector<int> read = cost_->rows();
-    if (value_ != nullptr) {
-      if (packed_value_ == nullptr) {
-        std::vector<float> centre(static_cast<std::size_t>(task_->nstate()));
-        for (int i = 0; i < task_->nstate(); ++i) centre[static_cast<std::size_t>(i)] = dynamics_->centre(i);
-        packed_value_ = std::make_unique<PackedValue>(*value_, table_, std::move(centre));
-      }
-      const std::vector<int> seen = packed_value_->seen();
-      read.insert(read.end(), seen.begin(), seen.end());
-    }
-    packed_ = std::make_unique<PackedDynamics>(*dynamics_, table_, dynamics_->is_noisy(),
-                                               dynamics_->predicted_with(read));
-    const auto known = static_cast<std::size_t>(task_->known().size());
-    known_.resize(known * (static_cast<std::size_t>(std::max(horizon_, kMostForward)) + 1));
-    forward_known_.resize(known_.size());
-    // candidates that may die roll forward in groups, whose live ones close ranks; others tile by tile
-    // never less than a planner was told that it may ask for
-    chunk_ = std::max(chunk_, cost_->alive().empty() ? table_.tile : table_.group);
-  }
-
-  // all or nothing: the planner goes on where memory is lacking
-  void allocate(int nslot, int njob, int nthread) {
-    const int nstate = task_->nstate(), naction = task_->naction();
-    const auto first_rows = static_cast<std::size_t>(packed_->model().net[0]->layer[0].rows);
-    const bool has_particles = dynamics_->has_particles();
-    std::vector<Start> starts(static_cast<std::size_t>(nslot) * njob);
-    for (Start& s : starts) {
-      s.state.resize(static_cast<std::size_t>(nstate));
-      s.base.assign(static_cast<std::size_t>(dynamics_->members()), std::vector<float>(first_rows));
-      s.bases.clear();
-      for (const std::vector<float>& base : s.base) s.bases.push_back(base.data());
-      if (has_particles) s.members.resize(static_cast<std::size_t>(horizon_) * dynamics_->particles());
-      s.particles = {dynamics_->particles(), s.members.data(), {0, 0}, static_cast<float>(dynamics_->risk())};
-      s.known_values.resize(task_->known().index().size() * (static_cast<std::size_t>(horizon_) + 1));
-      s.known = known_in(s.known_values);
-      s.work = {};
-      s.work.known = s.known.n > 0 ? &s.known : nullptr;
-      s.work.value = packed_value_ ? &packed_value_->kernel() : nullptr;
-      s.work.model = &packed_->model();
-      s.work.particles = has_particles ? &s.particles : nullptr;
-      s.work.horizon = horizon_;
-      s.work.term = cost_->terms().data();
-      s.work.nterm = static_cast<int>(cost_->terms().size());
-      s.work.alive = cost_->alive().data();
-      s.work.nalive = static_cast<int>(cost_->alive().size());
-      s.work.reads_action_rate = cost_->reads_action_rate();
-      s.work.dying = static_cast<float>(task_->spec().dying_cost);
-      s.work.state = s.state.data();
-      s.work.first_base = s.bases.data();
-      s.work.stride = chunk_;
-    }
-    std::vector<Thread> threads;
-    for (int i = 0; i < nthread; ++i) {
-      const std::size_t rolling = packed_->scratch() + (packed_value_ ? packed_value_->scratch() : 0);
-      threads.push_back({AlignedFloats(std::max(rolling, mean().scratch())),
-                         AlignedFloats(static_cast<std::size_t>(horizon_) * naction * chunk_),
-                         AlignedFloats(static_cast<std::size_t>(horizon_) * table_.tile),
-                         AlignedFloats(static_cast<std::size_t>(table_.group))});
-    }
-    starts_ = std::move(starts);
-    threads_ = std::move(threads);
-    nslot_ = nslot;
-    njob_ = njob;
-    nthread_ = nthread;
-  }
-
   const PackedDynamics& mean() const { return mean_ ? *mean_ : *packed_; }
 
   Start& start(int slot, int job) { return starts_[static_cast<std::size_t>(slot) * njob_ + job]; }
@@ -264,7 +250,7 @@ class ModelRoller : public Roller {
   std::unique_ptr<PackedDynamics> packed_;
   std::unique_ptr<PackedDynamics> mean_;  // without noise, what a plan predicts; null: packed_
   int chunk_ = 0;                         // candidates of one kernel call
-  int nslot_ = 0, njob_ = 0, nthread_ = 0;
+  int njob_ = 0;
   std::vector<Start> starts_;  // (nslot, njob)
   std::vector<Thread> threads_;
   std::vector<float> rolled_, forward_start_, forward_known_;

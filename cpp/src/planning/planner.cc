@@ -18,11 +18,9 @@ constexpr std::int64_t kMostRolled = std::numeric_limits<std::int32_t>::max();
 
 }  // namespace
 
-Planner::Planner(std::shared_ptr<const Task> task, std::unique_ptr<Roller> roller,
-                 std::unique_ptr<Proposer> proposer, std::unique_ptr<Search> search,
+Planner::Planner(std::shared_ptr<const Task> task, MakeTaskParts make, std::unique_ptr<Search> search,
                  const PlannerOptions& options)
-    : engine_(std::make_unique<Engine>(std::move(task), std::move(roller), std::move(proposer),
-                                       std::move(search), options)) {}
+    : engine_(std::make_unique<Engine>(std::move(task), std::move(make), std::move(search), options)) {}
 
 Planner::~Planner() = default;
 
@@ -30,8 +28,8 @@ const PlannerOptions& Planner::options() const { return engine_->options; }
 const Search& Planner::search() const { return *engine_->search; }
 const Task& Planner::task() const { return *engine_->task; }
 const std::shared_ptr<const Task>& Planner::shared_task() const { return engine_->task; }
-bool Planner::starts_from_row() const { return engine_->roller->starts_from_row(); }
-int Planner::start_size() const { return engine_->roller->start_size(); }
+bool Planner::starts_from_row() const { return engine_->parts.roller->starts_from_row(); }
+int Planner::start_size() const { return engine_->parts.roller->start_size(); }
 
 std::int64_t Planner::most_candidates() const {
   std::int64_t sum = 0;
@@ -101,7 +99,7 @@ void Planner::roll(const PlanQuery& query, const float* sequences, std::int64_t 
   }
   m.check(query);
   const int slot = m.pool.reserve();
-  m.roller->begin(slot, 0, query);
+  m.parts.roller->begin(slot, 0, query);
   Proposal proposal;
   proposal.horizon = m.shape.horizon;
   proposal.naction = m.shape.naction;
@@ -146,19 +144,11 @@ void Planner::set_task(std::shared_ptr<const Task> task) {
     throw_invalid("task must have ", m.task->nstate(), " states and ", m.task->naction(), " actions, got ",
                   task->nstate(), " and ", task->naction());
   }
-  if (m.proposer && task->nobservation() != m.task->nobservation()) {
+  if (m.parts.proposer && task->nobservation() != m.task->nobservation()) {
     throw_invalid("task must have the ", m.task->nobservation(), " observations that the policy sees, got ",
                   task->nobservation());
   }
-  m.wait();
-  if (m.proposer) m.proposer->set_task(task);
-  try {
-    m.roller->set_task(task);
-  } catch (...) {
-    if (m.proposer) m.proposer->set_task(m.task);
-    throw;
-  }
-  m.task = std::move(task);
+  m.set_task(std::move(task));
 }
 
 void Planner::set_check(std::function<void()> check) {
@@ -169,12 +159,12 @@ void Planner::set_check(std::function<void()> check) {
 std::int64_t Planner::scratch_bytes() const {
   const Engine& m = *engine_;
   const std::size_t shared = m.scored.size() * sizeof(Scored) + m.stores.size() * sizeof(ProposalStore);
-  return m.roller->scratch_bytes() + static_cast<std::int64_t>(shared);
+  return m.parts.roller->scratch_bytes() + static_cast<std::int64_t>(shared);
 }
 
 void Planner::roll_forward(const double* state, const float* actions, int steps, double* predicted) {
   const Engine::Guard guard(engine_.get());
-  engine_->roller->roll_forward(state, actions, steps, predicted);
+  engine_->parts.roller->roll_forward(state, actions, steps, predicted);
 }
 
 const PlanTimes& Planner::times() const { return engine_->times; }

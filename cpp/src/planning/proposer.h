@@ -23,9 +23,6 @@ class Proposer {
   virtual int grain() const = 0;
   // Makes room for so many threads.
   virtual void reserve(int nthread) = 0;
-  // Goes on with another task of the same sizes. Throws std::invalid_argument where the model does not
-  // predict what the policy observes of that task.
-  virtual void set_task(std::shared_ptr<const Task> task) = 0;
 
   // Proposals first .. first + count - 1, count at most the grain, from a query's start: out (count, horizon,
   // naction), not a number where the policy gives none. Does not throw.
@@ -33,7 +30,7 @@ class Proposer {
 };
 
 // One file each. Null where the options have no policy. Throw std::invalid_argument on a policy of other
-// sizes than the task's.
+// sizes than the task's, and where the model does not predict what the policy observes.
 std::unique_ptr<Proposer> make_model_proposer(std::shared_ptr<const Task> task,
                                               std::shared_ptr<const Dynamics> dynamics,
                                               const PlannerOptions& options);

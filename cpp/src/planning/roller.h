@@ -38,8 +38,8 @@ class Roller {
   // Makes room: plans begin in any of `nslot` slots, up to `njob` in each, and are rolled on `nthread`
   // threads. A thread that is left behind may go on reading its slot.
   virtual void reserve(int nslot, int njob, int nthread) = 0;
-  // Goes on with another task of the same sizes.
-  virtual void set_task(std::shared_ptr<const Task> task) = 0;
+  // Takes so many candidates at once too, before `reserve`: what a planner was told that it may ask for.
+  virtual void widen(int chunk) { static_cast<void>(chunk); }
 
   // Takes a query's start and path. Throws std::invalid_argument on a start that is not finite.
   virtual void begin(int slot, int job, const PlanQuery& query) = 0;

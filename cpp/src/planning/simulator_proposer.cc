@@ -21,15 +21,15 @@ namespace {
 class SimulatorProposer : public Proposer {
  public:
   SimulatorProposer(std::shared_ptr<const Task> task, const PlannerOptions& options)
-      : policy_(options.policy),
+      : task_(std::move(task)),
+        policy_(options.policy),
         horizon_(options.horizon),
         table_(select_kernels()),
-        noise_(table_, options.horizon, task->naction(), options.seed) {
+        noise_(table_, options.horizon, task_->naction(), options.seed) {
     deviation_.reserve(policy_->log_std().size());
     for (const float log_std : policy_->log_std()) {
       deviation_.push_back(std::exp(log_std) * ProposalNoise::kUnit);
     }
-    set_task(std::move(task));
   }
 
   int grain() const override { return 1; }
@@ -44,11 +44,6 @@ class SimulatorProposer : public Proposer {
                           std::vector<double>(static_cast<std::size_t>(task_->naction())),
                           std::vector<float>(static_cast<std::size_t>(task_->nobservation()))});
     }
-  }
-
-  void set_task(std::shared_ptr<const Task> task) override {
-    task_ = std::move(task);
-    reserve(static_cast<int>(threads_.size()));
   }
 
   void propose(const PlanQuery& query, std::int64_t first, int count, int thread, float* out) override {

@@ -26,8 +26,13 @@ namespace {
 class SimulatorRoller : public Roller {
  public:
   SimulatorRoller(std::shared_ptr<const Task> task, const PlannerOptions& options)
-      : horizon_(options.horizon), table_(select_kernels()), value_(options.value) {
-    set_task(std::move(task));
+      : task_(std::move(task)),
+        path_(task_->spec().path ? std::make_shared<const PlannerPath>(*task_->spec().path) : nullptr),
+        horizon_(options.horizon),
+        table_(select_kernels()),
+        value_(options.value) {
+    threads_.push_back(make_thread(*task_));
+    start_size_ = mjb_nstate(threads_.front().batch.get());
   }
 
   bool starts_from_row() const override { return true; }
@@ -43,21 +48,6 @@ class SimulatorRoller : public Roller {
     while (threads_.size() < static_cast<std::size_t>(nthread)) threads_.push_back(make_thread(*task_));
     starts_ = std::move(starts);
     njob_ = njob;
-  }
-
-  void set_task(std::shared_ptr<const Task> task) override {
-    std::vector<Thread> threads;
-    for (std::size_t i = 0; i < std::max<std::size_t>(threads_.size(), 1); ++i) {
-      threads.push_back(make_thread(*task));
-    }
-    const int size = mjb_nstate(threads.front().batch.get());
-    if (start_size_ > 0 && size != start_size_) {
-      throw_invalid("task must have simulations of ", start_size_, " numbers, got ", size);
-    }
-    start_size_ = size;
-    threads_ = std::move(threads);
-    path_ = task->spec().path ? std::make_shared<const PlannerPath>(*task->spec().path) : nullptr;
-    task_ = std::move(task);
   }
 
   void begin(int slot, int job, const PlanQuery& query) override {

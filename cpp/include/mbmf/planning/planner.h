@@ -46,11 +46,9 @@ struct PlanTimes {
   std::int64_t predicting = 0;  // Plan::states
 };
 
-// What candidates cost (src/planning/roller.h).
-class Roller;
-
-// What a policy proposes (src/planning/proposer.h).
-class Proposer;
+// What of a planner knows its task (src/planning/task_parts.h).
+struct TaskParts;
+using MakeTaskParts = std::function<TaskParts(std::shared_ptr<const Task>)>;
 
 // What makes plans (src/planning/engine.h).
 struct Engine;
@@ -63,9 +61,9 @@ using CostFunction =
 // One thread at a time: a call while another one runs, or after a fork, throws mbmf::Error.
 class Planner {
  public:
-  // See make_planner. proposer: or null.
-  Planner(std::shared_ptr<const Task> task, std::unique_ptr<Roller> roller,
-          std::unique_ptr<Proposer> proposer, std::unique_ptr<Search> search, const PlannerOptions& options);
+  // See make_planner. make: of this task, and of each that the planner goes on with.
+  Planner(std::shared_ptr<const Task> task, MakeTaskParts make, std::unique_ptr<Search> search,
+          const PlannerOptions& options);
   ~Planner();
 
   const PlannerOptions& options() const;
@@ -115,7 +113,8 @@ class Planner {
 
   // Goes on with another task of the same robot and state: another path or another cost. Throws
   // std::invalid_argument, and goes on with the task that it has, if the sizes of states, actions and
-  // simulated starts differ, or those of the observations of a policy that proposes.
+  // simulated starts differ, or those of the observations of a policy that proposes; so it does where memory
+  // runs out.
   void set_task(std::shared_ptr<const Task> task);
 
   // Bytes of working memory of a thread, with all that the threads share; the packed weights are not in it.
