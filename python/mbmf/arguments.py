@@ -91,11 +91,12 @@ def whole_numbers(
         array = np.asarray(value)
     except (TypeError, ValueError, OverflowError):
         array = None
-    if array is not None and array.dtype.kind in "fO":
+    if array is not None and array.dtype.kind == "f":
         # NumPy makes floats of whole numbers some of which are above 2^63 and some below
         exact = np.asarray(value, dtype=object)
-        array = exact if all(type(each) is int for each in exact.flat) else None
-    if array is None or (array.dtype.kind not in "iuO" and array.size):
+        if all(type(each) is int and 0 <= each < 2**64 for each in exact.flat):
+            array = exact.astype(np.uint64)
+    if array is None or (array.dtype.kind not in "iu" and array.size):
         raise ValueError(f"{name} must be whole numbers of shape {shape}, got {_short(value)}")
     if array.shape != shape:
         raise ValueError(f"{name} must be of shape {shape}, got {array.shape}")

@@ -131,7 +131,9 @@ class Ensemble:
 
     def reduce(self, costs: npt.NDArray[Any]) -> Floats:
         """Of costs (N, P): the mean over members of their particles' means, and the risk."""
-        of_members = costs.reshape(len(costs), -1, self.members).mean(axis=1)
+        # a particle that changes members at every step is nobody's: the risk is of the particles then
+        groups = self.count if self.propagate == "ts1" else self.members
+        of_members = costs.reshape(len(costs), -1, groups).mean(axis=1)
         return np.asarray(of_members.mean(axis=1) + self.risk * of_members.std(axis=1))
 
 

@@ -410,7 +410,7 @@ def test_calibration_is_that_of_numpy(
     found = model.calibration(new_data, (1, 3), (0.5, 0.9), seed=3)
     assert made == [21]  # the first multiple of three members from twenty on
     core = NumpyDynamics(model, 21)
-    moving = model.normalization.state.std > 0
+    moving = (model.normalization.state.std > 0) & (model.normalization.delta.std > 0)
     starts = [(e, t) for e in range(2) for t in range(new_data.lengths[e] - 3 + 1)]
     begin = np.array([new_data.states[e, t] for e, t in starts])
     actions = np.array([new_data.actions[e, t : t + 3] for e, t in starts])
@@ -428,6 +428,38 @@ def test_calibration_is_that_of_numpy(
     assert 0 < found[1][0.5] < found[1][0.9] < 1
 
 
+def test_a_model_that_sees_no_state_predicts_by_actions_alone() -> None:
+    task = mbmf.load_task("swimmer_forward")
+    data = mbmf.collect_random(task, 4, 30, seed=0)
+    model = mbmf.DynamicsModel(task, hidden=(8,), inputs=dict.fromkeys(task.state_names, "nothing"))
+    model.fit(data, epochs=3, batch_size=32, noise=0.0)
+    states, actions = data.states[:, 3], data.actions[:, 3]
+    layers, normalization = model.exported()
+    x = ((actions - normalization.action.mean) * normalization.action.inverse_std).astype(np.float32)
+    hidden = np.maximum(x @ layers[0][:, :-1].T + layers[0][:, -1], 0)
+    delta = (hidden @ layers[1][:, :-1].T + layers[1][:, -1]) * normalization.delta.std
+    expected = states + delta + normalization.delta.mean
+    np.testing.assert_allclose(model.predict(states, actions), expected, rtol=1e-4, atol=1e-5)
+    planner = mbmf.RandomShooting(task, model, horizon=2, candidates=8, nthread=1)
+    sequences = np.stack([np.full((2, task.naction), x, np.float32) for x in (-1, 0, 1)])
+    rolled = model.open_loop(np.repeat(states[:1], 3, 0), sequences)
+    np.testing.assert_allclose(planner.roll(states[0], sequences), task.cost(rolled, sequences), rtol=1e-4)
+
+
+@pytest.mark.parametrize("particles", [None, 6])
+def test_one_elite_without_variances_goes_on_from_its_mean(particles: int | None) -> None:
+    task = mbmf.load_task("swimmer_forward")
+    data = mbmf.collect_random(task, 3, 30, seed=0)
+    model = mbmf.DynamicsModel(task, hidden=(8,), members=3, elites=1, propagate="tsinf", particles=particles)
+    model.fit(data, epochs=1)
+    assert model.core.particles == 1
+    with pytest.raises(DataError, match="several members that plan, got one without either"):
+        model.calibration(data, [1])
+    from mbmf.algorithms.iteration import validate
+
+    assert set(validate(model, (data, [1, 5]), 1)) == {"validation_error"}
+
+
 def test_the_deviation_over_members_is_that_of_numpy(
     model: mbmf.DynamicsModel, new_data: mbmf.Episodes
 ) -> None:
@@ -435,7 +467,8 @@ def test_the_deviation_over_members_is_that_of_numpy(
     begin = np.array([new_data.states[e, t] for e, t in starts])
     actions = np.array([new_data.actions[e, t] for e, t in starts])
     means, _ = NumpyDynamics(model).predict_members(begin, actions)
-    expected = (means.std(0) * model.normalization.delta.inverse_std).mean()
+    inverse = model.normalization.delta.inverse_std
+    expected = (means.std(0) * inverse)[:, inverse > 0].mean()
     assert model.deviation_over_members(new_data) == pytest.approx(expected, rel=1e-4)
 
 
@@ -512,5 +545,5 @@ def test_fits_that_cannot_be_are_named(
 def test_a_plain_model_has_no_calibration(task: mbmf.Task, data: mbmf.Episodes) -> None:
     model = mbmf.DynamicsModel(task, hidden=(4,))
     model.fit(data, epochs=1)
-    with pytest.raises(DataError, match="calibration must be of a model with variances or members, got one"):
+    with pytest.raises(DataError, match="calibration must be of a model with variances or several members"):
         model.calibration(data)

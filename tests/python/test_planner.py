@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -302,3 +303,17 @@ def test_no_finite_candidate() -> None:
     planner = mbmf.RandomShooting(task, model, horizon=10, candidates=20)
     with pytest.raises(mbmf.CoreError, match="no candidate has a finite cost at step 0 of episode 0"):
         planner.plan(start_state(task))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_has_a_memory_of_its_own(copied: Any) -> None:
+    task = mbmf.load_task("cheetah_forward")
+    data = mbmf.collect_random(task, 2, 50, seed=0)
+    model = mbmf.DynamicsModel(task, hidden=(16,))
+    model.fit(data, epochs=1)
+    states = data.states[0]
+    planners = [mbmf.ICEM(task, model, horizon=6, candidates=40, elites=5, nthread=1) for _ in range(2)]
+    for planner in planners:
+        planner.act(states[0])
+    copied(planners[0]).act(states[30])
+    np.testing.assert_array_equal(planners[0].act(states[1]), planners[1].act(states[1]))

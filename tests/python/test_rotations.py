@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,82 @@ def test_training_learns_rotations(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.predict(*some), kept.predict(*some))
     save_bundle(tmp_path / "out", task, kept, horizon=3, candidates=10)
     np.testing.assert_array_equal(load_bundle(tmp_path / "out").dynamics.predict(*some), kept.predict(*some))
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[mbmf.DynamicsModel, mbmf.Episodes]:
+    task = load(tmp_path_factory.mktemp("top"))
+    data = mbmf.collect_random(task, 20, 20, seed=0)
+    model = mbmf.DynamicsModel(
+        task, hidden=(16,), activation="tanh", members=2, probabilistic=True, seed=0, **ROTATION
+    )
+    model.fit(data, epochs=5, batch_size=64, noise=0.0)
+    return model, data
+
+
+def test_deviations_of_a_quaternion_are_its_own(learned: tuple[mbmf.DynamicsModel, mbmf.Episodes]) -> None:
+    model, data = learned
+    states = data.states[:, :-1].reshape(-1, data.states.shape[-1])[:60]
+    actions = data.actions.reshape(-1, 3)[:60]
+    deviations = model.predict_members(states, actions)[1][0]
+    # particle 0 is the first member's
+    drawn = np.stack([model.sample(states, actions[:, None], seed=s)[:, 0, 1] for s in range(400)])
+    np.testing.assert_allclose(deviations[:, :4], drawn.std(axis=0)[:, :4], rtol=0.25, atol=5e-4)
+
+
+def drawn_from(model: mbmf.DynamicsModel, data: mbmf.Episodes, count: int) -> mbmf.Episodes:
+    """Episodes of three steps that the model itself draws."""
+    rng = np.random.default_rng(1)
+    starts = data.states[:, :-1].reshape(-1, data.states.shape[-1])
+    starts = starts[rng.integers(len(starts), size=count)]
+    actions = rng.uniform(-1, 1, (count, 3, 3)).astype(np.float32)
+    sampled = model.sample(starts, actions, seed=99)
+    states = sampled[np.arange(count), rng.integers(sampled.shape[1], size=count)].astype(float)
+    # the goal stays, in float64
+    states[:, :, 7:] = starts[:, None, 7:]
+    zeros = np.zeros(count, bool)
+    lengths = np.full(count, 3, np.int32)
+    task = model.task
+    rewards = np.zeros((count, 3))
+    return mbmf.Episodes(
+        states, actions, rewards, lengths, zeros, zeros, None, task.name, identity=task.identity
+    )
+
+
+def test_calibration_of_truth_from_the_model_is_right(
+    learned: tuple[mbmf.DynamicsModel, mbmf.Episodes],
+) -> None:
+    model, data = learned
+    shares = model.calibration(drawn_from(model, data, 600), [1, 2], [0.5, 0.9])
+    for row in shares.values():
+        assert row[0.5] == pytest.approx(0.5, abs=0.05)
+        assert row[0.9] == pytest.approx(0.9, abs=0.03)
+
+
+def test_the_other_sign_is_the_same_rotation(learned: tuple[mbmf.DynamicsModel, mbmf.Episodes]) -> None:
+    model, data = learned
+    states = data.states.copy()
+    states[..., :4] *= np.where(states[..., :1] < 0, -1, 1)
+    assert ((states[:, 1:, :4] * states[:, :-1, :4]).sum(-1) < 0).any()
+    other = dataclasses.replace(data, states=states)
+    for one, two in (
+        (model.validation_error(data, [1, 10]), model.validation_error(other, [1, 10])),
+        (model.calibration(data, [1, 5])[5], model.calibration(other, [1, 5])[5]),
+    ):
+        for key in one:
+            # statistics and inputs are of one sign: predictions differ by rounding alone
+            assert two[key] == pytest.approx(one[key], rel=1e-3, abs=5e-3)
+
+
+def test_an_input_rotation_is_one_at_any_length(tmp_path: Path) -> None:
+    task = load(tmp_path)
+    data = mbmf.collect_random(task, 10, 20, seed=0)
+    model = mbmf.DynamicsModel(task, hidden=(16,), activation="tanh", inputs=ROTATION["inputs"])
+    model.fit(data, epochs=2, batch_size=64, noise=0.0)
+    longer = data.states[:, 0].copy()
+    longer[:, :4] *= 1.3
+    change = model.predict(data.states[:, 0], data.actions[:, 0]) - data.states[:, 0]
+    np.testing.assert_allclose(model.predict(longer, data.actions[:, 0]) - longer, change, atol=2e-6)
 
 
 @pytest.mark.parametrize(

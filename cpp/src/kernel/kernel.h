@@ -97,7 +97,8 @@ struct Model {
 // Particles: a candidate is rolled out several times, by the networks that `member` says, with noise that is
 // a function of (key, position, particle, time, state).
 struct Particles {
-  int count;                   // a multiple of the networks; particle p is in group p modulo their number
+  int count;                   // a multiple of the networks
+  int groups;                  // particle p is in group p modulo this
   const std::int32_t* member;  // (horizon, count)
   std::uint32_t key[2];
   float risk;  // the cost is the groups' mean plus this times their deviation

@@ -29,18 +29,6 @@ inline void quaternion_of(const Model& model, const float* from, int state, Vec*
   for (int i = 0; i < 4; ++i) q[i] = state_of(model, from, state + i);
 }
 
-// The first two columns of the rotation matrix of a quaternion (w first), six numbers, to rows of a tile.
-inline void rotation_rows(const Model& model, const float* from, int state, float* to) {
-  Vec q[4];
-  quaternion_of(model, from, state, q);
-  store(to, 1.0f - 2.0f * (q[2] * q[2] + q[3] * q[3]));
-  store(to + kTile, 2.0f * (q[1] * q[2] + q[0] * q[3]));
-  store(to + 2 * kTile, 2.0f * (q[1] * q[3] - q[0] * q[2]));
-  store(to + 3 * kTile, 2.0f * (q[1] * q[2] - q[0] * q[3]));
-  store(to + 4 * kTile, 1.0f - 2.0f * (q[1] * q[1] + q[3] * q[3]));
-  store(to + 5 * kTile, 2.0f * (q[2] * q[3] + q[0] * q[1]));
-}
-
 // One number, row-major, of the rotation matrix of a quaternion (w first) of any length.
 inline Vec matrix_entry(const Vec* q, int entry) {
   const Vec twice = 2.0f / (q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
@@ -52,6 +40,14 @@ inline Vec matrix_entry(const Vec* q, int entry) {
   const Vec turned = q[0] * q[4 - row - column];
   const Vec both = q[1 + row] * q[1 + column];
   return twice * ((row - column + 3) % 3 == 1 ? both + turned : both - turned);
+}
+
+// The first two columns of the rotation matrix of a quaternion (w first) of any length, six numbers, to rows
+// of a tile.
+inline void rotation_rows(const Model& model, const float* from, int state, float* to) {
+  Vec q[4];
+  quaternion_of(model, from, state, q);
+  for (int k = 0; k < 6; ++k) store(to + k * kTile, matrix_entry(q, k % 3 * 3 + k / 3));
 }
 
 // The vector that begins at a state, in the frame of the quaternion that begins at another: three rows of a
@@ -349,6 +345,26 @@ void spread_to_world(const Model& model, int first, const float* x, int n, float
   }
 }
 
+// Deviations (n, nstate) of a quaternion's four states, from those of the rotation vector that turns it, in
+// the last three, as if these were independent: d q = q (0, v) / 2, to first order.
+void spread_of_turn(const Model& model, int first, const float* x, int n, float* deviations) {
+  for (int lane = 0; lane < n; ++lane) {
+    float* each = deviations + lane * model.nstate + first;
+    float q[4], square[3];
+    for (int i = 0; i < 4; ++i) {
+      const float centre = model.centre == nullptr ? 0.0f : model.centre[first + i];
+      q[i] = x[(first + i) * kTile + lane] + centre;
+    }
+    for (int k = 0; k < 3; ++k) square[k] = each[1 + k] * each[1 + k] / 4;
+    const int other[4][3] = {{1, 2, 3}, {0, 3, 2}, {3, 0, 1}, {2, 1, 0}};
+    for (int i = 0; i < 4; ++i) {
+      float sum = 0;
+      for (int k = 0; k < 3; ++k) sum += q[other[i][k]] * q[other[i][k]] * square[k];
+      each[i] = std::sqrt(sum);
+    }
+  }
+}
+
 void predict(const Model* model, int member, const float* states, const float* actions, int n, float* next,
              float* deviations, float* scratch) {
   Scratch s;
@@ -372,6 +388,9 @@ void predict(const Model* model, int member, const float* states, const float* a
     if (model->output[i] != mbmf::kernel::kBodyDifference && model->output[i] != mbmf::kernel::kBodyValue)
       continue;
     spread_to_world(*model, i, x, n, deviations);
+  }
+  for (int i = 0; i < nstate && model->output != nullptr; ++i) {
+    if (model->output[i] == mbmf::kernel::kTurn) spread_of_turn(*model, i, x, n, deviations);
   }
   // the means: as if there were no noise
   Model mean = *model;

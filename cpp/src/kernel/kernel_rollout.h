@@ -230,7 +230,7 @@ void roll_particles(const Rollout& work, int first, int count, const Scratch& s)
   }
   if (work.particles == nullptr) return roll(work, first, count, 0, work.cost + first, s);
   const Particles& particles = *work.particles;
-  const int groups = work.model->nmember;
+  const int groups = particles.groups;
   const float each = static_cast<float>(particles.count) / static_cast<float>(groups);
   for (int i = 0; i < count; i += kLanes) {
     store(s.group_mean + i, Vec{});

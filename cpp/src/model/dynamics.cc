@@ -324,15 +324,16 @@ void Dynamics::open_loop(const double* states, const float* actions, std::int64_
 
 double Dynamics::reduce(const double* costs) const {
   double mean = 0, square = 0;
-  for (int group = 0; group < members(); ++group) {
+  const int groups = cost_groups();
+  for (int group = 0; group < groups; ++group) {
     double cost = 0;
-    for (int i = group; i < particles_; i += members()) cost += costs[i];
-    cost /= static_cast<double>(particles_) / members();
+    for (int i = group; i < particles_; i += groups) cost += costs[i];
+    cost /= static_cast<double>(particles_) / groups;
     const double gap = cost - mean;
     mean += gap / (group + 1);
     square += gap * (cost - mean);
   }
-  return mean + risk_ * std::sqrt(square / members());
+  return mean + risk_ * std::sqrt(square / groups);
 }
 
 Dynamics::Noise Dynamics::noise(std::uint64_t seed, std::uint64_t episode, std::uint64_t step) {
@@ -349,7 +350,8 @@ void Dynamics::sample(const double* states, const float* actions, std::int64_t n
   const std::vector<float> rows = to_rows(packed, states, n, nstate_);
   std::vector<std::int32_t> members(static_cast<std::size_t>(horizon) * static_cast<std::size_t>(particles_));
   packed.draw_members(noise.key, horizon, members.data());
-  const kernel::Particles particles{particles_, members.data(), {noise.key[0], noise.key[1]}, 0};
+  const kernel::Particles particles{
+      particles_, cost_groups(), members.data(), {noise.key[0], noise.key[1]}, 0};
   const std::int64_t one = std::int64_t{horizon + 1} * nstate_, stride = one * particles_;
   const KnownRows known(known_, packed, states, n, nstate_, horizon);
   in_tiles(packed, table, n, nthread, [&](std::int64_t first, int count, float* scratch) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -52,8 +53,11 @@ std::optional<kernel::Input> input_of(const Task& task, const Channel& channel) 
   int state = find_state(states, channel);
   if (state >= 0) return kernel::Input{state, kernel::InputKind::kNumber};
   if (channel.transform == Transform::kCos || channel.transform == Transform::kSin) {
+    if (channel.low > -1 || channel.high < 1) return std::nullopt;  // the kernels clip nothing
     Channel angle = channel;
     angle.transform = Transform::kIdentity;
+    angle.low = -std::numeric_limits<double>::infinity();
+    angle.high = std::numeric_limits<double>::infinity();
     state = find_state(states, angle);
     if (state < 0) return std::nullopt;
     const bool cosine = channel.transform == Transform::kCos;

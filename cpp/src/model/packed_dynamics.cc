@@ -43,8 +43,9 @@ PackedDynamics::PackedDynamics(const Dynamics& dynamics, const kernel::Table& ta
   model_.nmember = dynamics.members();
   model_.net = nets_.data();
   if (!dynamics.input_.empty()) {
-    model_.input = inputs_.data();
     model_.nseen = static_cast<int>(inputs_.size());
+    if (inputs_.empty()) inputs_.push_back({});  // seen as nothing: null would say, as they are
+    model_.input = inputs_.data();
   }
   if (!dynamics.output_.empty()) model_.output = dynamics.output_.data();
   model_.frame = dynamics.frame_;

@@ -1,5 +1,6 @@
 // Candidates through a learned model with a cost function in place of the task's cost, some thousands at a
-// time. The function is called on the thread that plans.
+// time. The function is called on the thread that plans. The task's cost is then what the function leaves to
+// it: the bounds of `alive`, and terms of the end.
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include "mbmf/base/error.h"
 #include "model/packed_mlp.h"
 #include "planning/roller.h"
+#include "task/cost_walk.h"
 
 namespace mbmf {
 
@@ -107,7 +109,7 @@ class FunctionRoller : public Roller {
     if (!dynamics_->has_particles()) {
       dynamics_->open_loop(repeated_.data(), actions, n, horizon_, states_.data(), nthread_);
       cost_(states_.data(), actions, n, costs);
-      take_value_off(n, costs);
+      add_rest(actions, n, costs);
       return;
     }
 
@@ -121,25 +123,42 @@ class FunctionRoller : public Roller {
     }
     costs_.resize(count * particles);
     cost_(states_.data(), of_particles_.data(), n * dynamics_->particles(), costs_.data());
-    take_value_off(static_cast<std::int64_t>(n) * dynamics_->particles(), costs_.data());
+    add_rest(of_particles_.data(), static_cast<std::int64_t>(n) * dynamics_->particles(), costs_.data());
     for (std::size_t i = 0; i < count; ++i) {
       costs[i] = dynamics_->reduce(costs_.data() + static_cast<std::ptrdiff_t>(i * particles));
     }
   }
 
-  // of what `n` rows of states_ end in
-  void take_value_off(std::int64_t n, double* costs) {
-    if (value_ == nullptr) return;
+  // What n sequences cost that their function does not say, from states_: for leaving the bounds of `alive`,
+  // once, and for the end; less what the end is worth to those that stayed.
+  void add_rest(const float* actions, std::int64_t n, double* costs) {
     const auto nstate = static_cast<std::size_t>(task_->nstate());
-    last_.resize(static_cast<std::size_t>(n) * nstate);
-    worth_.resize(static_cast<std::size_t>(n));
-    for (std::size_t i = 0; i < worth_.size(); ++i) {
-      const auto end = states_.begin() + static_cast<std::ptrdiff_t>((i + 1) * (horizon_ + 1) * nstate);
-      std::copy(end - static_cast<std::ptrdiff_t>(nstate), end,
-                last_.begin() + static_cast<std::ptrdiff_t>(i * nstate));
+    const int naction = task_->naction();
+    const bool has_value = value_ != nullptr;
+    last_.resize(has_value ? static_cast<std::size_t>(n) * nstate : 0);
+    worth_.resize(has_value ? static_cast<std::size_t>(n) : 0);
+    state_.resize(nstate);
+    action_.resize(2 * static_cast<std::size_t>(naction));
+    stays_.assign(static_cast<std::size_t>(n), 1);
+    const float* state = states_.data();
+    for (std::int64_t i = 0; i < n; ++i, actions += static_cast<std::ptrdiff_t>(horizon_) * naction) {
+      CostWalk walk(task_->spec(), nullptr, {});
+      for (int t = 0; t <= horizon_; ++t, state += nstate) {
+        if (stays_[static_cast<std::size_t>(i)] == 0) continue;
+        std::copy_n(state, nstate, state_.begin());
+        double* const now = action_.data();
+        std::copy_n(now, naction, now + naction);
+        if (t < horizon_) std::copy_n(actions + static_cast<std::ptrdiff_t>(t) * naction, naction, now);
+        stays_[static_cast<std::size_t>(i)] =
+            walk.add(state_.data(), now, t > 0 ? now + naction : nullptr, naction, t == horizon_, costs + i);
+      }
+      if (has_value) {
+        std::copy_n(state - nstate, nstate, last_.begin() + static_cast<std::ptrdiff_t>(i * task_->nstate()));
+      }
     }
+    if (!has_value) return;
     value_->evaluate(last_.data(), n, worth_.data());
-    for (std::size_t i = 0; i < worth_.size(); ++i) costs[i] -= worth_[i];
+    for (std::size_t i = 0; i < worth_.size(); ++i) costs[i] -= stays_[i] != 0 ? worth_[i] : 0.0;
   }
 
   Start& start(int slot, int job) { return starts_[static_cast<std::size_t>(slot) * njob_ + job]; }
@@ -157,7 +176,8 @@ class FunctionRoller : public Roller {
   std::vector<Start> starts_;  // (nslot, njob)
   AlignedFloats rows_, colour_;
   std::vector<float> actions_, states_, of_particles_;
-  std::vector<double> repeated_, costs_, last_, worth_;
+  std::vector<double> repeated_, costs_, last_, worth_, state_, action_;
+  std::vector<std::uint8_t> stays_;
 };
 
 }  // namespace

@@ -77,7 +77,11 @@ class ModelRoller : public Roller {
       s.bases.clear();
       for (const std::vector<float>& base : s.base) s.bases.push_back(base.data());
       if (has_particles) s.members.resize(static_cast<std::size_t>(horizon_) * dynamics_->particles());
-      s.particles = {dynamics_->particles(), s.members.data(), {0, 0}, static_cast<float>(dynamics_->risk())};
+      s.particles = {dynamics_->particles(),
+                     dynamics_->cost_groups(),
+                     s.members.data(),
+                     {0, 0},
+                     static_cast<float>(dynamics_->risk())};
       s.known_values.resize(task_->known().index().size() * (static_cast<std::size_t>(horizon_) + 1));
       s.known = known_in(s.known_values);
       s.work = {};

@@ -3,6 +3,8 @@
 #ifndef MBMF_SRC_TASK_COST_WALK_H_
 #define MBMF_SRC_TASK_COST_WALK_H_
 
+#include <cmath>
+#include <limits>
 #include <optional>
 
 #include "mbmf/task/path.h"
@@ -23,7 +25,8 @@ class CostWalk {
   bool add(const double* state, const double* action, const double* before, int naction, bool is_last,
            double* cost) {
     if (!within(spec_->alive, state)) {
-      *cost += spec_->dying_cost;
+      // what is not a number is not dead but nothing to compare
+      *cost += is_number(state) ? spec_->dying_cost : std::numeric_limits<double>::quiet_NaN();
       return false;
     }
     *cost += evaluate(spec_->cost, state, action, naction, squared_step(action, before, naction), is_last);
@@ -34,6 +37,13 @@ class CostWalk {
   bool moved() const { return path_ && path_->moved(); }
 
  private:
+  bool is_number(const double* state) const {
+    for (const StateBound& bound : spec_->alive) {
+      if (std::isnan(state[bound.index])) return false;
+    }
+    return true;
+  }
+
   const TaskSpec* spec_;
   std::optional<PathWalk> path_;
 };

@@ -36,7 +36,7 @@ def validate(model: DynamicsModel, on: tuple[Episodes, Sequence[int]], nthread: 
     episodes, horizons = on
     errors = model.validation_error(episodes, horizons, nthread=nthread)
     record: Record = {"validation_error": {str(horizon): error for horizon, error in errors.items()}}
-    if model.members > 1 or model.probabilistic:
+    if len(model.elites) > 1 or model.probabilistic:
         ahead = [h for h in CALIBRATION_HORIZONS if h <= max(horizons)]
         if len(model.elites) == 1 and model.settings.propagate == "expectation":
             ahead = [1]

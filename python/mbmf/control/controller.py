@@ -60,7 +60,8 @@ class Controller:
     Args:
       planner: whose task, model, search, horizon, candidates, seed and threads are taken; its model as it
         is now. The loop has a planner of its own.
-      period: seconds; 0: the task's control step.
+      period: seconds; 0: the task's control step, which is what a model's step is: with another period held
+        rows and compensated delays are not to scale.
       mode: "anytime": as many candidates as there is time for, "fixed": always all of them, "fitted": as many
         as took ``share`` of the period so far; at most the planner's number in each.
       share: for "fitted", between 0 and 1.

@@ -61,7 +61,9 @@ def core_arguments(task: Task, settings: Settings, trained: Trained, particles: 
     if planning > 1:
         arguments["risk"] = settings.risk
     elif not settings.probabilistic:
+        # one network without variances is left, which goes on from its mean
         arguments["propagate"] = "expectation"
+        arguments["particles"] = min(arguments["particles"], 1)
     return arguments
 
 

@@ -16,7 +16,7 @@ from mbmf.dynamics import file, fitting, validation
 from mbmf.dynamics.compiled import compiled, core_arguments, members_of
 from mbmf.dynamics.fitting import FitResult as FitResult
 from mbmf.dynamics.fitting import Trained
-from mbmf.dynamics.normalization import Normalization, make_predicted
+from mbmf.dynamics.normalization import Normalization, columns_of_each, make_predicted, quaternions
 from mbmf.dynamics.options import FitOptions
 from mbmf.dynamics.settings import Settings
 from mbmf.dynamics.validation import CALIBRATION_HORIZONS, LEVELS
@@ -24,6 +24,7 @@ from mbmf.dynamics.validation import HORIZONS as HORIZONS
 from mbmf.dynamics.validation import validation_starts as validation_starts
 from mbmf.errors import DataError
 from mbmf.rollouts.episodes import Episodes
+from mbmf.tasks.ensembles import given_states
 from mbmf.words import show
 
 if TYPE_CHECKING:
@@ -317,7 +318,8 @@ class DynamicsModel:
         self._check(episodes, allow_other_task)
         nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
         inverse = self._state().normalization.state.inverse_std
-        return validation.validation_error(self.core, inverse, episodes, horizons, nthread)
+        turned = quaternions(self.settings.inputs, self.settings.outputs)
+        return validation.validation_error(self.core, inverse, turned, episodes, horizons, nthread)
 
     def calibration(
         self,
@@ -334,7 +336,8 @@ class DynamicsModel:
         An interval is the mean and so many deviations as hold ``level`` of a normal distribution; a share
         equal to its level is perfect. One step: mean and deviation of the mixture of the members'
         predictions. Further: mean and deviation of particles propagated as in planning, 20 or more where
-        they are drawn. Start states are those of `validation_error`; states that never varied do not count.
+        they are drawn. Start states are those of `validation_error`. States that never varied do not count,
+        nor those that nothing is learned of: goals, references, and what never changed within an episode.
 
         allow_other_task: as in `validation_error`.
 
@@ -342,12 +345,13 @@ class DynamicsModel:
         deviation: one member that is not probabilistic.
         """
         self._check(episodes, allow_other_task)
-        if self.members == 1 and not self.probabilistic:
+        trained = self._state()
+        if len(trained.elites) == 1 and not self.probabilistic:
             raise DataError(
-                "calibration must be of a model with variances or members, got one without either"
+                "calibration must be of a model with variances or several members that plan, got one without "
+                "either"
             )
         nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
-        trained = self._state()
         particles = planning = len(trained.elites)
         if self.settings.propagate != "expectation":
             particles = planning * max(
@@ -355,7 +359,8 @@ class DynamicsModel:
             )
         return validation.calibration(
             compiled(self.task, self.settings, trained, particles),
-            trained.normalization.state.std > 0,
+            self._predicted(),
+            quaternions(self.settings.inputs, self.settings.outputs),
             episodes,
             horizons,
             levels,
@@ -368,7 +373,8 @@ class DynamicsModel:
         self, episodes: Episodes, nthread: int = 0, *, allow_other_task: bool = False
     ) -> float:
         """How far the members' predictions of one step are apart on all steps of episodes of two or more: the
-        deviation of their means, in deviations of what is predicted, averaged over steps and dimensions.
+        deviation of their means, in deviations of what is predicted, averaged over steps and the dimensions
+        that vary.
 
         allow_other_task: as in `validation_error`. Raises DataError if the episodes are another task's.
         """
@@ -414,6 +420,17 @@ class DynamicsModel:
             )
         if not allow_other_task:
             episodes.check_task(self.task, name, observations=False)
+
+    def _predicted(self) -> NDArray[np.bool_]:
+        """Which states vary in the data and are predicted, (nstate)."""
+        normalization, outputs = self._state().normalization, self.settings.outputs
+        learned = normalization.delta.std > 0
+        for i, (word, columns) in enumerate(zip(outputs, columns_of_each(outputs), strict=True)):
+            if word == "rotation" and columns > 0:
+                # three numbers of a turn are four of a quaternion
+                learned[i : i + 4] = learned[i : i + 4].any()
+        learned[given_states(self.task.state_names)] = False
+        return learned & (normalization.state.std > 0)
 
     def core_arguments(self) -> dict[str, Any]:
         """What the C++ core's model is made of: the arguments of `_core.Dynamics` by name.

@@ -179,17 +179,19 @@ def columns_of_each(inputs: Sequence[str]) -> list[int]:
     return counts
 
 
+def quaternions(inputs: Sequence[str], outputs: Sequence[str]) -> list[int]:
+    """The first states of quaternions, by the words of what is seen and predicted of each state."""
+    found = set()
+    for words in (inputs, outputs):
+        for i, (word, count) in enumerate(zip(words, columns_of_each(words), strict=True)):
+            if word in ("rotation", "vertical") and count > 0:
+                found.add(i)
+    return sorted(found)
+
+
 def first_columns(quaternions: Floats) -> list[Floats]:
     """The first two columns of the rotation matrices of quaternions (N, 4), w first: six of (N,)."""
-    w, x, y, z = quaternions.T
-    return [
-        1 - 2 * (y * y + z * z),
-        2 * (x * y + w * z),
-        2 * (x * z - w * y),
-        2 * (x * y - w * z),
-        1 - 2 * (x * x + z * z),
-        2 * (y * z + w * x),
-    ]
+    return list(matrices(quaternions)[:, :, :2].transpose(2, 1, 0).reshape(6, -1))
 
 
 def matrices(quaternions: Floats) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,15 @@ def validation_starts(episodes: Episodes, longest: int) -> NDArray[np.int64]:
 
 
 def validation_error(
-    core: _core.Dynamics, inverse_std: Floats, episodes: Episodes, horizons: Sequence[int], nthread: int
+    core: _core.Dynamics,
+    inverse_std: Floats,
+    quaternions: Sequence[int],
+    episodes: Episodes,
+    horizons: Sequence[int],
+    nthread: int,
 ) -> dict[int, float]:
-    """See `DynamicsModel.validation_error`; ``inverse_std`` (nstate) of the states."""
+    """See `DynamicsModel.validation_error`; ``inverse_std`` (nstate) of the states, and the first states of
+    ``quaternions``."""
     horizons = _horizons(horizons)
     ahead = np.asarray(horizons)
     total = np.zeros(len(horizons))
@@ -43,7 +49,8 @@ def validation_error(
     for part in _Parts(episodes, horizons, 1):
         predicted = core.open_loop(part.states, part.actions, nthread)
         with np.errstate(over="ignore", invalid="ignore"):
-            error = (predicted[:, ahead] - part.truth) * inverse_std
+            predicted = predicted[:, ahead]
+            error = (predicted - _of_signs(part.truth, predicted, quaternions)) * inverse_std
             total += np.square(error).sum(axis=(0, 2))
         count += len(part.states)
     mean = total / (count * len(inverse_std))
@@ -53,6 +60,7 @@ def validation_error(
 def calibration(
     core: _core.Dynamics,
     moving: NDArray[np.bool_],
+    quaternions: Sequence[int],
     episodes: Episodes,
     horizons: Sequence[int],
     levels: Sequence[float],
@@ -60,7 +68,8 @@ def calibration(
     seed: int,
     nthread: int,
 ) -> dict[int, dict[float, float]]:
-    """See `DynamicsModel.calibration`; ``moving`` (nstate): states that count, ``particles``: of core."""
+    """See `DynamicsModel.calibration`; ``moving`` (nstate): states that count, ``quaternions``: their first
+    states, ``particles``: of core."""
     horizons = _horizons(horizons)
     if particles == 1 and max(horizons) > 1:
         raise ValueError(
@@ -84,7 +93,8 @@ def calibration(
                     mean = drawn[:, :, horizon].mean(axis=1)
                     deviation = drawn[:, :, horizon].std(axis=1, ddof=1)
             with np.errstate(over="ignore", invalid="ignore"):
-                apart = np.abs(part.truth[:, i] - mean)[:, moving, None]
+                truth = _of_signs(part.truth[:, i], mean, quaternions)
+                apart = np.abs(truth - mean)[:, moving, None]
                 # what is not finite is not inside
                 inside[i] += (apart <= widths * deviation[:, moving, None]).sum(axis=(0, 1))
         count += len(part.states) * int(moving.sum())
@@ -124,7 +134,17 @@ def deviation_over_members(
             predicted(part.states, member)
         total += float((means.std(axis=0) * inverse_std).sum())
         count += len(part.states)
-    return total / (count * len(inverse_std))
+    return total / (count * max(1, int(np.count_nonzero(inverse_std))))
+
+
+def _of_signs(truth: Floats, predicted: NDArray[Any], quaternions: Sequence[int]) -> Floats:
+    """The truth (..., nstate) with its quaternions of the predicted signs: q and -q are one rotation."""
+    truth = np.array(truth)
+    for first in quaternions:
+        four = slice(first, first + 4)
+        other = (truth[..., four] * predicted[..., four]).sum(axis=-1) < 0
+        truth[..., four] *= np.where(other, -1.0, 1.0)[..., None]
+    return truth
 
 
 class _Part:

@@ -176,7 +176,8 @@ class Planner:
                 "planner must be one of a DynamicsModel to be copied or pickled, got one of its core"
             )
         made_of = self.task, model, search, self.horizon, self.candidates, self.seed, self.nthread
-        begun = {name: getattr(self, name) for name in _BEGUN}
+        # a shallow copy must not go on in the same memory
+        begun = copy.deepcopy({name: getattr(self, name) for name in _BEGUN})
         named = settings, self.value, self.policy, self.proposals or None
         return _copy, (type(self), (*made_of, None, *named), begun)
 

@@ -124,7 +124,7 @@ def collect_mpc(
     arrays = _core.collect_mpc(
         planner.core, count, steps, seed, first_episode, noise, not pose_is_known(task), progress
     )
-    found = _finish(task, arrays)
+    found = _finish(task, arrays, seed, first_episode, noise)
     if found.diverged.all() and found.nsteps == 0:
         warnings.warn(
             f"planner should have a model of task {task.name} that predicts finite costs, and a robot that "
@@ -222,11 +222,16 @@ def _with_rewards(task: Task, batch: PolicyBatch) -> PolicyBatch:
     moved = batch.lengths > 0
     after[batch.starts[moved] + batch.lengths[moved] - 1] = batch.final_states[moved]
     executed = np.clip(batch.actions.astype(np.float64), -1.0, 1.0)
-    return dataclasses.replace(batch, rewards=task.reward_function(after, executed))
+    return dataclasses.replace(batch, rewards=batch.rewards + task.reward_function(after, executed))
 
 
-def _finish(task: Task, arrays: dict[str, Any]) -> Episodes:
-    """The episodes, with the rewards of a Python reward function where the task has one, and the path."""
+def _finish(
+    task: Task, arrays: dict[str, Any], seed: int = 0, first_episode: int = 0, action_noise: float = 0.0
+) -> Episodes:
+    """The episodes, with the rewards of a Python reward function where the task has one, and the path.
+
+    The function is asked about the actions that were executed: those of the episodes and the noise.
+    """
     record = None
     if "segments" in arrays:
         assert task.path is not None
@@ -236,7 +241,14 @@ def _finish(task: Task, arrays: dict[str, Any]) -> Episodes:
     if task.reward_function is None or not episodes.nsteps:
         return episodes
     _, actions, states = episodes.transitions()
-    rewards = np.zeros_like(episodes.rewards)
+    rewards = np.array(episodes.rewards)
     real = np.arange(rewards.shape[1]) < episodes.lengths[:, None]
-    rewards[real] = task.reward_function(states, actions.astype(np.float64))
+    executed = actions.astype(np.float64)
+    if action_noise > 0:
+        drawn = [
+            _core.action_noise(seed, first_episode + int(episode), int(step), task.naction)
+            for episode, step in zip(*np.nonzero(real), strict=True)
+        ]
+        executed = np.clip(executed + action_noise * np.array(drawn), -1.0, 1.0)
+    rewards[real] += task.reward_function(states, executed)
     return dataclasses.replace(episodes, rewards=rewards)

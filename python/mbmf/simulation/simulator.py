@@ -179,7 +179,8 @@ class Simulator:
             stepped = stepped[good]
             if len(stepped):
                 clipped = np.clip(rows[good], -1, 1)
-                self._own_rewards[stepped] = self.task.reward_function(self._states[stepped], clipped)
+                own = self.task.reward_function(self._states[stepped], clipped)
+                self._own_rewards[stepped] = own + self._core.rewards[stepped]
 
     def get_state(self, ids: Ids = None) -> FloatArray:
         """MuJoCo's integration states, a copy: float64 (n, state_size), in mj_getState's order."""

@@ -40,19 +40,27 @@ class Built:
     observation: list[Entry]
 
 
-def build_spec(config: TaskConfig, model: mujoco.MjModel, file: str) -> Built:
-    """The core's specification of a task. Raises ConfigError with a line for each problem."""
-    return _Builder(config, model, file).build()
+def build_spec(
+    config: TaskConfig, model: mujoco.MjModel, file: str, own_reward: bool = False, own_cost: bool = False
+) -> Built:
+    """The core's specification of a task. Raises ConfigError with a line for each problem.
+
+    own_reward, own_cost: a function in Python takes the place of the terms.
+    """
+    return _Builder(config, model, file, own_reward, own_cost).build()
 
 
 class _Builder:
-    def __init__(self, config: TaskConfig, model: mujoco.MjModel, file: str) -> None:
+    def __init__(
+        self, config: TaskConfig, model: mujoco.MjModel, file: str, own_reward: bool, own_cost: bool
+    ) -> None:
         from mbmf import _core
 
         self.core = _core
         self.config = config
         self.model = model
         self.file = file
+        self.own_reward, self.own_cost = own_reward, own_cost
         self.problems: list[str] = []
         self.state: list[Entry] = []
         self.own = {"goal": goal_entries(config), "reference": reference_entries(config)}
@@ -83,13 +91,15 @@ class _Builder:
         spec.safe_action = self.safe_action()
         # terms name states, so they are worth reading only where the states are right
         self.raise_problems()
-        spec.reward = self.terms(config.reward or (), "reward", [*self.state, *more])
+        rewarded = self.terms(config.reward or (), "reward", [*self.state, *more])
+        # a function takes the place of the terms, and of nothing else
+        spec.reward = [] if self.own_reward else rewarded
         spec.healthy_reward = config.healthy_reward
         if config.cost is not None or config.path is not None:
             spec.cost = self.terms(config.cost or (), "cost", self.state)
         else:
             spec.cost = self.negated([*self.state, *more])
-        spec.cost = [*spec.cost, *self.terminal()]
+        spec.cost = [*([] if self.own_cost else spec.cost), *self.terminal()]
         if config.path is not None:
             spec.path = self.path(config.path)
             spec.cost = [*spec.cost, *self.path_penalties(config.path)]

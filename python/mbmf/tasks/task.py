@@ -115,7 +115,8 @@ class Task:
             self.path = None if self.config.path is None else resolve(self.config.path)
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from None
-        built = build_spec(self.config, self.model, file)
+        own = self.reward_function is not None, self.cost_function is not None
+        built = build_spec(self.config, self.model, file, *own)
         try:
             self.core = _core.Task(save_model(self.model), built.spec)
         except (ValueError, _core.Error) as error:
@@ -285,7 +286,8 @@ class Task:
         if actions32.shape != expected:
             raise DataError(f"actions must be of shape {expected}, got {actions32.shape}")
         if self.cost_function is not None:
-            return self.cost_function(states32, actions32)
+            of_function = self.cost_function(states32, actions32)
+            return of_function + self.core.cost(states32, actions32, 0, [0.0, 0.0])
         at = check_path_start(segment, origin)
         return self.core.cost(states32, actions32, *at)
 

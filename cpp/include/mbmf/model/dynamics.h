@@ -127,6 +127,9 @@ class Dynamics {
 
   // What a candidate costs whose particles (particles) cost this: the mean over members and the risk.
   double reduce(const double* costs) const;
+  // Whose means the risk compares: the members', or, where a particle changes members at every step, the
+  // particles themselves.
+  int cost_groups() const { return propagation_ == Propagation::kTs1 ? particles_ : members(); }
 
  private:
   friend class PackedDynamics;
