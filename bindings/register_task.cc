@@ -298,6 +298,15 @@ void register_task(py::module_& module) {
       .def_property_readonly("nstate", &Task::nstate)
       .def_property_readonly("nobservation", &Task::nobservation)
       .def_property_readonly("naction", &Task::naction)
+      .def(
+          "to_control",
+          [](const Task& task, const py::array& action) {
+            const double* a = input<double>(action, "action", {task.naction()});
+            py::array_t<double> control = make_array<double>({static_cast<py::ssize_t>(task.model()->nu)});
+            task.to_control(a, control.mutable_data());
+            return control;
+          },
+          py::arg("action"), "The actuators' controls of an action (naction): float64 (nu,).")
       .def_property_readonly("dt", &Task::dt, "Seconds of one control step.")
       .def_property_readonly("nmemory", &Task::nmemory,
                              "Numbers of a simulation's user data that the task keeps.")

@@ -3,37 +3,33 @@
 
 #include <mbmf/control/controller.h>
 #include <mbmf/export/bundle.h>
-#include <mujoco/mujoco.h>
+#include <mbmf/physics/simulator.h>
 
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <thread>
 
 using Clock = std::chrono::steady_clock;
 
 // State in, action out, every control step; returns the rewards' sum.
-double robot(const mbmf::Task& task, mbmf::Controller& controller, Clock::time_point tick, int steps) {
-  mjData* data = mj_makeData(task.model());
-  task.start(data, mbmf::ResetKind::kControl, mbmf::Draws({1, 2}, 0, 0));
-  task.refresh(data);
-  std::vector<double> state(static_cast<std::size_t>(task.nstate()));
-  task.read(task.spec().state, data, state.data());
+double robot(const std::shared_ptr<const mbmf::Task>& task, mbmf::Controller& controller,
+             Clock::time_point tick, int steps) {
+  mbmf::Simulator simulator(task, 1, 1, 0);
+  simulator.reset(nullptr, 0, mbmf::ResetKind::kControl);
   mbmf::ActionMessage command;
   double reward = 0;
   for (int k = 0; k < steps; ++k) {
     std::this_thread::sleep_until(tick);
-    controller.put_state(state.data(), tick);
+    controller.put_state(simulator.states(), tick);
     controller.get_action(&command);
-    task.to_control(command.action.data(), data->ctrl);
-    for (int i = 0; i < task.spec().physics_steps; ++i) mj_step(task.model(), data);
-    task.refresh(data);
-    task.read(task.spec().state, data, state.data());
-    reward += mbmf::evaluate(task.spec().reward, state.data(), command.action.data(), task.naction());
-    tick += std::chrono::nanoseconds(std::llround(1e9 * task.dt()));
+    // in [-1, 1]: Task::to_control has the actuators' units, which your robot takes
+    simulator.step(nullptr, 0, command.action.data());
+    reward += simulator.rewards()[0];
+    tick += std::chrono::nanoseconds(std::llround(1e9 * task->dt()));
   }
-  mj_deleteData(data);
   return reward;
 }
 
@@ -57,7 +53,7 @@ int main(int argc, char** argv) try {
   controller.start(first);
   const int steps = static_cast<int>(seconds / bundle.period);
   double reward = 0;
-  std::thread simulation([&] { reward = robot(*bundle.task, controller, first, steps); });
+  std::thread simulation([&] { reward = robot(bundle.task, controller, first, steps); });
   simulation.join();
   controller.stop();
 

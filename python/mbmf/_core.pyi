@@ -646,6 +646,10 @@ class Task:
         """
         Planning cost of K candidates: states float32 (K, H + 1, nstate), actions float32 (K, H, naction) -> float64 (K,).
         """
+    def to_control(self, action: numpy.ndarray) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        The actuators' controls of an action (naction): float64 (nu,).
+        """
     @property
     def dt(self) -> float:
         """

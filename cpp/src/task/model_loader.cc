@@ -57,6 +57,13 @@ mjModel* load_model(const void* mjb, std::size_t size) {
     messages = nullptr;
   }
   if (model == nullptr) throw Error(std::string("MuJoCo cannot load the model: ") + text);
+  for (mjtSize i = 0; i < model->nplugin; ++i) {
+    if (mjp_getPluginAtSlot(model->plugin[i]) != nullptr) continue;
+    mj_deleteModel(model);
+    throw Error(
+        "MuJoCo cannot simulate the model: it has a plugin that this program has not loaded "
+        "(mj_loadAllPluginLibraries; in Python: import mujoco)");
+  }
   return model;
 }
 

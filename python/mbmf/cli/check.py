@@ -62,7 +62,7 @@ def run(options: Options) -> None:
     for name, unit, low, high, deviation in zip(
         task.state_names, task.state_units, tried.low, tried.high, tried.deviation, strict=True
     ):
-        table.add_row(name, unit, f"{low:.4g}", f"{high:.4g}", f"{deviation:.3g}")
+        table.add_row(escape(name), escape(unit), f"{low:.4g}", f"{high:.4g}", f"{deviation:.3g}")
     console.print(table)
     for text in tried.odd:
         console.print(f"[yellow]odd:[/] {escape(text)}")

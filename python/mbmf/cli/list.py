@@ -27,6 +27,7 @@ _KINDS = {"model_based": "mb", "imitation": "imitation", "fine_tune": "mbmf", "m
 def run(options: Options) -> None:
     """Runs the command. Raises what `mbmf.cli.main` turns into messages."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     if not options.runs_dir.is_dir():
@@ -36,7 +37,7 @@ def run(options: Options) -> None:
         right = heading in ("seed", "reward", "size")
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for path, level in found(options.runs_dir):
-        table.add_row("  " * level + path.name, *_row(path))
+        table.add_row("  " * level + escape(path.name), *map(escape, _row(path)))
     if not table.row_count:
         raise DataError(f"{options.runs_dir}: folder must have runs, got none: mbmf mb makes one")
     Console(highlight=False).print(table)

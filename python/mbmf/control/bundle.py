@@ -265,7 +265,13 @@ def _mjcf(task: Task) -> dict[str, bytes]:
             continue
         source = path.parent / (folder or "") / element.file
         copied = f"{number}_{''.join(c if c.isalnum() or c in '._-' else '_' for c in source.name)}"
-        assets[copied] = files[f"assets/{copied}"] = source.read_bytes()
+        try:
+            assets[copied] = files[f"assets/{copied}"] = source.read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"{path}: files of the robot must be where its own MJCF says (one that is attached may say "
+                f"something else: copy it into one MJCF), got {error}"
+            ) from None
         element.file = copied
     spec.meshdir = spec.texturedir = "assets" if assets else ""
     spec.assets = assets
@@ -278,7 +284,12 @@ def _mjcf(task: Task) -> dict[str, bytes]:
         raise DataError(f"{path}: model must be one that MuJoCo can write as MJCF, got: {error}") from error
     sizes = ("nq", "nv", "nu", "nbody", "njnt", "ngeom", "nsensor")
     same = all(getattr(again, size) == getattr(model, size) for size in sizes)
-    if not same or not np.allclose(again.body_mass, model.body_mass, rtol=1e-4, atol=1e-9):
+    same = same and again.mesh_vert.shape == model.mesh_vert.shape
+    close = [("body_mass", 1e-9), ("mesh_vert", 1e-5), ("hfield_data", 1e-5)]
+    if not same or not all(
+        np.allclose(getattr(again, name), getattr(model, name), rtol=1e-4, atol=least)
+        for name, least in close
+    ):
         raise DataError(f"{path}: model must be the same when MuJoCo writes it as MJCF, got another")
     return files | {"model.xml": text.encode()}
 

@@ -85,6 +85,10 @@ class _Builder:
             self.reset(reset or resets.default, f"reset.{kind if reset else 'default'}")
             for kind, reset in kinds.items()
         ]
+        for kind, given in kinds.items():
+            if self.model.nhistory > 0 and given is not None and given.time is not None:
+                what = "left out where an actuator or a sensor has a delay or an interval, which count from 0"
+                self.problem(f"reset.{kind}.time", what, list(given.time))
         if config.path is not None and config.path.start_joint is not None:
             self.add_start_heading(spec, config.path.start_joint)
         spec.healthy = self.healthy()
@@ -157,6 +161,12 @@ class _Builder:
                 return []
         if channel.geoms[0] == channel.geoms[1]:
             self.problem(f"{key}.geoms", "two geoms", list(channel.geoms))
+        kinds = [int(self.model.geom_type[known.index(name)]) for name in channel.geoms]
+        plane, field = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_HFIELD)
+        if field in kinds or kinds == [plane, plane]:
+            requirement = "two geoms whose distance MuJoCo measures (no height field, no two planes)"
+            self.problem(f"{key}.geoms", requirement, list(channel.geoms))
+            return []
         entry = distance_entry(self.model, *channel.geoms)
         return [replace(entry.transformed(channel.transform), clip=channel.clip)]
 

@@ -91,7 +91,8 @@ def draft(name: str, source: ModelSource, directory: Path, origin: str) -> str:
     if moves:
         more += [f"  - {{source: subtree_com, body: {root}}}     # metres: where the robot is"]
         more += [f"  - {{source: subtree_linvel, body: {root}}}  # m/s: and how fast"]
-        reward = [f"  - {{term: linear, state: subtree_linvel.{_plain(root)}.x}}  # for example: forwards"]
+        speed = _yaml(f"subtree_linvel.{_plain(root)}.x")
+        reward = [f"  - {{term: linear, state: {speed}}}  # for example: forwards"]
     else:
         data = mujoco.MjData(model)
         mujoco.mj_forward(model, data)
@@ -99,9 +100,8 @@ def draft(name: str, source: ModelSource, directory: Path, origin: str) -> str:
         place = ", ".join(f"{value:.3g}" for value in data.xpos[leaf])
         more += [f"  - {{source: body_pos, body: {bodies[leaf]}}}      # metres: where its end is"]
         reward = ["  # for example: its end is near a point (here, where it starts)"]
-        reward += [
-            f"  - {{term: distance, state: body_pos.{_plain(bodies[leaf])}, target: [{place}], weight: -1}}"
-        ]
+        end = _yaml(f"body_pos.{_plain(bodies[leaf])}")
+        reward += [f"  - {{term: distance, state: {end}, target: [{place}], weight: -1}}"]
     reward.append("  - {term: action, weight: -0.005}  # and little effort: |u|^2")
     where = f"file: {_yaml(source.file)}" if source.file else f"asset: {_yaml(str(source.asset))}"
     horizon = 20
@@ -115,7 +115,7 @@ def draft(name: str, source: ModelSource, directory: Path, origin: str) -> str:
         episode_steps=max(120, round(_EPISODE / dt)),
         seconds=max(120, round(_EPISODE / dt)) * dt,
         joints=_listed(joints),
-        actuators=_listed([_actuator(model, i) for i in range(model.nu)]),
+        actuators=_listed([_actuator(model, i) for i in range(model.nactuator)]),
         root=root,
         more_state="\n".join(more) + "\n",
         reward="\n".join(reward) + "\n",
@@ -140,10 +140,10 @@ def _names(model: mujoco.MjModel, kind: mujoco.mjtObj) -> list[str]:
 
 def _yaml(word: str) -> str:
     """A word that YAML reads as this text, also within brackets."""
-    plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", word) and word.lower() not in (
+    plain = re.fullmatch(r"[A-Za-z_/][\w./-]*", word) and word.lower() not in (
         *("true", "false", "yes", "no", "on", "off", "null", "y", "n"),
     )
-    return word if plain else json.dumps(word)
+    return word if plain else json.dumps(word, ensure_ascii=False)
 
 
 def _plain(word: str) -> str:

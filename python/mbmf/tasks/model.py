@@ -100,8 +100,13 @@ def model_spec(
             raise ConfigError(
                 f"{file}: model must be MJCF that compiles: {path}: {_one_line(error)}"
             ) from error
-        add_actuators(spec, actuators, file)
-        apply_overrides(spec, overrides, file)
+        try:
+            add_actuators(spec, actuators, file)
+            apply_overrides(spec, overrides, file)
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{file}: names of the MJCF must be in UTF-8, got {error.object!r}: save {path} so"
+            ) from None
         try:
             model = spec.compile()
         except Exception as error:

@@ -22,6 +22,8 @@ _KEYWORDS = {
 }
 # what MuJoCo takes from a body only where the MJCF says its inertia
 _INERTIA = ("mass", "inertia", "ipos", "iquat", "fullinertia")
+# other ways in which the MJCF may have given an orientation
+_ORIENTATIONS = {"quat": "alt", "iquat": "ialt"}
 # what identifies an element is not a parameter of it
 _FIXED = ("id", "signature")
 # where MuJoCo keeps its flags: the option, the prefix of their names, and whether a bit switches off
@@ -70,6 +72,7 @@ def apply_overrides(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> Non
         taken = {element.name for element in elements if element.name}
         names = {element.name or str(number): element for number, element in enumerate(elements)}
         unnamed = {str(number) for number, element in enumerate(elements) if not element.name}
+        renumbered = kind in ("bodies", "geoms") and (spec.compiler.fusestatic or spec.compiler.discardvisual)
         for name, value in getattr(overrides, kind).items():
             key = f"overrides.{kind}.{name}"
             if not isinstance(value, Mapping):
@@ -78,6 +81,11 @@ def apply_overrides(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> Non
                 problems.append(
                     f"{file}: {key} must be one of the model's {kind}, got the name of one and the number of "
                     f"another, which has no name: give it one in the MJCF"
+                )
+            elif name in unnamed and renumbered:
+                problems.append(
+                    f"{file}: {key} must be a name, since `fusestatic` or `discardvisual` of the MJCF gives "
+                    "other numbers to what it leaves, got a number: give it a name in the MJCF"
                 )
             elif name not in names:
                 what = one_of(name, names, f"one of the model's {kind}")
@@ -142,10 +150,19 @@ def _set(element: Any, attribute: str, value: Any) -> str | None:
         return one_of(attribute, _attributes(element), "a known attribute")
     if attribute in _INERTIA and isinstance(element, mujoco.MjsBody) and not element.explicitinertial:
         return "left out of bodies whose inertia is that of their geoms (which have mass and density)"
+    if attribute in ("iquat", "inertia") and np.isfinite(getattr(element, "fullinertia", [np.nan])[0]):
+        return "left out of bodies whose MJCF has `fullinertia` (which may be set)"
+    if attribute in ("pos", "quat") and np.isfinite(getattr(element, "fromto", [np.nan])[0]):
+        return "left out where the MJCF has `fromto` (which may be set)"
     current = getattr(element, attribute)
     if isinstance(current, np.ndarray):
         before = current.copy()
         problem = _fill(current, value)
+        if problem is None and attribute in _ORIENTATIONS:
+            # in place of Euler angles or axes, which MuJoCo would take first
+            orientation = getattr(element, _ORIENTATIONS[attribute], None)
+            if orientation is not None:
+                orientation.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
         if problem is None and attribute.endswith("range") and len(current) == 2 and current[0] > current[1]:
             current[:] = before
             problem = "a list [low, high], low at most high"

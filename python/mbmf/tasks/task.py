@@ -254,6 +254,29 @@ class Task:
         """The settings of fine-tuning, or None where the file has none."""
         return self.config.fine_tune
 
+    def to_control(self, action: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """What the robot's actuators are given for an action, in their units.
+
+        Args:
+            action: (naction,), finite; clipped to [-1, 1]. Those of mocap bodies come last and are left out.
+
+        Returns:
+            float64 (nu,): an action of -1 to 1 on an actuator's control range, or as it is where there is
+            none.
+
+        Raises:
+            ValueError: an action of another shape, or one that is not finite.
+
+        Example:
+            >>> import mbmf
+            >>> mbmf.load_task("gym_hopper").to_control([0.5, 0.0, -2.0])
+            array([ 0.5,  0. , -1. ])
+        """
+        row = float64_array("action", action, (self.naction,))
+        if not np.isfinite(row).all():
+            raise ValueError(f"action must be finite, got {row}")
+        return self.core.to_control(np.clip(row, -1.0, 1.0))
+
     def cost(
         self,
         states: npt.ArrayLike,
