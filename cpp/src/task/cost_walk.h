@@ -21,12 +21,16 @@ class CostWalk {
   }
 
   // Adds the cost of the next point; false if the candidate is out of the alive bounds: dead for good,
-  // which it pays for once. before: the action before this one, null at the first point.
+  // which it pays for once; or not finite there: no number. before: the action before this one, null at the
+  // first point.
   bool add(const double* state, const double* action, const double* before, int naction, bool is_last,
            double* cost) {
+    if (!is_finite(state)) {
+      *cost = std::numeric_limits<double>::quiet_NaN();
+      return false;
+    }
     if (!within(spec_->alive, state)) {
-      // what is not a number is not dead but nothing to compare
-      *cost += is_number(state) ? spec_->dying_cost : std::numeric_limits<double>::quiet_NaN();
+      *cost += spec_->dying_cost;
       return false;
     }
     *cost += evaluate(spec_->cost, state, action, naction, squared_step(action, before, naction), is_last);
@@ -37,9 +41,10 @@ class CostWalk {
   bool moved() const { return path_ && path_->moved(); }
 
  private:
-  bool is_number(const double* state) const {
+  // as far as the alive bounds look
+  bool is_finite(const double* state) const {
     for (const StateBound& bound : spec_->alive) {
-      if (std::isnan(state[bound.index])) return false;
+      if (!std::isfinite(state[bound.index])) return false;
     }
     return true;
   }
