@@ -57,7 +57,7 @@ void check_search(const Task& task, const PlannerOptions& options) { make_search
 std::unique_ptr<Planner> make_planner(std::shared_ptr<const Task> task,
                                       std::shared_ptr<const Dynamics> dynamics, const PlannerOptions& options,
                                       std::unique_ptr<Search> search) {
-  const auto make = [dynamics = std::move(dynamics), options](std::shared_ptr<const Task> of) {
+  const auto make = [dynamics = std::move(dynamics), options](const std::shared_ptr<const Task>& of) {
     return TaskParts{make_model_roller(of, dynamics, options), make_model_proposer(of, dynamics, options)};
   };
   return assemble(std::move(task), make, std::move(search), options);
@@ -67,7 +67,7 @@ std::unique_ptr<Planner> make_planner(std::shared_ptr<const Task> task,
                                       std::shared_ptr<const Dynamics> dynamics, CostFunction cost,
                                       const PlannerOptions& options, std::unique_ptr<Search> search) {
   const auto make = [dynamics = std::move(dynamics), cost = std::move(cost),
-                     options](std::shared_ptr<const Task> of) {
+                     options](const std::shared_ptr<const Task>& of) {
     return TaskParts{make_function_roller(of, dynamics, cost, options),
                      make_model_proposer(of, dynamics, options)};
   };
