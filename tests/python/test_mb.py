@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mbmf.cli.main import main
+from mbmf.runs.run import Run
 from run_numbers import numbers_of
 from small_mb_run import cheetah_task
 
@@ -61,7 +62,9 @@ def test_the_command_says_how_to_go_on_after_an_interruption(
         f"mbmf mb --yaml_file={tmp_path}/small.yaml --seed=4 --run_num=0 --runs_dir={tmp_path}/runs "
         "--nthread=1 --resume" in error
     )
-    assert mb_command(tmp_path, "--seed=4", "--nthread=1", "--resume") == 0
+    # its seed is the run's own
+    assert mb_command(tmp_path, "--resume") == 0
+    assert Run(tmp_path / "runs" / "run_0").seed() == 4
 
 
 @pytest.mark.parametrize(

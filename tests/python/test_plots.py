@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 import types
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -62,6 +64,18 @@ def test_save_figure_writes_png_and_svg(tmp_path: Path) -> None:
     assert written[0].read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in written[1].read_bytes()
     assert sorted(tmp_path.iterdir()) == written
+
+
+@pytest.mark.parametrize("name", ["a$b$c", r"a$\frac{$"])
+def test_dollar_signs_in_names_are_no_formulas(tmp_path: Path, name: str) -> None:
+    figure = plot_learning_curve([[1.0], [2.0]], task_name=name)
+    figure.axes[0].set_yscale("log")
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        _, svg = save_figure(figure, tmp_path / "curve.png")
+    text = svg.read_text()
+    assert f">{name}: learning curve<" in text
+    # those of Matplotlib at the axes are
+    assert r"\mathdefault" not in re.sub("<!--.*?-->", "", text, flags=re.DOTALL)
 
 
 @pytest.mark.slow

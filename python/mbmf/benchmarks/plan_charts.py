@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from mbmf.show.plots import new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mbmf.benchmarks.plan_timing import PlanTime
 
 # what a sweep varies: the attribute of PlanTime, and the axis's label
@@ -29,8 +30,7 @@ def plot_sweep(axis: str, points: Sequence[PlanTime]) -> Figure:
         raise ValueError(f"axis must be one of {', '.join(AXES)}, got {axis!r}")
     if not points:
         raise ValueError("points must be one or more, got none")
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4)
     times, rates = figure.subplots(1, 2)
     x = [getattr(point, axis) for point in points]
 

@@ -17,6 +17,7 @@ from mbmf.cli.runs import (
     free_number,
     name_of,
     newest_run,
+    own_seed,
     print_next,
     recorded_mapping,
     run_path,
@@ -66,8 +67,9 @@ class Options(PlannerOptions, ClusterOptions, ServiceOptions):
     """Settings of the task's file in place of its own (docs/recipes.md): best, where there is one (default:
     paper, the file's own)."""
 
-    seed: int = 0
-    """Seed of everything random: data, weights, batches, plans, noise."""
+    seed: int | None = None
+    """Seed of everything random: data, weights, batches, plans, noise (default: 0; to go on with a run, its
+    own)."""
 
     run_num: str | None = field(default=None, metadata=RUN)
     """Number of the run, <runs_dir>/run_<run_num>, or a name, <runs_dir>/<name> (default: a free number;
@@ -131,6 +133,7 @@ def run(options: Options) -> None:
     options.check_services()
     path = _run_path(options)
     from mbmf.algorithms import model_based
+    from mbmf.runs.path_runs import results_path
     from mbmf.runs.run import Run
     from mbmf.tasks.load import load_task
     from mbmf.tasks.recipes import check_recipe_of
@@ -148,7 +151,7 @@ def run(options: Options) -> None:
         task = options.applied_to(task)
     model_based.settings_of(task)
     run_options = model_based.Options(
-        seed=options.seed,
+        seed=own_seed(results_path(path, task), options.seed, options.resume),
         nthread=options.nthread,
         num_rollouts_save_for_mf=options.num_rollouts_save_for_mf,
         use_existing_training_data=options.use_existing_training_data,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mbmf.cli.cluster_options import ClusterOptions
 from mbmf.cli.planner_options import RECIPE, SET
-from mbmf.cli.runs import print_commands, saying_what_to_type
+from mbmf.cli.runs import own_seed, print_commands, saying_what_to_type
 from mbmf.cli.service_options import ServiceOptions
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ class Options(ClusterOptions, ServiceOptions):
     """Settings of the task's file in place of its own (docs/recipes.md): best, where there is one (default:
     paper, the file's own)."""
 
-    seed: int = 0
-    """Seed of everything random: the policy's first weights, starts, actions."""
+    seed: int | None = None
+    """Seed of everything random: the policy's first weights, starts, actions (default: 0; to go on with a
+    run, its own)."""
 
     save_trpo_run_num: int = 1
     """Number of the run: files are in <runs_dir>/mf_<agent>_<save_trpo_run_num>, with a recipe in
@@ -132,13 +133,14 @@ def _learn(
     from mbmf.cli.console import resume_command
     from mbmf.cli.policy_console import PolicyConsole
 
+    seed = own_seed(path, options.seed, options.resume)
     with saying_what_to_type(FLAGS, "the --which_agent that the run was made with"):
         opened = model_free.open_run(
             path,
             task,
             settings,
             limits,
-            seed=options.seed,
+            seed=seed,
             nthread=options.num_workers_trpo,
             resume=options.resume,
             overwrite=options.overwrite,
@@ -154,7 +156,7 @@ def _learn(
                     directory,
                     settings,
                     limits,
-                    seed=options.seed,
+                    seed=seed,
                     nthread=options.num_workers_trpo,
                     observer=console,
                     sampler=sampler,

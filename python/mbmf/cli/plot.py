@@ -123,8 +123,9 @@ def run(options: Mbmf | Loss | Forwardsim | Trajfollow) -> None:
 
 
 def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
+    from mbmf.runs.run import Run
     from mbmf.show.learning_curves import PAPER_AGENTS, paper_curves, plot_learning_curves
-    from mbmf.show.run_curves import find_runs, read_curves, seed_of
+    from mbmf.show.run_curves import find_runs, read_curves
     from mbmf.tasks.agents import agent_name, load_agent
 
     name, task = load_agent(options.which_agent)
@@ -143,11 +144,11 @@ def _mbmf(options: Mbmf) -> tuple[Figure, Path, dict[str, Curve]]:
     if not runs:
         runs = find_runs(options.runs_dir, "*", task.name, options.seeds or None, algorithm="model_based")
     for path, seed in zip(runs, options.seeds, strict=False):
-        if options.run_nums and path.is_dir() and seed_of(path) != seed:
-            raise ConfigError(f"--seeds must be those of the runs: {path} has {seed_of(path)}, got {seed}")
-    seeds = options.seeds or tuple(seed_of(path) for path in runs if path.is_dir()) or None
+        if options.run_nums and path.is_dir() and Run(path).seed() != seed:
+            raise ConfigError(f"--seeds must be those of the runs: {path} has {Run(path).seed()}, got {seed}")
+    seeds = options.seeds or tuple(Run(path).seed() for path in runs if path.is_dir()) or None
     mf_runs = find_runs(trpo_dir, "*", task.name, seeds, algorithm="model_free")
-    for seed in sorted(set(seeds or ()) - {seed_of(path) for path in mf_runs}):
+    for seed in sorted(set(seeds or ()) - {Run(path).seed() for path in mf_runs}):
         _note(f"{trpo_dir}: there is no run of mbmf mf of {name} with seed {seed}")
     curves = read_curves(
         task.name,

@@ -73,6 +73,15 @@ def recorded_mapping(path: Path) -> dict[str, Any]:
     return task
 
 
+def own_seed(path: Path, given: int | None, resume: bool) -> int:
+    """The seed given, or that of the run at ``path`` that is gone on with, or 0. Raises DataError."""
+    from mbmf.runs.run import Run
+
+    if given is not None:
+        return given
+    return Run(path).seed() if resume and Run(path).exists else 0
+
+
 @contextlib.contextmanager
 def saying_what_to_type(
     flags: Mapping[str, str], task: str, other: str = "the command that the run was made with"

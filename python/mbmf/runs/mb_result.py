@@ -69,10 +69,9 @@ class ModelBasedResult:
         try:
             settings = ModelBasedConfig.model_validate(recorded.get("model_based"))
             planner = planner_settings(parse_planner(recorded.get("planner")), settings)
-            seed = int(config["seed"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{where}: seed, task.model_based and task.planner must be a run's, got {error}"
+                f"{where}: task.model_based and task.planner must be a run's, got {error}"
             ) from None
 
         summary = run.summary()
@@ -99,7 +98,7 @@ class ModelBasedResult:
             files = [run.rollouts(each["iteration"]) for each in records]
             driven = [*(Episodes.load(file, task=task, allow_other_task=allow) for file in files), saved]
         steps = int(records[-1]["steps_total"])
-        return cls(model, settings, planner, value, policy, saved, tuple(driven), steps, seed)
+        return cls(model, settings, planner, value, policy, saved, tuple(driven), steps, run.seed())
 
 
 def _check_saved(run: Run, summary: Record) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from mbmf.arguments import MAX_SEED
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
 from mbmf.json_text import parse_json
@@ -206,6 +207,13 @@ class Run(Layout):
                 "command again, or go on with the run that was there with --resume"
             )
         raise DataError(f"{self.path / CONFIG}: run must exist, got none{layout.others(self.path)}")
+
+    def seed(self) -> int:
+        """The seed that it was made with. Raises DataError if it has none."""
+        seed = self.config().get("seed")
+        if type(seed) is not int or not 0 <= seed <= MAX_SEED:
+            raise DataError(f"{self.path / CONFIG}: seed must be a whole number, got {show(seed)}")
+        return seed
 
     def metrics(self) -> list[Record]:
         """The records of the finished iterations, 1, 2, ...

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from mbmf.arguments import MAX_SEED, whole_number
+from mbmf.arguments import whole_number
 from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
 from mbmf.policies.policy import GaussianPolicy
@@ -14,7 +14,7 @@ from mbmf.runs.configuration import recorded_task
 from mbmf.runs.run import Run
 from mbmf.tasks.task import Task
 from mbmf.values.value import ValueFunction
-from mbmf.words import printed, show
+from mbmf.words import printed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +63,7 @@ def load_trained(
     if path is None or not path.is_file():
         which = "a dynamics model" if iteration is None else f"the model of iteration {iteration}"
         raise DataError(f"{run.path / 'models'}: {which} must exist, got none")
-    seed = config.get("seed")
-    if type(seed) is not int or not 0 <= seed <= MAX_SEED:
-        raise DataError(f"{where}: seed must be a whole number, got {show(seed)}")
+    seed = run.seed()
     model = DynamicsModel.load(path, task, allow_other_task=allow_other_task)
     for file in (where, path):
         run.check(file)

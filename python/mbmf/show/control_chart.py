@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
+
+from mbmf.show.plots import new_figure
 
 _MARKS = ((1, "held", "#E69F00", "s"), (2, "safe", "#D55E00", "X"))
 # of the values a panel shows; what is above is an arrow at its top
@@ -29,8 +30,7 @@ def plot_control(
         period: seconds.
         deadline: seconds after the wake-up when a plan is to be there, drawn as a line.
     """
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 7)
     axes = figure.subplots(3, 2, width_ratios=(4, 1), sharey="row", squeeze=False)
     seconds = records["step"] * period
     planned = records["kind"] == 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from mbmf.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
 
     from mbmf.dynamics.model import DynamicsModel
     from mbmf.rollouts.episodes import Episodes
@@ -46,6 +48,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> list[Path]:
     path = Path(path)
     engine = figure.get_layout_engine()
     if engine is not None and figure.axes:
+        if isinstance(figure, _Figure):
+            figure.show_names_literally()
         # once for both: it takes longer than to draw
         engine.execute(figure)
         figure.set_layout_engine("none")
@@ -254,8 +258,22 @@ def _draw_error_growth(
     axes.plot(seconds[1:], error[0], color=color, linestyle="--", label=f"{name}: the start above")
 
 
+class _Figure(Figure):
+    """A figure in which a dollar sign in a name is one, and begins no formula."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        self.show_names_literally()
+        super().draw(renderer)
+
+    def show_names_literally(self) -> None:
+        for each in self.findobj(Text):
+            # Matplotlib writes numbers at logarithmic axes as formulas
+            if isinstance(each, Text) and "$" in each.get_text() and r"\mathdefault" not in each.get_text():
+                each.set_parse_math(False)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of that many inches, which can be drawn without a display."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = _Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

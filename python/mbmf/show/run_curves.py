@@ -158,14 +158,6 @@ def not_finished(path: Path, iterations: int) -> str:
     return f"{path}: the run is not finished, {shown} shown"
 
 
-def seed_of(path: Path) -> int:
-    """The seed of the run at ``path``. Raises DataError if there is none."""
-    seed = Run(path).config().get("seed")
-    if not isinstance(seed, int):
-        raise DataError(f"{path / 'config.yaml'}: seed must be a whole number, got {seed!r}")
-    return seed
-
-
 def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
     """The curve of one run, or None and a note."""
     run = Run(path)
