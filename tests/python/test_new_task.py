@@ -124,6 +124,35 @@ def test_check_says_what_is_odd(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert [line for line in odd if line.startswith(text)], (text, odd)
 
 
+@pytest.mark.parametrize(
+    ("control", "text"),
+    [
+        ("", "these actuators have no control range, and take actions of -1 to 1 as they are: first"),
+        (
+            'ctrlrange="2 -2" ctrllimited="false"',
+            "the control ranges of these actuators do not count: first (2 to -2); they are limited by",
+        ),
+    ],
+)
+def test_check_says_which_controls_have_no_limits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], control: str, text: str
+) -> None:
+    body = '<body><joint name="{0}" axis="0 1 0"/><geom size=".1" pos=".2 0 0"/></body>'
+    motors = f'<motor name="first" joint="a" {control}/><motor joint="b" ctrlrange="-2 2"/>'
+    (tmp_path / "arm.xml").write_text(
+        f"<mujoco><worldbody>{body.format('a')}{body.format('b')}</worldbody>"
+        f"<actuator>{motors}</actuator></mujoco>"
+    )
+    assert cli.main(["new", str(tmp_path / "arm.yaml"), f"--from={tmp_path / 'arm.xml'}"]) == 0
+    short = "model_based.random_validation={episodes: 2, steps: 100}"
+    words = [str(tmp_path / "arm.yaml"), "--episodes=2", "--steps=8", "--set", short]
+    capsys.readouterr()
+    assert cli.main(["check", *words]) == 0
+    odd = " ".join(capsys.readouterr().out.split()).split("odd: ")[1:]
+    assert [line for line in odd if line.startswith(text)], odd
+    assert [line for line in odd if line.startswith("mbmf mb needs episodes of more than 100 steps")], odd
+
+
 def test_check_finds_joints_that_move_of_themselves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmf.dynamics.validation import HORIZONS
 from mbmf.rollouts.baseline import collect_actions
 from mbmf.seeds import derive_seed
 from mbmf.simulation.simulator import Simulator
@@ -55,7 +56,7 @@ def try_task(task: Task, episodes: int, steps: int, seed: int = 0, nthread: int 
     real = np.arange(random.states.shape[1]) <= random.lengths[:, None]
     states = random.states[real]
     odd = [*_odd_ends(still, random, steps), *_odd_rewards(still, random), *_odd_states(task, states)]
-    odd += [*_odd_damping(task), *_odd_actuators(task, seed), *_odd_settings(task)]
+    odd += [*_odd_damping(task), *_odd_actuators(task, seed), *_odd_ranges(task), *_odd_settings(task)]
     return Trial(
         still,
         random,
@@ -153,6 +154,27 @@ def _odd_actuators(task: Task, seed: int) -> list[str]:
     return [f"these actuators change no state: {', '.join(names)}"] if names else []
 
 
+def _odd_ranges(task: Task) -> list[str]:
+    """The actuators whose controls have no limits."""
+    model = task.model
+    unlimited = np.flatnonzero(model.actuator_ctrllimited == 0)
+    names = [task.identity.actions[i] for i in unlimited]
+    ignored = [
+        f"{name} ({low:g} to {high:g})"
+        for name, (low, high) in zip(names, model.actuator_ctrlrange[unlimited], strict=True)
+        if (low, high) != (0, 0)
+    ]
+    if ignored:
+        return [
+            f"the control ranges of these actuators do not count: {', '.join(ignored)}; they are limited by "
+            "ctrllimited, and the lower end comes first"
+        ]
+    if names:
+        text = "these actuators have no control range, and take actions of -1 to 1 as they are: "
+        return [text + ", ".join(names)]
+    return []
+
+
 def _odd_settings(task: Task) -> list[str]:
     missing = [name for name in ("model_based", "model_free", "imitation") if getattr(task, name) is None]
     odd = []
@@ -161,6 +183,12 @@ def _odd_settings(task: Task) -> list[str]:
     elif missing:
         odd.append(f"there is no section {' and no '.join(missing)}: mbmf mbmf needs them")
     settings = task.model_based
+    validation = None if settings is None else settings.random_validation
+    if validation is not None and validation.steps <= max(HORIZONS):
+        odd.append(
+            f"mbmf mb needs episodes of more than {max(HORIZONS)} steps to validate the model, got "
+            f"model_based.random_validation.steps = {validation.steps}"
+        )
     if settings is not None and settings.horizon * task.dt < 0.1:
         odd.append(
             f"a plan looks {settings.horizon * task.dt:g} s ahead (model_based.horizon = "
