@@ -97,6 +97,23 @@ TEST(MotionTest, ActionsMoveTheBodyAndReferencesHoldIt) {
   EXPECT_DOUBLE_EQ(place[2], 0);
 }
 
+TEST(MotionTest, FromOutsideItsRangeABodyComesBackAtItsSpeed) {
+  const std::vector<char> mjb = compile(creature());
+  TaskSpec spec = plain_spec(mjb);
+  spec.moves = {{MocapMove::Kind::kVelocity, 0, 0, -10, 0.9, 2}};
+  spec.state = {{Source::kBodyPos, 3 * 1}};
+  spec.observation = spec.state;
+  const auto task = load(mjb, spec);
+  Simulator simulator(task, 1, 1, 0);
+  const double away[] = {0, 0, 1}, back[] = {0, 0, -1};
+  const double step = 2 * task->dt();
+  EXPECT_DOUBLE_EQ(simulator.states()[0], 1);
+  simulator.step(nullptr, 0, away);
+  EXPECT_DOUBLE_EQ(simulator.states()[0], 1);
+  simulator.step(nullptr, 0, back);
+  EXPECT_NEAR(simulator.states()[0], 1 - step, 1e-12);
+}
+
 TEST(MotionTest, WhatIsKnownIsWhatTheSimulationShows) {
   const std::vector<char> mjb = compile(creature());
   TaskSpec spec = plain_spec(mjb);

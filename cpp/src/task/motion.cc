@@ -131,7 +131,8 @@ void move_mocap(const MocapMove& move, double action, double timestep, mjData* d
       x = (move.low + move.high) / 2 + (move.high - move.low) / 2 * action;
       break;
     case MocapMove::Kind::kVelocity:
-      x = std::clamp(x + move.speed * action * timestep, move.low, move.high);
+      // from outside it comes back at its speed
+      x = std::clamp(x + move.speed * action * timestep, std::min(move.low, x), std::max(move.high, x));
       break;
     case MocapMove::Kind::kTurn: {
       mjtNum velocity[3] = {0, 0, 0};
