@@ -277,7 +277,7 @@ class Learner:
         rollouts = self._drive(_ROLLOUTS, iteration, settings.rollouts_to_label, noise, f"{title}: drive")
         planned = self._source.planner
         planner = make_planner(
-            self._task,
+            self._source.planned,
             self._source.model,
             planned.search,
             planned.horizon,

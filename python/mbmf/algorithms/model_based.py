@@ -8,6 +8,7 @@ files, so a run that was interrupted continues to the same bits.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -240,7 +241,8 @@ def model_based(
         start = time.perf_counter()
         count = settings.rollouts_per_iteration
         first = (iteration - 1) * count
-        batch = control.episodes(learned, count, first, f"iteration {iteration}: control")
+        planned = dataclasses.replace(control, task=task.at_iteration(iteration))
+        batch = planned.episodes(learned, count, first, f"iteration {iteration}: control")
         seconds_control = time.perf_counter() - start
         with run.writing(run.rollouts(iteration)) as path:
             batch.save(path)
@@ -262,7 +264,8 @@ def model_based(
     wanted = settings.rollouts_to_save
     if options.num_rollouts_save_for_mf is not None:
         wanted = options.num_rollouts_save_for_mf
-    return control.save(latest, wanted)
+    planned = dataclasses.replace(control, task=task.at_iteration(settings.iterations))
+    return planned.save(latest, wanted)
 
 
 # --- data

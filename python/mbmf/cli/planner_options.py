@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +35,30 @@ class PlannerOptions:
     """Settings in place of the task's, as in its file: planner.std=0.8 reward[0].weight=2. What is
     read stays as it is."""
 
+    def _warn_of_schedule(self, task: Task) -> None:
+        """Says which of these count only until the task's schedule takes the place of them."""
+        words = [word for word in self.set if not word.startswith("schedule")]
+        if len(words) < len(self.set):
+            return
+        given = {word.split("=")[0].split(".")[0].split("[")[0] for word in words}
+        if (self.search, self.horizon, self.candidates) != (None, None, None):
+            given.add("planner")
+        for each in task.config.schedule or ():
+            replaced = sorted(given & each.sections.keys())
+            given -= each.sections.keys()
+            if replaced:
+                warnings.warn(
+                    f"{' and '.join(replaced)} of the task's schedule takes the place of what was given from "
+                    f"iteration {each.first_iteration} on; --set schedule=null prevents that",
+                    stacklevel=3,
+                )
+
     def applied_to(self, task: Task) -> Task:
         """The task with these in place of its own. Raises ConfigError."""
         from mbmf.tasks.settings import changed_task
 
         words = self.set
+        self._warn_of_schedule(task)
         try:
             if (
                 self.search is not None

@@ -103,7 +103,7 @@ def run(options: Options) -> None:
         task = open_model_based(path / stage, allow_other_task=options.allow_other_task)[1]
     if options.desired_traj_type is not None:
         task = task.with_path(options.desired_traj_type)
-    task = options.applied_to(task)
+    task = options.applied_to(_as_planned(run, task))
     _check_before_driving(options, task)
     plans = (10 if options.live else 0) if options.plans is None else options.plans
     if plans:
@@ -206,6 +206,14 @@ def _check(options: Options) -> None:
         raise ConfigError(
             "--rollouts and --episode must not be given with --live: it drives, they are recorded"
         )
+
+
+def _as_planned(run: Run, task: Task) -> Task:
+    """The run's task as it is planned with its latest model, if there is one."""
+    from mbmf.runs.trained import planning_model
+
+    found = planning_model(run, task)
+    return task if found is None else task.at_iteration(int(found.stem.removeprefix("iteration_")))
 
 
 def _controller(run: Run, task: Task, options: Options) -> tuple[Planner, DynamicsModel]:

@@ -26,6 +26,7 @@ class ModelBasedResult:
     Attributes:
         model: of the last iteration.
         settings: of the run: how long a rollout lasts, and more.
+        planned: the task, as the last iteration plans it.
         planner: that drove the robot.
         value: what ended its plans' horizon, or None.
         policy: what proposed candidates to it, or None.
@@ -37,6 +38,7 @@ class ModelBasedResult:
 
     model: DynamicsModel
     settings: ModelBasedConfig
+    planned: Task
     planner: PlannerSettings
     value: ValueFunction | None
     policy: GaussianPolicy | None
@@ -97,8 +99,11 @@ class ModelBasedResult:
         if task.imitation is not None and task.imitation.imagined is not None:
             files = [run.rollouts(each["iteration"]) for each in records]
             driven = [*(Episodes.load(file, task=task, allow_other_task=allow) for file in files), saved]
+        planned = task.at_iteration(len(records))
+        if planned.config.planner is not task.config.planner:
+            planner = planned.planner
         steps = int(records[-1]["steps_total"])
-        return cls(model, settings, planner, value, policy, saved, tuple(driven), steps, run.seed())
+        return cls(model, settings, planned, planner, value, policy, saved, tuple(driven), steps, run.seed())
 
 
 def _check_saved(run: Run, summary: Record) -> None:

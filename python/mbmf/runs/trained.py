@@ -22,7 +22,7 @@ class Trained:
     """A learned model, where it is from, and the run's seed.
 
     Attributes:
-      task, model: of the run.
+      task, model: of the run, as that iteration plans.
       seed: of the run.
       iteration: whose model it is.
       path: the model's file.
@@ -70,7 +70,7 @@ def load_trained(
     number = int(path.stem.removeprefix("iteration_"))
     value = load_value(run, task, number, allow_other_task=allow_other_task)
     policy = load_policy(run, task, number, allow_other_task=allow_other_task)
-    return Trained(task, model, seed, number, path, value, policy)
+    return Trained(task.at_iteration(number), model, seed, number, path, value, policy)
 
 
 def planning_model(run: Run, task: Task, wanted: int | None = None) -> Path | None:

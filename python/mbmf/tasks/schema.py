@@ -8,6 +8,7 @@ reference for people.
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -316,6 +317,39 @@ Terms = Annotated[tuple[TermConfig, ...], list_of(1)]
 StateBounds = Annotated[tuple[StateBoundConfig, ...], list_of()]
 
 
+class ScheduledConfig(Part):
+    """Sections that take the place of the task's own from an iteration of model-based learning on."""
+
+    first_iteration: Annotated[int, integer(2, 1_000_000)]
+    cost: Terms | None = None
+    terminal_cost: Terms | None = None
+    alive: StateBounds | None = None
+    dying_cost: Number | None = None
+    planner: PlannerConfig | None = None
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """What takes a section's place, by its name."""
+        names = [name for name in type(self).model_fields if name != "first_iteration"]
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @model_validator(mode="after")
+    def _some(self) -> ScheduledConfig:
+        if not self.sections:
+            raise ValueError("a mapping with a section beside first_iteration: cost, planner, ...")
+        return self
+
+
+def _in_order(schedule: tuple[ScheduledConfig, ...]) -> tuple[ScheduledConfig, ...]:
+    first = [each.first_iteration for each in schedule]
+    if any(one >= other for one, other in itertools.pairwise(first)):
+        raise ValueError("a list whose first_iteration increases")
+    return schedule
+
+
+Schedule = Annotated[tuple[ScheduledConfig, ...], list_of(), AfterValidator(_in_order)]
+
+
 class RecipeConfig(Part):
     """Sections that take the place of the task's own where the recipe is asked for."""
 
@@ -323,6 +357,7 @@ class RecipeConfig(Part):
     terminal_cost: Terms | None = None
     alive: StateBounds | None = None
     dying_cost: Number | None = None
+    schedule: Schedule | None = None
     planner: PlannerConfig | None = None
     dynamics: DynamicsConfig | None = None
     value: ValueConfig | None = None
@@ -363,6 +398,7 @@ class TaskConfig(Part):
     terminal_cost: Terms | None = None
     alive: StateBounds = ()
     dying_cost: Number = 0.0
+    schedule: Schedule | None = None
     healthy: Annotated[tuple[HealthyConfig, ...], list_of()] = ()
     reset: ResetsConfig = ResetsConfig()
     safe_action: Numbers | None = None

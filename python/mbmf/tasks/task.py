@@ -7,6 +7,7 @@ C++ core's `_core.Task`, which simulator, planner and Gymnasium environment shar
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from mbmf.tasks.identity import Identity
     from mbmf.tasks.learning import FineTuneConfig, ImitationConfig, ModelBasedConfig, ModelFreeConfig
     from mbmf.tasks.paths import TaskPath
-    from mbmf.tasks.schema import TaskConfig
+    from mbmf.tasks.schema import ScheduledConfig, TaskConfig
     from mbmf.tasks.searches import PlannerSettings
 
 
@@ -100,6 +101,8 @@ class Task:
         if given:  # a copy: what is said was said of the first
             return
         warn_of_cheap_death(self, file)
+        for i, each in enumerate(self._scheduled(file)):
+            warn_of_cheap_death(each, f"{file}: schedule[{i}]")
         warn_of_sparse_jacobians(self, file)
 
     def _build(self, file: str) -> None:
@@ -136,6 +139,7 @@ class Task:
         check_value(self, file)
         check_policy(self, file)
         check_imagination(self, file)
+        self._scheduled(file)
 
     def with_path(
         self,
@@ -151,6 +155,35 @@ class Task:
         other = copy.copy(self)
         other.config = follow(self.config, path, segment_rule, self.name)
         other._build(self.name)
+        return other
+
+    def at_iteration(self, iteration: int) -> Task:
+        """The task as that iteration of model-based learning plans it: with its file's ``schedule``, if any.
+
+        Takes milliseconds: the robot is not compiled anew. Raises ConfigError.
+        """
+        if not self.config.schedule:
+            return self
+        scheduled = [each for each in self.config.schedule if each.first_iteration <= iteration]
+        return self._with_sections(scheduled, self.name)
+
+    def _scheduled(self, file: str) -> list[Task]:
+        """The tasks that the schedule makes of it. Raises ConfigError."""
+        schedule = self.config.schedule or ()
+        return [
+            self._with_sections(schedule[: i + 1], f"{file}: schedule[{i}]") for i in range(len(schedule))
+        ]
+
+    def _with_sections(self, scheduled: Sequence[ScheduledConfig], file: str) -> Task:
+        """With the sections of some of the schedule, of which later ones take the place of earlier ones."""
+        sections: dict[str, Any] = {"schedule": None}
+        for each in scheduled:
+            sections |= each.sections
+        if self.cost_function is not None and "cost" in sections:
+            raise ConfigError(f"{file}: cost must be left out where the task's cost is a function, got terms")
+        other = copy.copy(self)
+        other.config = self.config.model_copy(update=sections)
+        other._build(file)
         return other
 
     @property
