@@ -148,6 +148,7 @@ py::dict rows(const RealtimeSimulation::Record& r, const Task& task) {
   all["actions"] = copy(r.actions, {n, naction});
   all["rewards"] = copy(r.rewards, {n});
   all["terminated"] = copy(r.terminated, {n});
+  all["diverged"] = copy(r.diverged, {n});
   all["first"] = copy(r.first, {n});
   all["fresh"] = copy(r.fresh, {n});
   all["action_step"] = copy(r.action_step, {n});

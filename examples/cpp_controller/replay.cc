@@ -1,6 +1,7 @@
 // The planner of an exported folder without a clock: replay <folder> < states > actions
 // A line of input is a step's number and a state, a line of output the action; numbers in hexadecimal (%a)
-// lose no bit. The lines are one episode: a search that remembers goes on from line to line.
+// lose no bit. The lines are one episode: a search that remembers goes on from line to line, and a path
+// begins where the first line is.
 
 #include <mbmf/export/bundle.h>
 #include <mbmf/planning/planner.h>
@@ -10,6 +11,8 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -22,12 +25,26 @@ int main(int argc, char** argv) try {
   mbmf::PlanQuery query;
   query.start = state.data();
   mbmf::Plan plan;
-  for (std::string word; std::cin >> query.step;) {
-    for (double& x : state) {
-      std::cin >> word;
-      x = std::strtod(word.c_str(), nullptr);
+  const auto& path = bundle.task->spec().path;
+  int number = 0;
+  for (std::string line, word; std::getline(std::cin, line); ++number) {
+    std::istringstream words(line);
+    std::size_t found = words >> query.step ? 0 : state.size();
+    for (; found < state.size() && words >> word; ++found) {
+      char* end = nullptr;
+      state[found] = std::strtod(word.c_str(), &end);
+      if (*end != '\0') break;
+    }
+    if (!words || found < state.size() || words >> word) {
+      throw std::runtime_error("line " + std::to_string(number + 1) + " must be a step and " +
+                               std::to_string(state.size()) + " numbers, got " + line);
+    }
+    if (path && path->relative && number == 0) {
+      query.at.origin[0] = state[static_cast<std::size_t>(path->x)];
+      query.at.origin[1] = state[static_cast<std::size_t>(path->y)];
     }
     planner->plan(query, &memory, &plan);
+    query.at.segment = plan.segment;
     for (int i = 0; i < bundle.task->naction(); ++i) std::printf("%a ", static_cast<double>(plan.actions[i]));
     std::printf("\n");
   }

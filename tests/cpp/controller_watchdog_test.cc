@@ -210,6 +210,96 @@ TEST(Controller, StampsOfAnyTime) {
   EXPECT_EQ(controller.statistics().planned, 0);
 }
 
+// the model may be asked for no more steps than the loop knows actions of
+TEST(Controller, StatesTooOldToCompensateAreStale) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.mode = PlanMode::kFixed;
+  options.compensate = true;
+  options.stale_after = 1e5;
+  PlannerOptions few = planner_options();
+  few.candidates = 8;
+  const auto made_controller = fixture::make_controller(robot.task, robot.dynamics, few, options);
+  Controller& controller = *made_controller;
+  controller.start();
+  const auto age = std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::duration<double>(50 * robot.task->dt()));
+  controller.put_state(robot.state.data(), steady_clock::now() - age);
+  EXPECT_TRUE(eventually([&] { return controller.status().fault == Fault::kStaleState; }));
+  EXPECT_EQ(controller.statistics().planned, 0);
+  EXPECT_TRUE(eventually([&] {
+    controller.put_state(robot.state.data(), steady_clock::now());
+    return controller.statistics().planned > 0;
+  }));
+  controller.stop();
+}
+
+// a packet that turns out to be bad after half of it was written
+TEST(Controller, WhatAReadTakesBackDoesNotCount) {
+  const Robot robot = make_robot();
+  ControllerOptions options = loop_options();
+  options.mode = PlanMode::kFixed;
+  options.stale_after = 1e5;
+  std::atomic<bool> broken{false};
+  options.read = [&](double* state, TimePoint* when) {
+    std::copy(robot.state.begin(), robot.state.end(), state);
+    *when = steady_clock::now();
+    if (broken) {
+      state[0] += 1;
+      return false;
+    }
+    broken = true;
+    return true;
+  };
+  std::vector<ActionMessage> sent;
+  sent.reserve(10'000);
+  std::atomic<int> planned{0};
+  options.send = [&](const ActionMessage& message) {
+    sent.push_back(message);
+    planned += message.kind == StepKind::kPlanned;
+  };
+  PlannerOptions few = planner_options();
+  few.candidates = 8;
+  const auto made_controller = fixture::make_controller(robot.task, robot.dynamics, few, options);
+  Controller& controller = *made_controller;
+  broken = false;
+  sent.clear();
+  planned = 0;
+  controller.start();
+  EXPECT_TRUE(eventually([&] { return planned >= 5; }));
+  controller.stop();
+  const auto planner = make_planner(robot.task, robot.dynamics, few);
+  for (const ActionMessage& message : sent) {
+    if (message.kind != StepKind::kPlanned) continue;
+    Plan plan;
+    planner->plan(fixture::query_at(robot.state, 0, static_cast<std::uint64_t>(message.step)), nullptr,
+                  &plan);
+    EXPECT_EQ(message.action[0], static_cast<double>(plan.actions[0]));
+  }
+}
+
+TEST(Controller, ASecondRunGivesNoActionOfTheFirst) {
+  const Robot robot = make_robot();
+  const auto made_controller =
+      fixture::make_controller(robot.task, robot.dynamics, planner_options(), loop_options());
+  Controller& controller = *made_controller;
+  controller.start();
+  EXPECT_TRUE(eventually([&] {
+    controller.put_state(robot.state.data(), steady_clock::now());
+    return controller.statistics().planned >= 3;
+  }));
+  controller.stop();
+  controller.start(steady_clock::now() + std::chrono::hours(1));
+  ActionMessage message;
+  controller.get_action(&message);
+  EXPECT_EQ(message.step, -1);
+  EXPECT_EQ(message.kind, StepKind::kSafe);
+  EXPECT_EQ(message.fault, Fault::kNoState);
+  EXPECT_EQ(message.action, controller.options().safe_action);
+  EXPECT_FALSE(controller.get_action(&message));
+  controller.stop();
+}
+
 TEST(Controller, NoPlanIsAFault) {
   const Robot robot = make_robot();
   ControllerOptions options = loop_options();

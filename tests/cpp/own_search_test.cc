@@ -71,6 +71,27 @@ class Probe : public Search {
   void remember(const Work&, PlanMemory*) const override {}
 };
 
+// a memory without a mean would be taken for none
+class Forgetful : public Probe {
+ public:
+  void remember(const Work&, PlanMemory* memory) const override { memory->deviation.assign(16, 0.5f); }
+};
+
+TEST(OwnSearch, MustRememberAMean) {
+  const Robot robot = fixture::make_robot();
+  const auto planner = make_planner(robot.task, robot.dynamics, {8, 70, 3, 1}, std::make_unique<Forgetful>());
+  PlanMemory memory = planner->make_memory();
+  Plan plan;
+  try {
+    planner->plan(query_at(robot.state, 1, 2), &memory, &plan);
+    FAIL() << "nothing was refused";
+  } catch (const std::invalid_argument& error) {
+    EXPECT_NE(std::string(error.what()).find("must fill mean, got none beside kept or deviation"),
+              std::string::npos);
+  }
+  EXPECT_FALSE(memory.filled);
+}
+
 TEST(OwnSearch, SeesWhatWasRolled) {
   const Robot robot = fixture::make_robot();
   for (const int nthread : {1, 3}) {

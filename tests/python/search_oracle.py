@@ -380,8 +380,8 @@ class ICEM(Search):
         self.nkeep = math.floor(self.keep * self.elites + 1e-9)
 
     def best_round(self, rounds: list[Round]) -> Round:
-        """The last one, whose pool has what was kept of the others."""
-        return rounds[-1]
+        """The last one, whose pool has what was kept of the others, if anything was."""
+        return rounds[-1] if self.nkeep else super().best_round(rounds)
 
     def sizes(self) -> list[int]:
         """Fresh candidates of each round."""
@@ -451,6 +451,8 @@ class MPPI(Search):
     ) -> Plan:
         m = self.everywhere(0) if memory is None else shift_last(memory.mean, self.age(step, memory))
         executed = np.zeros(self.naction) if memory is None else memory.executed
+        if memory is not None and self.age(step, memory) > 1:  # what was held in the steps between
+            executed = memory.mean[min(self.age(step, memory), self.horizon) - 1]
         var = self.everywhere(self.std**2)
         budget, rounds = Budget(limit), []
 

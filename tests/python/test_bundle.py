@@ -281,6 +281,21 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert not (tmp_path / "x").exists()
 
 
+def test_what_is_of_another_robot_cannot_be_exported(tmp_path: Path) -> None:
+    task = mbmf.load_task("cheetah_forward")
+    config = task.to_data() | {"physics_steps": 3}
+    slow = mbmf.load_task(config)
+    with pytest.raises(DataError, match="model must be of the robot, states and dt of task cheetah_forward"):
+        save_bundle(tmp_path / "out", slow, trained(task), horizon=5)
+    value = mbmf.ValueFunction(task, (8,))
+    with pytest.raises(DataError, match="value must be of the robot, states and dt"):
+        save_bundle(tmp_path / "out", slow, trained(slow), value=value, horizon=5)
+    path = mbmf.load_task("swimmer_trajfollow")
+    with pytest.raises(DataError, match="value must not be given for a task that follows a path"):
+        save_bundle(tmp_path / "out", path, trained(path), value=mbmf.ValueFunction(path, (8,)), horizon=5)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_cost_function_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="slower"):
         task = mbmf.load_task("swimmer_forward", cost=lambda states, actions: states[:, 0, 0])

@@ -118,6 +118,29 @@ def test_observations_come_along() -> None:
     assert live.returns.shape == (int(live.whole.sum()),)
 
 
+def test_a_simulation_that_diverges_is_no_whole_episode() -> None:
+    config = mbmf.load_task("pets_reacher").to_data()
+    config["overrides"] = {**config.get("overrides", {}), "actuators": {"gear": 1e8}}
+    config["overrides"]["flags"] = {"autoreset": False}
+    task = mbmf.load_task(config)
+    model = mbmf.DynamicsModel(task, hidden=(8,))
+    tame = mbmf.collect_random(mbmf.load_task("pets_reacher"), 2, 20, seed=0)
+    model.fit(tame, epochs=1, allow_other_task=True)
+    planner = mbmf.RandomShooting(task, model, horizon=2, candidates=20, nthread=1)
+    collected = mbmf.collect_mpc(task, planner, 2, 40, seed=0)
+    assert collected.diverged.any()
+    reference = drive_without_clock(planner, 80, episode_steps=40)
+    live = drive_in_real_time(mbmf.Controller(planner, phase=0.002), 80, episode_steps=40)
+    assert reference.episodes.lengths[0] == collected.lengths[0]
+    n = collected.lengths[0] + 1
+    np.testing.assert_array_equal(reference.episodes.states[0, :n], collected.states[0, :n])
+    for drive in (reference, live):
+        assert drive.episodes.diverged.any()
+        assert not drive.whole[drive.episodes.diverged].any()
+        assert not drive.episodes.terminated[drive.episodes.diverged].any()
+        assert np.isfinite(drive.episodes.states).all()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

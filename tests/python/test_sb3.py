@@ -108,6 +108,10 @@ def test_bad_input(policy: mbmf.GaussianPolicy, env: Any, monkeypatch: pytest.Mo
     with pytest.raises(ConfigError, match="as they are, got NormalizeObservation"):
         policy.to_sb3(inside)
     inside.close()
+    scaled = gymnasium.wrappers.RescaleAction(gymnasium.make("mbmf/Swimmer-v0"), 0.0, 1.0)
+    with pytest.raises(ConfigError, match=r"actions in \[-1, 1\], .* got a space from 0 to 1"):
+        policy.to_sb3(scaled)
+    scaled.close()
     batched = gymnasium.make_vec("mbmf/Swimmer-v0", num_envs=2)
     with pytest.raises(ConfigError, match="got a vector environment of Gymnasium"):
         policy.to_sb3(batched)

@@ -106,6 +106,26 @@ def test_equals_numpy_over_an_episode(case: tuple[str, int, dict[str, Any]]) -> 
     assert moved > 5
 
 
+@pytest.mark.parametrize("keep", [0.0, 0.05, 0.3])
+def test_more_candidates_of_icem_are_never_worse(keep: float) -> None:
+    task = mbmf.load_task("cheetah_forward")
+    model, _ = make_model(task)
+    planner = mbmf.ICEM(task, model, 12, 40, keep=keep)
+    costs = [planner.plan(start_state(task), candidates=n).cost for n in range(38, 97, 2)]
+    assert (np.diff(costs) <= 0).all()
+    assert costs[-1] < costs[0]
+
+
+@pytest.mark.parametrize("search", ["cem", "icem", "mppi", "random_shooting"])
+def test_settings_of_a_planner_make_one_like_it(search: str) -> None:
+    task = mbmf.load_task("cheetah_forward")
+    model, _ = make_model(task)
+    planner = mbmf.make_planner(task, model, search, 5, 40)
+    assert mbmf.Planner(task, model, search, 5, 40, settings=planner.settings).settings == planner.settings
+    if search != "random_shooting":
+        assert planner.settings["execute"] in ("best", "mean")
+
+
 @pytest.mark.parametrize("limit", [1, 11, 40, 41, 50, 75, 97])
 @pytest.mark.parametrize("case", [CASES[2], CASES[3], CASES[4], CASES[6], CASES[8]], ids=name_of)
 def test_limits_equal_numpy(case: tuple[str, int, dict[str, Any]], limit: int) -> None:
@@ -117,7 +137,7 @@ def test_limits_equal_numpy(case: tuple[str, int, dict[str, Any]], limit: int) -
     costs = NumpyCosts(task, arrays)
     costs.state = start_state(task)
     memory, remembered = planner.make_memory(), None
-    for step in range(3):
+    for step in (0, 1, 4):  # two are skipped
         plan = planner.plan(costs.state, 0, step, candidates=limit, memory=memory)
         want = plain.plan(costs, step=step, memory=remembered, limit=limit)
         remembered = want.memory

@@ -45,7 +45,7 @@ struct Controller::Impl {
 
   // the loop's own
   TimePoint start;
-  StateMessage measured;
+  StateMessage measured, incoming;
   bool have_state = false;
   std::vector<double> from;      // what is planned from
   std::vector<float> under_way;  // (kMaxInFlight, naction)
@@ -83,6 +83,7 @@ struct Controller::Impl {
         states(StateMessage{std::vector<double>(static_cast<std::size_t>(nstate)), {}}),
         actions(ActionMessage{options.safe_action, {}, -1, StepKind::kSafe, Fault::kNoState}),
         measured{std::vector<double>(static_cast<std::size_t>(nstate)), {}},
+        incoming(measured),
         from(static_cast<std::size_t>(nstate)),
         under_way(static_cast<std::size_t>(kMaxInFlight * naction)),
         memory(planner->make_memory()),
@@ -135,7 +136,11 @@ struct Controller::Impl {
   // the latest state, and what is wrong with it
   Fault take_state(TimePoint now) {
     if (options.read) {
-      have_state |= options.read(measured.state.data(), &measured.when);
+      // what it began to write and then took back does not count
+      if (options.read(incoming.state.data(), &incoming.when)) {
+        std::swap(measured, incoming);
+        have_state = true;
+      }
     } else if (states.update()) {
       measured = states.front();  // same sizes: no allocation
       have_state = true;
@@ -148,19 +153,22 @@ struct Controller::Impl {
     return measured.when < now - limit ? Fault::kStaleState : Fault::kNone;
   }
 
-  // where the model expects the robot to be when an action of tick `tick` acts
-  void roll_forward(std::int64_t tick) {
+  // where the model expects the robot to be when an action of tick `tick` acts; false if that is too far from
+  // the state
+  bool roll_forward(std::int64_t tick) {
     std::copy(measured.state.begin(), measured.state.end(), from.begin());
-    if (!options.compensate) return;
+    if (!options.compensate) return true;
     const nanoseconds dt = to_ns(task->dt());
     const TimePoint acts = tick_time(tick) + to_ns(options.actuation_delay);
-    const auto count = std::clamp<std::int64_t>((acts - measured.when + dt / 2) / dt, 0, kMaxInFlight);
+    const auto count = std::max<std::int64_t>((acts - measured.when + dt / 2) / dt, 0);
+    if (count > kMaxInFlight) return false;
     for (std::int64_t i = 0; i < count; ++i) {
       // the action that acts in the middle of the step
       const std::int64_t at = tick_at(measured.when + i * dt + dt / 2 - to_ns(options.actuation_delay));
       sent_at(at, under_way.data() + i * naction);
     }
     if (count > 0) planner->roll_forward(from.data(), under_way.data(), static_cast<int>(count), from.data());
+    return true;
   }
 
   // the action that acts at a tick: the last one sent for it or before it
@@ -240,9 +248,10 @@ struct Controller::Impl {
     if (record.fault == Fault::kNone) {
       begin_path();
       record.segment = path_start.segment;
-      roll_forward(tick + 1);
-      // rolled forward a state may end beyond float32
-      if (usable(from) && timed_plan(from.data(), query_at(tick + 1))) {
+      if (!roll_forward(tick + 1)) {
+        record.fault = Fault::kStaleState;
+        // rolled forward a state may end beyond float32
+      } else if (usable(from) && timed_plan(from.data(), query_at(tick + 1))) {
         record.candidates = plan.candidates_done;
       } else {
         record.fault = Fault::kNoPlan;
@@ -307,6 +316,11 @@ void Controller::start(TimePoint first) {
   check_first_tick(first);
   m.log->clear();
   m.start = first;
+  if (m.newest_tick >= 0) {  // an action of an earlier run is not one of this
+    ActionMessage& message = m.actions.back();
+    message = {m.options.safe_action, {}, -1, StepKind::kSafe, Fault::kNoState};
+    m.actions.publish();
+  }
   m.last_tick = m.newest_tick = -1;
   std::fill(m.sent_tick.begin(), m.sent_tick.end(), -1);
   m.have_state = m.on_path = false;

@@ -41,6 +41,7 @@ struct RealtimeSimulation::Impl {
     record.actions.resize(n * na);
     record.rewards.resize(n);
     record.terminated.resize(n);
+    record.diverged.resize(n);
     record.first.resize(n);
     record.fresh.resize(n);
     record.action_step.resize(n);
@@ -81,6 +82,7 @@ struct RealtimeSimulation::Impl {
       std::copy_n(simulator.observations(), no, record.next_observations.data() + k * no);
       record.rewards[k] = simulator.rewards()[0];
       record.terminated[k] = simulator.terminated()[0];
+      record.diverged[k] = simulator.diverged()[0];
       if (simulator.terminated()[0] || in_episode >= options.episode_steps) {
         ++episode;
         in_episode = 0;
@@ -150,6 +152,7 @@ const RealtimeSimulation::Record& RealtimeSimulation::record() const {
   m.record.actions.resize(n * static_cast<std::size_t>(m.task->naction()));
   m.record.rewards.resize(n);
   m.record.terminated.resize(n);
+  m.record.diverged.resize(n);
   m.record.first.resize(n);
   m.record.fresh.resize(n);
   m.record.action_step.resize(n);

@@ -84,9 +84,10 @@ double AnytimeRound::expected(int thread, int size) const {
 int AnytimeRound::size_in_time(int thread, Nanoseconds now, Nanoseconds stop) const {
   if (stop == kNever) {
     // the caller's thread looks up in between, whatever the horizon
-    const bool is_long =
-        check_ && thread == 0 && expected(0, kSizes - 1) > static_cast<double>(kCheckInterval);
-    return is_long ? 0 : kSizes - 1;
+    int size = kSizes - 1;
+    if (!check_ || thread != 0) return size;
+    while (size > 0 && expected(0, size) > static_cast<double>(kCheckInterval)) --size;
+    return size;
   }
   const double left = static_cast<double>(stop - now);
   if (left <= 0) return -1;

@@ -129,8 +129,10 @@ std::uint64_t Engine::shift_of(const PlanMemory& memory, const PlanQuery& query)
   if (memory.horizon != shape.horizon) refuse("horizon", shape.horizon, memory.horizon);
   if (memory.naction != shape.naction) refuse("number of actions", shape.naction, memory.naction);
   const auto size = static_cast<std::size_t>(shape.horizon) * static_cast<std::size_t>(shape.naction);
-  const auto good = [](const std::vector<float>& values) {
-    return std::all_of(values.begin(), values.end(), [](float x) { return x >= -1 && x <= 1; });
+  const auto check_actions = [](const std::vector<float>& values, const char* name) {
+    for (const float x : values) {
+      if (!(x >= -1 && x <= 1)) throw_invalid("memory must hold actions in [-1, 1], got ", x, " in ", name);
+    }
   };
   const bool cold = memory.mean.empty() && memory.kept.empty();  // what random shooting leaves
   if ((memory.mean.size() != size && !cold) || memory.kept.size() % size != 0 ||
@@ -138,9 +140,9 @@ std::uint64_t Engine::shift_of(const PlanMemory& memory, const PlanQuery& query)
       memory.executed.size() != static_cast<std::size_t>(shape.naction)) {
     throw_invalid("memory must have the sizes that the planner gave it, got others");
   }
-  if (!good(memory.mean) || !good(memory.kept) || !good(memory.executed)) {
-    throw_invalid("memory must hold actions in [-1, 1], got others");
-  }
+  check_actions(memory.mean, "mean");
+  check_actions(memory.kept, "kept");
+  check_actions(memory.executed, "executed");
   if (query.step < memory.step) {
     throw_invalid("memory must be of an earlier step than ", query.step, ", got one of step ", memory.step);
   }
@@ -325,6 +327,11 @@ void Engine::finish(std::size_t index) {
   if (job.memory != nullptr) {
     PlanMemory& memory = *job.memory;
     search->remember(*job.work, &memory);
+    if (memory.mean.empty() && !(memory.kept.empty() && memory.deviation.empty())) {
+      memory.filled = false;
+      throw_invalid("a search that remembers must fill mean, got none beside kept or deviation from search ",
+                    search->name());
+    }
     memory.search = search->name();
     memory.task = task->spec().name;
     memory.horizon = shape.horizon;

@@ -18,6 +18,7 @@ namespace mbmf {
 namespace {
 
 constexpr std::int64_t kNumbers = 2'000'000;  // states and actions of one call, at most
+constexpr int kFewest = 32, kSome = 2048;     // candidates of one call where time is short
 
 class FunctionRoller : public Roller {
  public:
@@ -40,7 +41,7 @@ class FunctionRoller : public Roller {
   const char* cause() const override { return "the model's predictions or the cost function are not finite"; }
   Grain grain(std::int64_t most) const override {
     const int chunk = static_cast<int>(std::min<std::int64_t>(chunk_, most));
-    return {chunk, chunk, chunk};
+    return {std::min(kFewest, chunk), std::min(kSome, chunk), chunk};
   }
 
   void reserve(int nslot, int njob, int) override {

@@ -47,6 +47,9 @@ class Icem : public Search {
     // of the pool, of the one before, of this round alone: (elites, horizon, naction)
     std::vector<float> elites, old, fresh;
     std::vector<Scored> scored, old_scored;
+    // where no elite is kept: the best of all rounds
+    std::vector<float> best;
+    Scored best_scored{};
     std::vector<const float*> chosen;
     int ngiven = 0, redrawn = 0;  // of the first round
   };
@@ -59,6 +62,7 @@ class Icem : public Search {
     work->elites.resize(size * elites);
     work->old.resize(size * elites);
     work->fresh.resize(size * elites);
+    work->best.resize(size);
     work->scored.reserve(elites);
     work->old_scored.reserve(elites);
     work->chosen.reserve(elites);
@@ -69,6 +73,7 @@ class Icem : public Search {
     State& s = static_cast<State&>(*work);
     const std::size_t size = sequence_size(shape_);
     s.scored.clear();
+    s.best_scored = {NAN, -1};
     s.ngiven = 0;
     std::fill(s.deviation.begin(), s.deviation.end(), static_cast<float>(o_.deviation));
     if (!memory.filled) {
@@ -133,7 +138,13 @@ class Icem : public Search {
       s.old.swap(s.elites);
       s.old_scored.swap(s.scored);
       for (Scored& scored : s.scored) scored.position = -1;
+      s.best_scored.position = -1;
       return;
+    }
+    s.best_scored.position = -1;  // of an earlier round
+    if (!(s.best_scored.cost <= s.scored.front().cost)) {
+      s.best_scored = s.scored.front();
+      std::copy_n(s.elites.begin(), size, s.best.begin());
     }
     if (round.number == 0 || !round.cut() || pool >= 2 * static_cast<std::size_t>(o_.elites)) {
       refit(s.chosen, size, o_.momentum, true, s.mean.data(), s.deviation.data());
@@ -143,10 +154,10 @@ class Icem : public Search {
   bool choose(Work* work, Plan* plan) const override {
     const State& s = static_cast<const State&>(*work);
     if (s.scored.empty()) return false;
-    const float* from = o_.mean ? s.mean.data() : s.elites.data();
-    plan->actions.assign(from, from + sequence_size(shape_));
-    plan->candidate = o_.mean ? -1 : s.scored.front().position;
-    plan->cost = o_.mean ? NAN : s.scored.front().cost;
+    const std::vector<float>& from = o_.mean ? s.mean : s.best;
+    plan->actions.assign(from.begin(), from.end());
+    plan->candidate = o_.mean ? -1 : s.best_scored.position;
+    plan->cost = o_.mean ? NAN : s.best_scored.cost;
     return true;
   }
 

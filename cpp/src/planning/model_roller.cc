@@ -192,6 +192,10 @@ class ModelRoller : public Roller {
                      actions, 1, steps, rolled_.data(), 0, threads_.front().scratch.data());
     const float* last = rolled_.data() + static_cast<std::ptrdiff_t>(steps) * nstate;
     for (int k = 0; k < nstate; ++k) predicted[k] = static_cast<double>(last[k]) + mean().centre(k);
+    // what is known is so in double precision: a time that a clock gives has more digits than float32
+    const std::vector<int>& known_index = task_->known().index();
+    const double* const at = known_.data() + static_cast<std::size_t>(steps) * known_index.size();
+    for (std::size_t i = 0; i < known_index.size(); ++i) predicted[known_index[i]] = at[i];
   }
 
   std::int64_t proposing_ns() const override { return proposing_ns_.load(std::memory_order_relaxed); }

@@ -56,7 +56,11 @@ class Mppi : public Search {
     s.found = false;
     if (memory.filled) {
       shift_sequence(memory.mean.data(), shape_, shift, false, s.mean.data());
-      std::copy(memory.executed.begin(), memory.executed.end(), s.before.begin());
+      // the action before the first: after skipped steps a later one of the plan was held
+      const auto naction = static_cast<std::size_t>(shape_.naction);
+      const auto row = std::min(shift, static_cast<std::uint64_t>(shape_.horizon));
+      const float* const held = row > 1 ? memory.mean.data() + (row - 1) * naction : memory.executed.data();
+      std::copy_n(held, naction, s.before.begin());
     } else {
       std::fill(s.mean.begin(), s.mean.end(), 0.0f);
       std::fill(s.before.begin(), s.before.end(), 0.0f);

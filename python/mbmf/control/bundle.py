@@ -26,7 +26,7 @@ from mbmf.errors import DataError
 from mbmf.files import atomic_folder, atomic_write
 from mbmf.json_text import parse_json
 from mbmf.names import PLAIN_NAME, is_plain_name
-from mbmf.planning.learned import policy_core, proposals_of
+from mbmf.planning.learned import model_core, policy_core, proposals_of, value_core
 from mbmf.tasks.identity import Identity, check_identity, robot_digests
 from mbmf.tasks.searches import search_values
 from mbmf.words import show, some
@@ -113,6 +113,12 @@ def save_bundle(
             f"{target}: folder must have nothing but an earlier export, which is replaced, got also "
             f"{some(others)}"
         )
+    try:
+        model_core(model, task)
+        if value is not None:
+            value_core(value, task)
+    except ValueError as error:
+        raise DataError(str(error)) from None
     arguments = model.core_arguments()
     files = {
         "dynamics.safetensors": serialize(_tensors(arguments)),

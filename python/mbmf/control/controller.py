@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mbmf import _core
 from mbmf.arguments import MAX_SEED, float64_array, number, whole_number
+from mbmf.tasks.searches import search_values
 
 if TYPE_CHECKING:
     from mbmf.planning.plan import PathLike
@@ -156,7 +157,7 @@ class Controller:
             planner.candidates,
             planner.seed,
             planner.nthread,
-            planner.settings,
+            search_values(planner.search, planner.settings),
             options,
             None if planner.value is None else planner.value.core,
             None if planner.policy is None else planner.policy.core,
@@ -178,7 +179,7 @@ class Controller:
 
     @property
     def running(self) -> bool:
-        return self.core.running
+        return os.getpid() == self._process and self.core.running
 
     @property
     def notes(self) -> list[str]:
@@ -263,6 +264,7 @@ class Controller:
         Raises:
           mbmf.CoreError: the loop runs.
         """
+        self._check_process()
         records: dict[str, npt.NDArray[Any]] = self.core.records()
         return records
 

@@ -30,7 +30,8 @@ class Drive:
 
     Attributes:
       episodes: what happened; an episode ends by its length, outside the healthy bounds, or with the drive.
-      whole: of each episode, whether it ended by itself and not with the drive, bool (E,).
+      whole: of each episode, whether it ended by itself and not with the drive, nor since it diverged, bool
+        (E,).
       statistics: of the controller (`mbmf.Controller.statistics`); None without a clock.
       records: of the controller (`mbmf.Controller.records`); None without a clock.
       notes: what the system refused.
@@ -126,6 +127,7 @@ def drive_without_clock(
         "actions",
         "rewards",
         "terminated",
+        "diverged",
         "first",
     )
     rows: dict[str, list[Any]] = {name: [] for name in names}
@@ -139,13 +141,14 @@ def drive_without_clock(
         rows["observations"].append(simulator.observations[0].copy())
         action = planner.act(simulator.states[0])
         simulator.step(action[None].astype(np.float64))
+        rows["diverged"].append(bool(simulator.diverged[0]))
         rows["actions"].append(action)
         rows["rewards"].append(simulator.rewards[0])
         rows["next_states"].append(simulator.states[0].copy())
         rows["next_observations"].append(simulator.observations[0].copy())
         rows["terminated"].append(simulator.terminated[0])
         in_episode += 1
-        if simulator.terminated[0] or in_episode == length:
+        if simulator.terminated[0] or simulator.diverged[0] or in_episode == length:
             episode, in_episode = episode + 1, 0
         if watch is not None:
             watch(step + 1, simulator.get_state()[0])
@@ -165,6 +168,9 @@ def _episodes(
     actions = np.zeros((count, longest, task.naction), np.float32)
     rewards = np.zeros((count, longest))
     terminated = np.zeros(count, np.bool_)
+    # the step in which MuJoCo fails is not part of its episode, as in those that are collected
+    diverged = record["diverged"].astype(np.bool_)[begins + lengths - 1]
+    lengths -= diverged
     both = {"states": states}
     observations = None
     if not task.core.observes_state:
@@ -172,11 +178,10 @@ def _episodes(
     for e, (begin, n) in enumerate(zip(begins, lengths, strict=True)):
         for name, array in both.items():
             array[e, :n] = record[name][begin : begin + n]
-            array[e, n] = record[f"next_{name}"][begin + n - 1]
+            array[e, n] = record[name][begin + n] if diverged[e] else record[f"next_{name}"][begin + n - 1]
         actions[e, :n] = record["actions"][begin : begin + n]
         rewards[e, :n] = record["rewards"][begin : begin + n]
-        terminated[e] = record["terminated"][begin + n - 1]
-    diverged = np.zeros(count, np.bool_)
+        terminated[e] = record["terminated"][begin + n - 1] if not diverged[e] else False
     episodes = Episodes(
         states,
         actions,
@@ -188,7 +193,7 @@ def _episodes(
         task.name,
         identity=task.identity,
     )
-    return episodes, terminated | (lengths == length)
+    return episodes, (terminated | (lengths == length)) & ~diverged
 
 
 def _resident_bytes() -> int:

@@ -34,7 +34,7 @@ from mbmf.planning.plan import (
     Sequences,
     SimulatorModel,
 )
-from mbmf.tasks.searches import default_candidates, search_values
+from mbmf.tasks.searches import default_candidates, search_values, shown_values
 from mbmf.tasks.task import Task, check_path_start
 
 if TYPE_CHECKING:
@@ -124,10 +124,12 @@ class Planner:
         self.seed = whole_number("seed", seed, 0, MAX_SEED)
         self.nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
         _warn_of_threads(self.nthread)
-        self.settings: dict[str, float] = {}
+        self.settings: dict[str, Any] = {}
+        values: dict[str, float] = {}
         made: Any = search
         if isinstance(search, str):
-            self.settings = search_values(search, settings or {})
+            values = search_values(search, settings or {})
+            self.settings = shown_values(search, values)
         else:
             from mbmf.planning.own import adapted
 
@@ -151,7 +153,7 @@ class Planner:
             self.candidates,
             self.seed,
             self.nthread,
-            self.settings,
+            values,
             task.cost_function,
             None if value is None else value_core(value, task),
             None if policy is None else policy_core(policy, task, simulated=self._dynamics is None),

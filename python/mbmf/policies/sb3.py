@@ -37,6 +37,12 @@ def to_sb3(
     ):
         if have != want:
             raise ConfigError(f"env must have {what}s of shape {want}, as the policy has, got {have}")
+    space: Any = env.action_space
+    if not (np.all(space.low == -1) and np.all(space.high == 1)):
+        raise ConfigError(
+            "env must take actions in [-1, 1], as the policy gives them, got a space from "
+            f"{np.min(space.low):g} to {np.max(space.high):g}"
+        )
     for task in _tasks(env):
         difference = "" if policy.identity is None else policy.identity.differences(task.identity)
         if difference:

@@ -69,7 +69,7 @@ class SearchOption:
             value, int | float | np.integer | np.floating
         ):
             raise ValueError(self.requirement)
-        if self.whole and not isinstance(value, int | np.integer):
+        if self.whole and isinstance(value, float | np.floating) and value != np.floor(value):
             raise ValueError(self.requirement)
         try:
             found = float(value)
@@ -152,6 +152,12 @@ def search_values(search: str, settings: Mapping[str, Any]) -> dict[str, float]:
         except ValueError as error:
             raise ValueError(f"{name} must be {error}, got {settings[name]!r}") from None
     return values
+
+
+def shown_values(search: str, values: Mapping[str, float]) -> dict[str, Any]:
+    """What `search_values` gave, as a user writes it."""
+    options = search_kind(search).options
+    return {name: options[name].shown(value) for name, value in values.items()}
 
 
 @dataclasses.dataclass(frozen=True)

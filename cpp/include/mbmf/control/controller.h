@@ -49,7 +49,7 @@ enum class StepKind : std::int8_t { kPlanned = 0, kHeld = 1, kSafe = 2 };
 enum class Fault : std::int8_t {
   kNone = 0,
   kNoState = 1,      // none has come yet
-  kStaleState = 2,   // the latest is older than stale_after
+  kStaleState = 2,   // the latest is older than stale_after, or too old to compensate: 32 steps of the task
   kBadState = 3,     // not finite
   kLatePlan = 4,     // not ready before the next tick
   kNoPlan = 5,       // no candidate had a finite cost

@@ -53,6 +53,7 @@ class RealtimeSimulation {
     std::vector<double> actions;            // (done, naction), as they acted
     std::vector<double> rewards;            // (done)
     std::vector<std::uint8_t> terminated;   // (done) the step left the healthy bounds, or MuJoCo failed
+    std::vector<std::uint8_t> diverged;     // (done) the latter
     std::vector<std::uint8_t> first;        // (done) the first step of an episode
     std::vector<std::uint8_t> fresh;        // (done) whether the action was new
     std::vector<std::int64_t> action_step;  // (done) the tick that the action was meant for; -1: none yet

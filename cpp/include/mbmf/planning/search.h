@@ -74,7 +74,8 @@ class Search {
   // Says what to execute: plan.actions, candidate and cost (NaN: not known). False: there is nothing, since
   // no candidate had a finite cost. Called after at least one update.
   virtual bool choose(Work* work, Plan* plan) const = 0;
-  // Fills mean, deviation and kept of a memory, as far as it needs them.
+  // Fills mean of a memory with actions in [-1, 1], and deviation and kept as far as it needs them; nothing
+  // where the search does not remember.
   virtual void remember(const Work& work, PlanMemory* memory) const = 0;
   // What the search knows after a round, for RoundTrace.
   virtual void trace(const Work&, RoundTrace*) const {}
