@@ -248,6 +248,60 @@ def test_elites_are_the_members_with_the_least_held_out_loss(task: mbmf.Task, da
     assert np.array_equal(layers[0], model._state().mlp.layers[0][list(best)])
 
 
+def test_outputs_that_no_prediction_reads_judge_nobody() -> None:
+    """Goals are given: their outputs are multiplied by 0."""
+    task = mbmf.load_task("pets_reacher")
+    data = mbmf.collect_random(task, 1, 60, seed=0)
+    model = mbmf.DynamicsModel(task, hidden=(8,), members=4, probabilistic=True, elites=2)
+    fitted = model.fit(data, epochs=3, batch_size=16, noise=0.0, validation_share=0.3)
+    changed = mbmf.DynamicsModel(task, hidden=(8,), members=4, probabilistic=True, elites=2)
+    goal = task.state_names.index("goal.x")
+    from mbmf.dynamics import fitting
+
+    start = fitting._start
+
+    def spoiled(*args: Any) -> Any:
+        state = start(*args)
+        for k in range(3):
+            state.layers[-1][:2, task.nstate + goal + k, -1] += 50.0
+        return state
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "_start", spoiled)
+        other = changed.fit(data, epochs=3, batch_size=16, noise=0.0, validation_share=0.3)
+    assert other.elites == fitted.elites
+    np.testing.assert_allclose(other.member_losses, fitted.member_losses, rtol=5e-3)
+
+
+def test_a_member_that_explodes_leaves_the_bounds_alone(
+    task: mbmf.Task, data: mbmf.Episodes, tmp_path: Path
+) -> None:
+    model = mbmf.DynamicsModel(task, hidden=(16,), members=3, probabilistic=True)
+    model.fit(data, epochs=1, batch_size=64, noise=0.0)
+    before = model._state().mlp
+    before.layers[-1][0, : task.nstate] *= 1e15
+    result = model.fit(data, epochs=3, batch_size=32, noise=0.0, drop_failed=True)
+    assert result.failed == (0,)
+    after = model._state().mlp
+    assert after.has_finite_bounds()
+    model.save(tmp_path / "model.safetensors")
+    assert mbmf.DynamicsModel.load(tmp_path / "model.safetensors", task).elites == (1, 2)
+
+
+def test_holding_out_all_old_points_is_refused() -> None:
+    task = mbmf.load_task("hopper_forward")
+    old, new = mbmf.collect_random(task, 1, 1, seed=0), mbmf.collect_random(task, 1, 9, seed=1)
+    model = mbmf.DynamicsModel(task, hidden=(8,))
+    refused: list[str] = []
+    for seed in range(8):
+        try:
+            model.fit(old, new, batch_size=4, epochs=1, fraction_use_new=0.0, validation_share=0.5, seed=seed)
+        except DataError as error:
+            refused.append(str(error))
+    assert 0 < len(refused) < 8
+    assert all("validation_share must leave an old point to train on" in text for text in refused)
+
+
 def test_it_stops_early(task: mbmf.Task, data: mbmf.Episodes) -> None:
     model = mbmf.DynamicsModel(task, hidden=(64,), activation="silu", members=2)
     few = data.select(np.arange(1))

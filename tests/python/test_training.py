@@ -157,6 +157,13 @@ def test_batch_shares(old: int, new: int, fraction: float, expected: tuple[int, 
     assert batch_shares(old, new, 512, fraction) == expected
 
 
+def test_small_batches_have_a_new_point() -> None:
+    assert batch_shares(100, 50, 8, 0.1) == (7, 1)
+    assert batch_shares(100, 50, 100, 0.29) == (71, 29)
+    assert batch_shares(100, 0, 8, 0.1) == (8, 0)
+    assert batch_shares(100, 50, 8, 0.0) == (8, 0)
+
+
 def test_without_an_old_share_an_epoch_is_a_pass_over_the_new_points() -> None:
     data = concatenate([_data(64, 3, 2), _data(100, 3, 2, seed=1)])
     rng = _Recorder(0)

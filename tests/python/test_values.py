@@ -389,3 +389,20 @@ def test_a_value_that_overflows_is_worth_the_least(
     value = _core.Value(1, weights, biases, "relu", *arguments)
     states = np.array([[0.0], [-1.0], [1e-60], [1e10], [np.inf], [np.nan]])
     assert value.evaluate(states).tolist() == [3, 3, 3, -5, -5, -5]
+
+
+def test_a_goal_is_seen_and_the_time_is_not() -> None:
+    task = mbmf.load_task("pets_reacher")
+    value = mbmf.ValueFunction(task, (8,))
+    seen = dict(zip(task.state_names, value.inputs, strict=True))
+    assert {word for name, word in seen.items() if name.startswith("goal.")} == {"value"}
+    assert "nothing" in mbmf.ValueFunction(task, (8,), inputs={"goal.x": "nothing"}).inputs
+    tracker = mbmf.load_task(Path(__file__).parents[2] / "examples/robots/tracker.yaml")
+    words = dict(zip(tracker.state_names, mbmf.ValueFunction(tracker, (8,)).inputs, strict=True))
+    assert {words[name] for name in words if name.startswith("reference.")} == {"value"}
+    assert words["time"] == "nothing"
+    with pytest.raises(ValueError, match=r"episodes must be mbmf.Episodes, got \[\]"):
+        value.fit([])  # type: ignore[arg-type]
+    other = mbmf.collect_random(mbmf.load_task("swimmer_forward"), 1, 5)
+    with pytest.raises(DataError, match="episodes must have 20 states and 7 actions, got 16 and 2"):
+        value.fit(other, allow_other_task=True)

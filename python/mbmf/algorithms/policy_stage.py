@@ -16,6 +16,7 @@ from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.run import Record, Run
 from mbmf.runs.trained import load_policy
 from mbmf.tasks.task import Task
+from mbmf.words import some
 
 
 def existing(task: Task, run: Run) -> GaussianPolicy | None:
@@ -67,6 +68,12 @@ def learn(
     examples = Examples(hide(examples.observations, seen), examples.actions)
     policy = load_policy(run, task, iteration - 1, allow_other_task=run.allow_other_task)
     if policy is None:
+        if not seen.all():
+            names = [name for name, sees in zip(task.observation_names, seen, strict=True) if not sees]
+            note(
+                f"iteration {iteration}: the policy that proposes does not see {some(names)}: no state is "
+                "that, with the same clip, so that the model does not predict it"
+            )
         policy = GaussianPolicy(task, settings.hidden, seed=seed)
         blind(policy, seen)
     policy.set_std(settings.std)

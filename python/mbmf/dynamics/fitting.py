@@ -120,7 +120,11 @@ def fit(
     held_out = _held_out(sum(points), options)
     with training.torch_threads(options.nthread):
         trainer = training.Trainer(
-            _start(settings, before, sizes), settings.activation, settings.weight_decay, settings.beta
+            _start(settings, before, sizes),
+            settings.activation,
+            settings.weight_decay,
+            settings.beta,
+            _judged(task, normalization),
         )
         history = _train(trainer, rows, points_old, held_out, settings, options)
         old = trainer.evaluate(rows[:points_old])
@@ -138,6 +142,8 @@ def fit(
         if failed:
             kept = before.mlp if before is not None else _start(settings, None, sizes)
             mlp = mlp.with_members_of(kept, failed)
+            if not mlp.has_finite_bounds():
+                mlp = mlp.with_bounds_of(kept)
         elites = _elites(judged, whole, settings.elites)
         warnings += _left_out(task, normalization, settings)
         warnings += _variances(task, trainer, mlp, rows, elites, normalization.delta)
@@ -263,6 +269,13 @@ def transitions(
     return np.array(states), actions, next_states - states
 
 
+def _judged(task: Task, normalization: Normalization) -> NDArray[np.bool_]:
+    """The states by whose predictions members and epochs are judged: not those that never change, nor those
+    that are given, whose outputs no prediction reads."""
+    judged: NDArray[np.bool_] = (normalization.delta.std > 0) & ~np.array(given_states(task.state_names))
+    return judged
+
+
 def _held_out(points: int, options: FitOptions) -> NDArray[np.bool_] | None:
     """Which points are held out, drawn from the seed; None if none are."""
     if options.validation_share == 0:
@@ -303,6 +316,12 @@ def _train(
     apart = None
     if held_out is not None:
         old -= int(held_out[:old].sum())
+        if old == 0 and options.fraction_use_new is not None:
+            raise DataError(
+                f"validation_share must leave an old point to train on where fraction_use_new = "
+                f"{options.fraction_use_new:g} is of new ones, got {options.validation_share:g}, which holds "
+                "out all of them"
+            )
         apart, rows = rows[torch.from_numpy(held_out)], rows[torch.from_numpy(~held_out)]
     pool = options.fraction_use_new is None
     return trainer.train(

@@ -51,6 +51,8 @@ class FitOptions:
             checked["patience"] = patience = count("patience", given["patience"], 1, MAX_COUNT)
             if share == 0:
                 raise ValueError(f"patience must be given with a validation_share above 0, got {patience}")
+        if not isinstance(given["drop_failed"], bool | np.bool_):
+            raise ValueError(f"drop_failed must be true or false, got {given['drop_failed']!r}")
         checked["drop_failed"] = bool(given["drop_failed"])
         return cls(**checked)
 

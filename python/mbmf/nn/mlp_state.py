@@ -49,6 +49,17 @@ class MlpState:
     def members(self) -> int:
         return 1 if self.layers[0].ndim == 2 else len(self.layers[0])
 
+    def has_finite_bounds(self) -> bool:
+        """Whether the bounds of the log variances and their moments are finite, if there are any."""
+        arrays = (self.bounds, self.bounds_first, self.bounds_second)
+        return all(array is None or bool(np.isfinite(array).all()) for array in arrays)
+
+    def with_bounds_of(self, other: MlpState) -> MlpState:
+        """A copy with the bounds of another state, and their moments."""
+        arrays = (other.bounds, other.bounds_first, other.bounds_second)
+        bounds = [None if array is None else array.copy() for array in arrays]
+        return MlpState(self.layers, self.first, self.second, self.updates, *bounds)
+
     def with_members_of(self, other: MlpState, index: Sequence[int]) -> MlpState:
         """A copy in which the members of ``index`` are those of another state of the same shapes."""
         chosen = list(index)

@@ -58,8 +58,11 @@ def torch_threads(nthread: int) -> Iterator[None]:
 
 
 def batch_shares(old: int, new: int, batch_size: int, fraction_use_new: float) -> tuple[int, int]:
-    """How many old and new points a batch has: the new share is a fraction of it, or all new data if less."""
-    share_new = min(int(batch_size * fraction_use_new), new)
+    """How many old and new points a batch has: the new share is a fraction of it, one at least, or all new
+    data if less."""
+    share_new = min(int(batch_size * fraction_use_new + 1e-9), new)
+    if fraction_use_new > 0 and batch_size > 1:  # some of them, however small it is
+        share_new = max(share_new, min(1, new))
     return min(batch_size - share_new, old), share_new
 
 
@@ -98,7 +101,8 @@ class History:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over data and dimensions, float64 (members): squared errors, and the loss that is trained."""
+    """Means over data and dimensions, float64 (members): squared errors, and the loss that is trained, of the
+    outputs that the trainer is to judge by."""
 
     squares: NDArray[np.float64]
     loss: NDArray[np.float64]
@@ -117,6 +121,7 @@ class Trainer:
         activation: of the hidden layers.
         weight_decay: of each layer, or of all: its half times the squared weights is added to the loss.
         beta: of a probabilistic model's loss (`GaussianLikelihood`).
+        judged: which outputs (of n, without log variances) `Evaluation.loss` is of; None: all.
     """
 
     def __init__(
@@ -125,8 +130,11 @@ class Trainer:
         activation: str,
         weight_decay: float | Sequence[float] = 0.0,
         beta: float = 0.0,
+        judged: NDArray[np.bool_] | None = None,
     ) -> None:
         self._beta = beta
+        some = judged is not None and judged.any() and not judged.all()
+        self._judged = torch.from_numpy(np.flatnonzero(judged)) if some else None  # type: ignore[arg-type]
         decay = [weight_decay] * len(state.layers) if isinstance(weight_decay, int | float) else weight_decay
         self._like = state
         self._plain = state.layers[0].ndim == 2 and state.bounds is None
@@ -256,19 +264,23 @@ class Trainer:
         ninput = self._shapes[0][-1]
         ahead = self._shapes[0][:-2]
         squares = np.zeros(ahead or (1,))
-        likelihoods = np.zeros(ahead or (1,))
+        losses = np.zeros(ahead or (1,))
         for rows in torch.split(data, block):
             between_pieces()
             output, target = self._output(rows), rows[:, ninput:].t()
             if self._bounds is None:
-                squares += _sum((output - target).double().square())
-                continue
-            mean, raw = output.chunk(2, dim=-2)
-            error, variance = (mean - target).double().square(), log_variance(raw, self._bounds[0]).double()
+                error = (output - target).double().square()
+                loss = error
+            else:
+                mean, raw = output.chunk(2, dim=-2)
+                error = (mean - target).double().square()
+                variance = log_variance(raw, self._bounds[0]).double()
+                loss = error * torch.exp(-variance) + variance
             squares += _sum(error)
-            likelihoods += _sum(error * torch.exp(-variance) + variance)
-        count = len(data) * (data.shape[1] - ninput)
-        return Evaluation(squares / count, (squares if self._bounds is None else likelihoods) / count)
+            losses += _sum(loss if self._judged is None else loss.index_select(-2, self._judged))
+        noutput = data.shape[1] - ninput
+        njudged = noutput if self._judged is None else len(self._judged)
+        return Evaluation(squares / (len(data) * noutput), losses / (len(data) * njudged))
 
     @torch.no_grad()
     def log_variances(self, data: torch.Tensor) -> NDArray[np.float32]:

@@ -129,6 +129,8 @@ class Episodes:
         What they followed is kept where it is the same path, identity and poses where all have them.
         allow_other_task: the robots, names and dt of one task may differ; the result is of no known identity.
         """
+        if isinstance(batches, Episodes) or not all(isinstance(each, Episodes) for each in batches):
+            raise ValueError("batches must be a list of mbmf.Episodes, got another thing")
         if not batches:
             raise ValueError("batches must be one or more Episodes, got none")
         first = batches[0]
@@ -223,8 +225,18 @@ class Episodes:
         """
         if self.task != task.name:
             raise DataError(f"{name} must be of task {task.name}, got {self.task}")
+        self.check_sizes(task, name)
         if self.identity is not None:
             check_identity(name, self.identity, task.identity, task.name, observations=observations)
+
+    def check_sizes(self, task: Task, name: str) -> None:
+        """Raises DataError unless the episodes, ``name`` in messages, have the task's states and actions."""
+        found = self.states.shape[2], self.actions.shape[2]
+        if found != (task.nstate, task.naction):
+            raise DataError(
+                f"{name} must have {task.nstate} states and {task.naction} actions, got {found[0]} and "
+                f"{found[1]}"
+            )
 
     def _arrays(self) -> dict[str, npt.NDArray[Any] | None]:
         return {name: getattr(self, name) for name in _DTYPES}

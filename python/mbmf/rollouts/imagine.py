@@ -36,11 +36,11 @@ def imagine_policy(
 ) -> PolicyBatch:
     """Episodes of a policy's actions through the mean prediction of a learned model, one from each start.
 
-    They end where they leave the task's ``alive`` bounds (terminated), after ``steps`` (truncated), or where
-    a prediction is not finite (diverged). Their rewards are the task's, of predicted states. Episode e is a
-    pure function of (policy, model, its start, seed, first_episode + e); the batch is the same bits at any
-    number of threads. Policy optimisation on such batches costs no control steps (Kurutach et al.,
-    "Model-ensemble trust-region policy optimization", 2018).
+    They end where they leave the task's ``alive`` bounds or ``healthy`` ones of states (terminated), after
+    ``steps`` (truncated), or where a prediction is not finite (diverged). Their rewards are the task's, of
+    predicted states. Episode e is a pure function of (policy, model, its start, seed, first_episode + e); the
+    batch is the same bits at any number of threads. Policy optimisation on such batches costs no control
+    steps (Kurutach et al., "Model-ensemble trust-region policy optimization", 2018).
 
     Args:
         task: whose rewards and bounds count.

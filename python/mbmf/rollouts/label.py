@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mbmf.arguments import MAX_SEED, whole_number
+from mbmf.rollouts.episodes import Episodes
+from mbmf.words import show
 
 if TYPE_CHECKING:
     from mbmf.planning.planner import Planner
-    from mbmf.rollouts.episodes import Episodes
 
 
 def label_episodes(
@@ -40,6 +41,8 @@ def label_episodes(
         DataError: the episodes are of another task than the planner.
         mbmf.CoreError: no candidate of a plan has a finite cost.
     """
+    if not isinstance(episodes, Episodes):
+        raise ValueError(f"episodes must be mbmf.Episodes, got {show(episodes)}")
     episodes.check_task(planner.task, "episodes", observations=False)
     first_episode = whole_number("first_episode", first_episode, 0, MAX_SEED)
     labels = np.zeros_like(episodes.actions)

@@ -129,7 +129,8 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
 
     Example:
         >>> import mbmf
-        >>> env = mbmf.TaskVectorEnv("gym_hopper", num_envs=2, autoreset_mode="SameStep")
+        >>> from mbmf.simulation.envs import TaskVectorEnv
+        >>> env = TaskVectorEnv("gym_hopper", num_envs=2, autoreset_mode="SameStep")
         >>> observations, infos = env.reset(seed=[7, 8])
         >>> observations.shape
         (2, 11)

@@ -58,6 +58,16 @@ def default_inputs(state_names: Sequence[str]) -> tuple[str, ...]:
     return tuple("nothing" if given else "value" for given in given_states(state_names))
 
 
+def value_inputs(state_names: Sequence[str]) -> tuple[str, ...]:
+    """The same for what a state is worth: goals and references are seen, by which rewards go; their time is
+    not, which only grows."""
+    sources = [{"goal", "reference"} & set(name.split(".")[:2]) for name in state_names]
+    return tuple(
+        "nothing" if given and not source else "value"
+        for given, source in zip(given_states(state_names), sources, strict=True)
+    )
+
+
 def state_map(
     name: str,
     given: Mapping[str, str] | None,

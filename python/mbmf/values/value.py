@@ -18,12 +18,13 @@ from mbmf.dynamics.normalization import Statistics, number_seen, seen_statistics
 from mbmf.errors import DataError
 from mbmf.nn.memory import check_network
 from mbmf.nn.mlp_state import ACTIVATIONS, MlpState, layer_sizes, truncated_normal
-from mbmf.tasks.ensembles import INPUTS, check_frame, default_inputs, state_map
+from mbmf.rollouts.episodes import Episodes
+from mbmf.tasks.ensembles import INPUTS, check_frame, state_map, value_inputs
 from mbmf.values import file
 from mbmf.values.returns import Floats, traced_returns
+from mbmf.words import show
 
 if TYPE_CHECKING:
-    from mbmf.rollouts.episodes import Episodes
     from mbmf.tasks.task import Task
 
 _WEIGHTS, _BATCHES = range(2)
@@ -68,7 +69,8 @@ class ValueFunction:
         seed: of the initial weights.
         discount: of a control step, 0 to below 1. 0.99 at 20 Hz looks five seconds ahead.
         trace: lambda of the returns that it is fitted to (`mbmf.values.returns`), 0 to 1.
-        inputs: what it sees of a state, by its name, as :class:`mbmf.DynamicsModel` takes it.
+        inputs: what it sees of a state, by its name, as :class:`mbmf.DynamicsModel` takes it; but goals and
+            references are seen where nothing is said of them.
 
     Raises:
         ValueError: an argument is out of range.
@@ -105,7 +107,7 @@ class ValueFunction:
         if self.discount == 1:
             raise ValueError("discount must be below 1, got 1")
         self.trace = number("trace", trace, 0, 1)
-        self.inputs = state_map("inputs", inputs, INPUTS, task.state_names, default_inputs(task.state_names))
+        self.inputs = state_map("inputs", inputs, INPUTS, task.state_names, value_inputs(task.state_names))
         check_frame(self.inputs)
         if not number_seen(self.inputs):
             raise ValueError("inputs must leave something to see of the state, got nothing of all states")
@@ -200,7 +202,11 @@ class ValueFunction:
             raise ValueError("learning_rate must be above 0, got 0")
         nthread = count("nthread", nthread, 1, MAX_THREADS)
         seed = count("seed", seed, 0, MAX_SEED)
-        if not allow_other_task:
+        if not isinstance(episodes, Episodes):
+            raise ValueError(f"episodes must be mbmf.Episodes, got {show(episodes)}")
+        if allow_other_task:
+            episodes.check_sizes(self.task, "episodes")
+        else:
             episodes.check_task(self.task, "episodes", observations=False)
         check_network("hidden", self.sizes)
         data = _Data.of(episodes, self.inputs)
