@@ -374,3 +374,10 @@ def test_seeds_of_different_experiments_are_said(runs: Path, capsys: pytest.Capt
         config["task"]["model_free"] = {"batch_size": value}
         file.write_text(yaml.safe_dump(config))
     assert any("mf_swimmer_2: task.model_free." in line for line in messages(capsys, *args))
+    for number, value in ((1, 8), (2, 8)):
+        file = runs / f"mf_swimmer_{number}/config.yaml"
+        config = yaml.safe_load(file.read_text())
+        config["task"]["model_free"] = {"batch_size": value}
+        config["settings"] = {"batch_size": number}  # a flag's
+        file.write_text(yaml.safe_dump(config))
+    assert any("mf_swimmer_2: settings.batch_size is 2, and 1" in line for line in messages(capsys, *args))

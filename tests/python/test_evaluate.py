@@ -210,6 +210,8 @@ def test_videos_of_policies_and_gifs(runs: Path, capsys: pytest.CaptureFixture[s
     for flags, message in (
         ([f"--output={gif.with_suffix('.avi')}"], "--output must end in .mp4 or .gif, got "),
         (["--policy=newest", "--live"], "--live must not be given with --policy"),
+        (["--policy=newest", "--set", "name=x"], "--set must not be given with --policy"),
+        (["--run_num=mf_swimmer_1", "--plans=5"], "--plans must not be given for a run whose policy"),
         ([], "--steps must be given with --live: a recorded episode is as it was driven"),
     ):
         assert cli.main([*common, "--run_num=best", *flags]) == BAD

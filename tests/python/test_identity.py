@@ -324,6 +324,7 @@ def test_a_moved_project_still_works(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert policy.load_task().identity == trained.task.identity
         monkeypatch.chdir(place)
         assert cli.main(["mb", "--yaml_file=arm.yaml", "--run_num=1", "--nthread=1", "--resume"]) == 0
+        assert cli.main(["mb", "--run_num=1", "--nthread=1", "--resume"]) == 0
         assert cli.main(["export", "--run_num=1", "--out=out"]) == 0
     # a run alone, elsewhere, goes by the place that it was made at
     monkeypatch.chdir(tmp_path)

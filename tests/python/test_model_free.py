@@ -9,6 +9,8 @@ import multiprocessing
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import yaml
 import mbmf
 from mbmf.algorithms import checkpoint, policy_iteration, trpo
 from mbmf.algorithms import model_free as mf
+from mbmf.cli.drivers import find_policy, read_policy
 from mbmf.cli.main import main
 from mbmf.errors import ConfigError, DataError, MbmfError
 from mbmf.seeds import derive_seed
@@ -384,6 +387,32 @@ def test_command_shows_each_iteration(
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["settings"]["kl_step"] == 0.05
     assert config["limits"]["iterations"] == 2
+
+
+@pytest.mark.slow
+def test_the_policy_of_a_killed_run_is_that_of_its_last_iteration(folder: Path) -> None:
+    def killed(*flags: str) -> None:
+        """Before its policy is written."""
+        command = [f"--which_agent={folder / 'small.yaml'}", f"--runs_dir={folder / 'runs'}", *flags]
+        code = (
+            "import os; from mbmf.policies.policy import GaussianPolicy; from mbmf.cli.main import main\n"
+            f"GaussianPolicy.save = lambda *given: os._exit(9)\nmain(['mf', *{command}])"
+        )
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+
+    killed("--save_trpo_run_num=2", "--num_trpo_iters=1")
+    with pytest.raises(DataError, match=r"policy must be there, got a run that was killed .* by --resume"):
+        find_policy(folder / "runs/mf_small_2")
+    assert mf_command(folder, "--num_trpo_iters=1", "--print_minimal") == 0
+    file = folder / "runs/mf_small_1/policy/policy.safetensors"
+    first = read_policy(file)
+    killed("--num_trpo_iters=2", "--resume")
+    written, last = mbmf.GaussianPolicy.load(file), read_policy(file)
+    assert np.array_equal(written.parameter_vector(), first.parameter_vector())
+    assert not np.array_equal(last.parameter_vector(), first.parameter_vector())
+    assert mf_command(folder, "--resume", "--num_trpo_iters=2", "--print_minimal") == 0
+    ended = mbmf.GaussianPolicy.load(file)
+    assert np.array_equal(last.parameter_vector(), ended.parameter_vector())
 
 
 def test_command_says_how_to_continue(

@@ -190,6 +190,7 @@ def test_videos_of_paths(path_runs: Path, tmp_path: Path, capsys: pytest.Capture
         (["--run_num=1", "--rollouts=x"], "must be one of iteration_1, iteration_2, saved, got x"),
         (["--run_num=1", "--rollouts=../x"], "must be one of iteration_1, iteration_2, saved, got ../x"),
         (["--run_num=1", "--episode=2"], "--episode must be one of the 2 in "),
+        (["--run_num=1", "--set", "reward[0].weight=5"], "--set must be given with --live: a recorded"),
     ],
 )
 @pytest.mark.usefixtures("rendering")

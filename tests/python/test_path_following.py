@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -390,3 +391,17 @@ def test_the_command_refuses(
     assert main(["mb", f"--runs_dir={tmp_path}/runs", *flags]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_another_path_of_the_same_name_replaces_nothing(
+    path_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(path_runs, tmp_path / "runs")
+    (tmp_path / "zigzag.csv").write_text("x,y\n0,0\n0.1,0.1\n0.2,0\n0.3,0.1\n")
+    folder = tmp_path / "runs/run_4/paths/zigzag"
+    before = (folder / "config.yaml").read_bytes(), (folder / "files.json").read_bytes()
+    command = ["mb", f"--yaml_file={path_runs / 'swimmer.yaml'}", "--run_num=4"]
+    command += [f"--runs_dir={tmp_path / 'runs'}", f"--desired_traj_type={tmp_path / 'zigzag.csv'}"]
+    assert main([*command, "--use_existing_training_data", "--use_existing_dynamics_model"]) == 2
+    assert "those of another one with the name zigzag: give its file another" in capsys.readouterr().err
+    assert before == ((folder / "config.yaml").read_bytes(), (folder / "files.json").read_bytes())

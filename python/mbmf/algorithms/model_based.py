@@ -26,7 +26,8 @@ from mbmf.rollouts import tracking
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs import parts
 from mbmf.runs.configuration import task_entries
-from mbmf.runs.path_runs import refuse_other_path, results_path
+from mbmf.runs.path_runs import refuse_other_path, refuse_other_waypoints, results_path
+from mbmf.runs.records import Entry
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
 from mbmf.tasks.dynamics_section import DynamicsSettings
@@ -151,6 +152,7 @@ def open_run(
         return resumed(path) if resume else Run.create(path, config, overwrite=overwrite)
     results, kept = results_path(path, task), {"data": options.use_existing_training_data}
     kept["models"] = options.use_existing_dynamics_model
+    refuse_other_waypoints(results, task)
     if not resume:
         existing = Run(path)
         existing.allow_other_task = allow_other_task
@@ -241,7 +243,7 @@ def model_based(
         start = time.perf_counter()
         count = settings.rollouts_per_iteration
         first = (iteration - 1) * count
-        planned = dataclasses.replace(control, task=task.at_iteration(iteration))
+        planned = dataclasses.replace(control, task=task.at_iteration(_planned_as(run, options, iteration)))
         batch = planned.episodes(learned, count, first, f"iteration {iteration}: control")
         seconds_control = time.perf_counter() - start
         with run.writing(run.rollouts(iteration)) as path:
@@ -264,7 +266,8 @@ def model_based(
     wanted = settings.rollouts_to_save
     if options.num_rollouts_save_for_mf is not None:
         wanted = options.num_rollouts_save_for_mf
-    planned = dataclasses.replace(control, task=task.at_iteration(settings.iterations))
+    last = _planned_as(run, options, settings.iterations)
+    planned = dataclasses.replace(control, task=task.at_iteration(last))
     return planned.save(latest, wanted)
 
 
@@ -410,6 +413,12 @@ def _helps(
     return Learned(model, **found), record
 
 
+def _planned_as(run: Run, options: Options, iteration: int) -> int:
+    """The iteration whose model is planned with: this one, or that of the model which the run took over."""
+    reused = run.latest_iteration() if options.use_existing_dynamics_model else None
+    return iteration if reused is None else reused
+
+
 # --- bookkeeping
 
 
@@ -428,13 +437,28 @@ def _check_memory(task: Task, options: Options) -> None:
 
 def _check_existing(run: Run, task: Task, options: Options) -> None:
     """Refuses files that do not fit before anything of the run is touched."""
-    run.config()
+    config = run.config()
     if options.use_existing_training_data:
+        _check_random_data(config, run, settings_of(task))
         wanted = settings_of(task).random_validation is not None
         for name in ("train", "validation") if wanted else ("train",):
             Episodes.load(run.data(name), task=task, allow_other_task=run.allow_other_task)
     if options.use_existing_dynamics_model:
         _check_model(_model(task, run, options, 0), task, run)
+
+
+def _check_random_data(config: Entry, run: Run, settings: ModelBasedConfig) -> None:
+    """Refuses random data of other numbers of episodes or steps than the task says."""
+    recorded = config.get("task")
+    of_run = recorded.get("model_based") if isinstance(recorded, dict) else None
+    for name in ("random_train", "random_validation"):
+        data = getattr(settings, name)
+        found = of_run.get(name) if isinstance(of_run, dict) else None
+        if data is not None and found is not None and found != data.model_dump(exclude_none=True):
+            raise DataError(
+                f"{run.path}: model_based.{name} must be {show(found)}, as the data there are, got "
+                f"{show(data.model_dump(exclude_none=True))}"
+            )
 
 
 def _check_model(model: DynamicsModel, task: Task, run: Run) -> None:

@@ -320,6 +320,9 @@ def _report(console: Console, drive: Drive, task: Task) -> None:
     console.print(
         f"reward {returns.mean():.2f}{spread} ({what}); {total:.2f} in {drive.episodes.nsteps} steps"
     )
+    diverged = int(drive.episodes.diverged.sum())
+    if diverged:
+        console.print(f"[yellow]{counted(diverged, 'episode')} diverged[/] and do not count in the mean")
     s = drive.statistics
     if s is None:
         return
@@ -366,6 +369,7 @@ def _write(options: Options, output: Path, drive: Drive, controller: Controller 
         "options": {key: _plain(value) for key, value in vars(options).items()},
         "returns": drive.episodes.returns.tolist(),
         "whole": drive.whole.tolist(),
+        "diverged": drive.episodes.diverged.tolist(),
         "steps": drive.episodes.nsteps,
         "statistics": drive.statistics,
         "overruns": drive.overruns,

@@ -81,7 +81,6 @@ def open_policy(
 
     Raises ConfigError, DataError.
     """
-    from mbmf.policies.policy import GaussianPolicy
     from mbmf.runs.run import Run
 
     if policy in (None, NEWEST):
@@ -100,12 +99,30 @@ def open_policy(
             path = find_policy(path)
         elif not path.is_file():
             raise DataError(f"--policy must be a policy file, a run's folder, or {NEWEST}, got {policy}")
-    loaded = GaussianPolicy.load(path)
+    loaded = read_policy(path)
     folder = path.parent.parent if path.parent.name == "policy" else path.parent
     if Run(folder).exists:
         Run(folder).check(path)
     name = folder.name if path.parent.name == "policy" else path.stem
     return Policy(name, folder, loaded.load_task(), loaded, allow_other_task)
+
+
+def read_policy(path: Path) -> GaussianPolicy:
+    """The policy of a file; where TRPO's run was killed or is still going on, as after its last iteration.
+
+    Raises DataError, OSError.
+    """
+    from mbmf.algorithms import checkpoint
+    from mbmf.policies.policy import GaussianPolicy
+    from mbmf.runs.run import Run
+
+    policy, run = GaussianPolicy.load(path), Run(path.parent.parent)
+    latest = run.policy("checkpoint")
+    is_of_trpo = run.exists and run.config().get("algorithm") in ("model_free", "fine_tune")
+    if path == run.policy("policy") and is_of_trpo and latest.is_file():
+        run.check(latest)
+        checkpoint.load(latest, policy)
+    return policy
 
 
 def find_policy(run: Path) -> Path:
@@ -127,6 +144,11 @@ def find_policy(run: Path) -> Path:
         manifest = Manifest(folder)
         if name in manifest.names:
             manifest.check(path)
+        if "policy/checkpoint.safetensors" in manifest.names:
+            raise DataError(
+                f"{path}: policy must be there, got a run that was killed before it was written: go on with "
+                "it by --resume"
+            )
     raise DataError(f"{run}: run must have a policy, got none: mbmf mbmf learns one")
 
 

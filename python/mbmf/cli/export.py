@@ -79,8 +79,7 @@ def export_folder(options: Options, out: Path) -> None:
 
 def export_onnx(options: Options, onnx: Path) -> None:
     """Writes the policy of a run, or of a file, as ONNX."""
-    from mbmf.cli.drivers import find_policy
-    from mbmf.policies.policy import GaussianPolicy
+    from mbmf.cli.drivers import find_policy, read_policy
     from mbmf.runs.run import Run
 
     if (options.run_num is None) == (options.policy is None):
@@ -90,7 +89,7 @@ def export_onnx(options: Options, onnx: Path) -> None:
         assert options.run_num is not None
         path = find_policy(run_path(options.runs_dir, options.run_num))
     check_output(onnx, flag="--onnx")
-    policy = GaussianPolicy.load(path)
+    policy = read_policy(path)
     if options.policy is None:
         Run(path.parent.parent).check(path)
     policy.save_onnx(onnx)

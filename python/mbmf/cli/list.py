@@ -84,7 +84,9 @@ def _state(path: Path, config: Mapping[str, Any], records: list[Record], summary
         config["settings"].get("iterations"), int
     ):
         of = config["settings"]["iterations"] + 1
-    done = f"{len(records)} of {of}" if isinstance(of, int) else str(len(records))
+    # a run that was gone on with for longer is of an unknown number
+    within = isinstance(of, int) and len(records) <= of
+    done = f"{len(records)} of {of}" if within else str(len(records))
     return f"{'running' if _is_running(path) else 'stopped'}, {done}"
 
 

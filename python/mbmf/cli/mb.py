@@ -46,6 +46,8 @@ _OF_TASK = (
     *("yaml_file", "recipe", "desired_traj_type", "strict_segments"),
     *("search", "horizon", "candidates", "set"),
 )
+# free numbers that others may take before
+_TRIES = 100
 # of a run's configuration
 _FLAGS = {
     "seed": "--seed",
@@ -176,15 +178,24 @@ def _learn(
     settings = model_based.settings_of(task)
     given = [f"no --{name}" for name in _OF_TASK if getattr(options, name) not in (None, (), False)]
     own = f"{' and '.join(given) or 'nothing else'}: the run's own task is used then"
-    with saying_what_to_type(_FLAGS, own):
-        opened = model_based.open_run(
-            path,
-            task,
-            run_options,
-            resume=options.resume,
-            overwrite=options.overwrite,
-            allow_other_task=options.allow_other_task,
-        )
+    # another process may take a free number at the same time
+    for _ in range(_TRIES):
+        try:
+            with saying_what_to_type(_FLAGS, own):
+                opened = model_based.open_run(
+                    path,
+                    task,
+                    run_options,
+                    resume=options.resume,
+                    overwrite=options.overwrite,
+                    allow_other_task=options.allow_other_task,
+                )
+            break
+        except DataError:
+            number = free_number(options.runs_dir)
+            if not _is_free(options) or path == options.runs_dir / f"run_{number}":
+                raise
+            path = options.runs_dir / f"run_{number}"
     with opened as directory:
         done = directory.metrics()
         observer = ConsoleObserver(
@@ -212,6 +223,12 @@ def _learn(
         if not finished:
             _log_figures(directory, observer)
         _conclude(directory, task, summary, observer)
+
+
+def _is_free(options: Options) -> bool:
+    """Whether the run is to have a number that no other has."""
+    goes_on = options.use_existing_training_data or options.use_existing_dynamics_model or options.resume
+    return options.run_num is None and not options.overwrite and not goes_on
 
 
 def _run_path(options: Options) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,5 +49,6 @@ def run(options: Options) -> None:
     check_output(options.output, flag="output")
     with atomic_write(options.output) as file:
         file.write(text.encode())
-    print(f"{options.output}: say what is good in it (reward), then\n  mbmf check {options.output}")
-    print(f"  mbmf mb --yaml_file={options.output}")
+    quoted = shlex.quote(str(options.output))
+    print(f"{options.output}: say what is good in it (reward), then\n  mbmf check {quoted}")
+    print(f"  mbmf mb --yaml_file={quoted}")

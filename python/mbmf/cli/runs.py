@@ -64,13 +64,18 @@ def newest_run(runs_dir: Path) -> Path:
 
 
 def recorded_mapping(path: Path) -> dict[str, Any]:
-    """The task that the run at ``path`` was made with, as its configuration has it. Raises DataError."""
-    from mbmf.runs.run import Run
+    """The task that the run at ``path`` was made with, as its configuration has it. Raises DataError.
 
-    task = Run(path).config()["task"]
+    Its MJCF is where it is now from the run, if the project was moved.
+    """
+    from mbmf.runs.run import Run
+    from mbmf.tasks.record import located_model, with_model
+
+    config = Run(path).config()
+    task = config["task"]
     if not isinstance(task, dict):
         raise DataError(f"{path / 'config.yaml'}: task must be a mapping, got {show(task)}")
-    return task
+    return with_model(task, located_model(config, path))
 
 
 def own_seed(path: Path, given: int | None, resume: bool) -> int:

@@ -60,8 +60,8 @@ class Options(ClusterOptions, ServiceOptions):
     """Seeds; each is the number of its runs."""
 
     max_steps: int | None = None
-    """Control steps that fine-tuning and model-free learning take at most, each with all before it (default:
-    as many as the task's iterations take). It may be raised afterwards."""
+    """Stop fine-tuning and model-free learning once they have so many control steps, each with all before it
+    (default: as many as the task's iterations take). It may be raised afterwards."""
 
     stop_at_reward: float | None = None
     """Both end once the mean return of an iteration's episodes is so high."""

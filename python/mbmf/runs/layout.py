@@ -18,6 +18,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 CONFIG, METRICS, SUMMARY, FILES = "config.yaml", "metrics.jsonl", "summary.json", "files.json"
+REPORT, EVALUATION, CONTROL = "report.html", "evaluation", "control"
 BOARD, LOCK, PATHS, UNFINISHED, SERVICES = "tb", ".lock", "paths", "unfinished", "services"
 FOLDERS = ("data", "models", "rollouts", "plots", "videos")
 # what a run learned, and learns from: it knows each file there
@@ -25,7 +26,22 @@ KEPT = ("data", "models", "rollouts", "policy")
 # run directories within a run's
 PARTS = ("imitation", "mbmf_std*")
 # what a run wrote, the configuration first: without it there is no run
-CONTENTS = (CONFIG, SUMMARY, FILES, METRICS, *FOLDERS, BOARD, "policy", PATHS, UNFINISHED, SERVICES, *PARTS)
+CONTENTS = (
+    CONFIG,
+    SUMMARY,
+    FILES,
+    METRICS,
+    *FOLDERS,
+    BOARD,
+    "policy",
+    PATHS,
+    UNFINISHED,
+    SERVICES,
+    *PARTS,
+    REPORT,
+    EVALUATION,
+    CONTROL,
+)
 
 
 class Layout:

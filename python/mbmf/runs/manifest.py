@@ -21,8 +21,10 @@ from mbmf.words import show
 _FORMAT = "mbmf-files-1"
 _CHUNK = 1 << 20
 # the files of the folders in `KEPT` that a run reads
-_READ = re.compile(r"(data/(train|validation)|rollouts/(saved|saving_\d+|iteration_\d+))\.npz|"
-                   r"(models/iteration_\d+|policy/(checkpoint|policy))\.safetensors")  # fmt: skip
+_READ = re.compile(
+    r"(data/(train|validation)|rollouts/(saved|saving_\d+|iteration_\d+))\.npz|"
+    r"(models/(iteration|value|policy)_\d+|policy/(checkpoint|policy))\.safetensors"
+)
 # collected again, to the same bits, if they are gone
 _SPARE = re.compile(rf"rollouts/saving_\d+\.npz|{re.escape(SUMMARY)}")
 

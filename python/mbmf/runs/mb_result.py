@@ -91,15 +91,17 @@ class ModelBasedResult:
         if not rollouts.is_file():
             raise DataError(f"{rollouts}: saved rollouts must exist, got none")
         model = DynamicsModel.load(path, task, allow_other_task=allow)
-        value = load_value(run, task, len(records), allow_other_task=allow)
-        policy = load_policy(run, task, len(records), allow_other_task=allow)
+        # of the model: where it is an earlier run's, its iteration is that one's
+        iteration = int(path.stem.removeprefix("iteration_"))
+        value = load_value(run, task, iteration, allow_other_task=allow)
+        policy = load_policy(run, task, iteration, allow_other_task=allow)
         saved = Episodes.load(rollouts, task=task, allow_other_task=allow)
         run.check_files()
         driven = [saved]
         if task.imitation is not None and task.imitation.imagined is not None:
             files = [run.rollouts(each["iteration"]) for each in records]
             driven = [*(Episodes.load(file, task=task, allow_other_task=allow) for file in files), saved]
-        planned = task.at_iteration(len(records))
+        planned = task.at_iteration(iteration)
         if planned.config.planner is not task.config.planner:
             planner = planned.planner
         steps = int(records[-1]["steps_total"])

@@ -36,11 +36,37 @@ def refuse_other_path(path: Path, task: Task) -> None:
         )
 
 
-def _label(config: Mapping[str, Any]) -> str | None:
-    """`TaskPath.label` of a run's configuration."""
+def refuse_other_waypoints(path: Path, task: Task) -> None:
+    """Raises DataError if the results at ``path`` are of another path with the same name."""
+    if task.path is None or not Run(path).exists:
+        return
+    recorded = _section(Run(path).config())
+    own = task.to_data()["path"]
+    if _label(Run(path).config()) == task.path.label and _waypoints(recorded) != _waypoints(own):
+        raise DataError(
+            f"{path}: results must be of the path that is to be followed, got those of another one with the "
+            f"name {task.path.label}: give its file another name"
+        )
+
+
+def _waypoints(section: Mapping[str, Any]) -> Any:
+    """Of the path to follow, where they are not those of a common path."""
+    paths = section.get("paths")
+    followed = paths.get(section.get("follow", "straight")) if isinstance(paths, Mapping) else None
+    return followed.get("waypoints") if isinstance(followed, Mapping) else None
+
+
+def _section(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The section path of a run's configuration, or nothing."""
     task = config.get("task")
     section = task.get("path") if isinstance(task, Mapping) else None
-    if not isinstance(section, Mapping):
+    return section if isinstance(section, Mapping) else {}
+
+
+def _label(config: Mapping[str, Any]) -> str | None:
+    """`TaskPath.label` of a run's configuration."""
+    section = _section(config)
+    if not section:
         return None
     name, rule = section.get("follow", "straight"), section.get("segment_rule", "predicted")
     return str(name) if rule == "predicted" else f"{name}_{rule}"

@@ -284,6 +284,11 @@ class Run(Layout):
                 self.check(self.model(iteration))
         return max(found) if found else None
 
+    def driving_model(self, iteration: int) -> Path:
+        """The model that drove an iteration: its own, or the one that the run took over. Raises DataError."""
+        reused = self.latest_model() if self.config().get("use_existing_dynamics_model") else None
+        return self.model(iteration) if reused is None else reused
+
     def latest_model(self) -> Path | None:
         """The model of `latest_iteration`, with the same errors."""
         iteration = self.latest_iteration()
@@ -359,7 +364,7 @@ class Run(Layout):
         """Flushes TensorBoard's events, takes leave of services, and frees the lock."""
         self._board.close()
         for sender in self._senders:
-            sender.close((self.path / SUMMARY).exists())
+            sender.close(self._is_over())
         self._senders.clear()
         if self._lock is not None:
             if self._manifest is not None:
@@ -368,6 +373,12 @@ class Run(Layout):
                     self._manifest.settle()
             self._lock.close()
             self._lock = None
+
+    def _is_over(self) -> bool:
+        try:
+            return self.summary() is not None
+        except DataError:
+            return False
 
     def __enter__(self) -> Run:
         return self

@@ -82,6 +82,8 @@ def planning_model(run: Run, task: Task, wanted: int | None = None) -> Path | No
     path = run.latest_model() if wanted is None else run.model(wanted)
     if path is None or not path.is_file():
         return path
+    if run.config().get("use_existing_dynamics_model"):
+        return path  # no iteration of this run trained it
     number, finished = int(path.stem.removeprefix("iteration_")), len(run.metrics())
     sections = (("value", task.config.value, run.value), ("policy", task.config.policy, run.proposing_policy))
     for name, section, file in sections:

@@ -98,6 +98,8 @@ def plot_losses(runs: Sequence[RunLosses]) -> Figure:
         axes.set_xlabel("aggregation iteration")
     # one legend for each column, below the last row
     for axes, columns in zip(grid[-1], (2, 3), strict=True):
+        if not axes.get_legend_handles_labels()[0]:
+            continue  # of a run whose model was there already
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, fontsize=9)
     return figure
 

@@ -49,12 +49,15 @@ def read_curves(
     others: list[str] = []
     _note_other_settings(runs, _OF_CONTROLLER, others.append)
     _note_other_settings(mf_runs, ("model_free",), others.append)
+    imitations = [path / "imitation" for path in runs if Run(path / "imitation").exists]
+    _note_other_settings(imitations, (), others.append)
+    fine_tuned: list[Path] = []
     for path in runs:
         mb = _series(path, "model_based", task, missing.append)
         if mb is None:
             continue
         found["MB"].append(mb)
-        tuned = _fine_tuning(path, std, number, missing.append)
+        tuned = _fine_tuning(path, std, number, missing.append, fine_tuned)
         if tuned is None:
             continue
         steps_before = tuned.steps[0]
@@ -66,6 +69,7 @@ def read_curves(
         mf = _series(path, "model_free", task, missing.append)
         if mf is not None:
             found["MF"].append(mf)
+    _note_other_settings(fine_tuned, (), others.append)
     if not any(found.values()):
         raise DataError(
             "there must be a run to plot, got none: " + ("; ".join(missing) or "no directory of one")
@@ -140,6 +144,9 @@ def _note_other_settings(paths: Sequence[Path], sections: tuple[str, ...], note:
         except DataError:
             continue  # what is wrong with it is said where it is read
         settings: dict[str, Any] = {"task": dict(comparable(config, sections).get("task") or {})}
+        own = config.get("settings")
+        if isinstance(own, dict):
+            settings["settings"] = {key: own[key] for key in own if key != "iterations"}
         for section, keys in _HOW_FAR.items():
             if isinstance(found := settings["task"].get(section), dict):
                 settings["task"][section] = {key: found[key] for key in found if key not in keys}
@@ -180,8 +187,13 @@ def _series(path: Path, algorithm: str, task: str, note: Note) -> Series | None:
     return series
 
 
-def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) -> Series | None:
-    """The curve of TRPO that went on from the imitation policy of the run at ``path``."""
+def _fine_tuning(
+    path: Path, std: float | None, number: int | None, note: Note, used: list[Path]
+) -> Series | None:
+    """The curve of TRPO that went on from the imitation policy of the run at ``path``.
+
+    used: gets the folder that it is of.
+    """
     found: list[tuple[Path, Run, Series | None]] = []
     others, imitation = set(), _imitation_policy(path)
     for folder in sorted(path.glob("mbmf_*")):
@@ -213,6 +225,7 @@ def _fine_tuning(path: Path, std: float | None, number: int | None, note: Note) 
         note(f"{folder}: no iteration is finished")
         return None
     _check(run)
+    used.append(folder)
     if run.summary() is None:
         note(not_finished(folder, len(series.steps)))
     return series

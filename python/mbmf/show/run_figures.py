@@ -75,7 +75,7 @@ def loss_figure(paths: Sequence[Path], *, note: Note = warnings.warn) -> Figure:
             validation = _episodes(run, run.data("validation"), task)
             validation = validation.select(~validation.diverged)
             for record in records:
-                model = run.model(record["iteration"])
+                model = run.driving_model(record["iteration"])
                 found = _model(run, model, task) if model.is_file() else None
                 values.append(None if found is None else found.loss(validation, allow_other_task=True))
         if wanted and (not values or None in values):
@@ -112,13 +112,14 @@ def forward_simulation_figure(
         if first is not None and (difference := task.identity.differences(first.identity)):
             raise DataError(f"{path}: robot, names and dt must be those of the first run, got {difference}")
         wanted = records[-1]["iteration"] if iteration is None else iteration
-        if not run.model(wanted).is_file():
+        model = run.driving_model(wanted)
+        if not model.is_file():
             have = iterations(path / "models", ".safetensors")
             raise DataError(
-                f"{run.model(wanted)}: the model of iteration {wanted} must exist, "
+                f"{model}: the model of iteration {wanted} must exist, "
                 f"got {', '.join(map(str, have)) or 'none'}"
             )
-        models[f"{path.name}, iteration {wanted}"] = _model(run, run.model(wanted), task)
+        models[f"{path.name}, {model.stem.replace('_', ' ')}"] = _model(run, model, task)
         if first is None:
             if not run.rollouts(wanted).is_file():
                 raise DataError(
