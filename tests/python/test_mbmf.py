@@ -361,7 +361,7 @@ OTHER_ROBOT = {"source": "qpos", "joints": ["rootz"], "transform": "cos"}
         ),
         (
             lambda run: edit(run / "config.yaml", lambda c: c["task"].pop("model_based")),
-            "config.yaml: seed, task.model_based and task.planner must be a run's",
+            "config.yaml: task.model_based and task.planner must be a run's",
         ),
         (
             none_saved(rollouts_wanted=4, attempts=40, diverged=3),

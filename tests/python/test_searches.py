@@ -111,7 +111,8 @@ def test_more_candidates_of_icem_are_never_worse(keep: float) -> None:
     task = mbmf.load_task("cheetah_forward")
     model, _ = make_model(task)
     planner = mbmf.ICEM(task, model, 12, 40, keep=keep)
-    costs = [planner.plan(start_state(task), candidates=n).cost for n in range(38, 97, 2)]
+    state = start_state(task)
+    costs = [planner.plan(state, 1, 2, candidates=n).cost for n in range(38, 97, 2)]
     assert (np.diff(costs) <= 0).all()
     assert costs[-1] < costs[0]
 
@@ -120,8 +121,8 @@ def test_more_candidates_of_icem_are_never_worse(keep: float) -> None:
 def test_settings_of_a_planner_make_one_like_it(search: str) -> None:
     task = mbmf.load_task("cheetah_forward")
     model, _ = make_model(task)
-    planner = mbmf.make_planner(task, model, search, 5, 40)
-    assert mbmf.Planner(task, model, search, 5, 40, settings=planner.settings).settings == planner.settings
+    planner = mbmf.make_planner(task, model, search, 5, 80)
+    assert mbmf.Planner(task, model, search, 5, 80, settings=planner.settings).settings == planner.settings
     if search != "random_shooting":
         assert planner.settings["execute"] in ("best", "mean")
 
