@@ -18,14 +18,7 @@ from dynamics_oracle import NumpyDynamics
 from mbmf.dynamics.normalization import Normalization
 from mbmf.errors import DataError
 from mbmf.nn import memory
-
-ANGLE, PLACE = "qpos.rooty", "subtree_com.torso.x"
-SMALL: dict[str, Any] = {"hidden": (12, 10), "activation": "silu", "members": 3, "probabilistic": True}
-MAPS: dict[str, Any] = {
-    "inputs": {ANGLE: "sine and cosine", PLACE: "nothing"},
-    "outputs": {"qvel.rootx": "value"},
-}
-FIT: dict[str, Any] = {"epochs": 3, "batch_size": 32, "noise": 0.0, "fraction_use_new": None}
+from small_ensemble import ANGLE, FIT, MAPS, PLACE, SMALL
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,7 @@ import pytest
 import mbmf
 from dynamics_oracle import NumpyDynamics
 from mbmf.errors import DataError
-
-SMALL: dict[str, Any] = {"hidden": (12, 10), "activation": "silu", "members": 3, "probabilistic": True}
-MAPS: dict[str, Any] = {
-    "inputs": {"qpos.rooty": "sine and cosine", "subtree_com.torso.x": "nothing"},
-    "outputs": {"qvel.rootx": "value"},
-}
-FIT: dict[str, Any] = {"epochs": 3, "batch_size": 32, "noise": 0.0, "fraction_use_new": None}
+from small_ensemble import FIT, MAPS, SMALL
 
 
 @pytest.fixture(scope="module")

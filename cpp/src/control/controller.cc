@@ -136,7 +136,8 @@ struct Controller::Impl {
   // the latest state, and what is wrong with it
   Fault take_state(TimePoint now) {
     if (options.read) {
-      // what it began to write and then took back does not count
+      // what it began to write and then took back does not count; what it leaves alone is as it was
+      incoming = measured;
       if (options.read(incoming.state.data(), &incoming.when)) {
         std::swap(measured, incoming);
         have_state = true;
