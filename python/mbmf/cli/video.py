@@ -91,7 +91,7 @@ def run(options: Options) -> None:
 
     path = None if options.run_num is None else run_path(options.runs_dir, options.run_num)
     if options.policy is not None or path is None or algorithm_of(path) == "model_free":
-        _check_of_policy(options, "for a run whose policy drives as it learned to")
+        _check_of_policy(options)
         _policy_video(options)
         return
     for name in ("search", "horizon", "candidates", "set", "steps"):
@@ -190,19 +190,18 @@ def _write(
     print(f"{output}: {steps}, reward {episodes.returns[index]:.2f}")
 
 
-def _check_of_policy(options: Options, why: str) -> None:
+def _check_of_policy(options: Options) -> None:
     """Refuses what a policy's video would not heed."""
+    which = "with --policy, which" if options.policy is not None else "for a run whose policy"
     names = ("rollouts", "episode", "live", "desired_traj_type", "plans", "set")
     for name in (*names, "search", "horizon", "candidates"):
         if getattr(options, name):
-            raise ConfigError(f"--{name} must not be given {why}")
+            raise ConfigError(f"--{name} must not be given {which} drives as it learned to")
 
 
 def _check(options: Options) -> None:
     if options.run_num is None and options.policy is None:
         raise ConfigError("--run_num or --policy must be given, got neither")
-    if options.policy is not None:
-        _check_of_policy(options, "with --policy, which drives as it learned to")
     if options.output is not None and options.output.suffix not in VIDEO_ENDINGS:
         raise ConfigError(f"--output must end in {' or '.join(VIDEO_ENDINGS)}, got {options.output}")
     if options.desired_traj_type is not None and not options.live:

@@ -97,16 +97,16 @@ class Task:
         self._robot = robot_digests(self.model)
         self.reward_function = None if reward is None else CheckedFunction("reward", reward)
         self.cost_function = None if cost is None else CheckedFunction("cost", cost)
-        self._build(file)
+        scheduled = self._build(file)
         if given:  # a copy: what is said was said of the first
             return
         warn_of_cheap_death(self, file)
-        for i, each in enumerate(self._scheduled(file)):
+        for i, each in enumerate(scheduled):
             warn_of_cheap_death(each, f"{file}: schedule[{i}]")
         warn_of_sparse_jacobians(self, file)
 
-    def _build(self, file: str) -> None:
-        """Compiles the configuration for the model that there is."""
+    def _build(self, file: str) -> list[Task]:
+        """Compiles the configuration for the model that there is; returns the tasks of its schedule."""
         from mbmf import _core
         from mbmf.tasks.build import build_spec
         from mbmf.tasks.identity import identity_of
@@ -139,7 +139,7 @@ class Task:
         check_value(self, file)
         check_policy(self, file)
         check_imagination(self, file)
-        self._scheduled(file)
+        return self._scheduled(file)
 
     def with_path(
         self,
