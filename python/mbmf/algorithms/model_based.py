@@ -18,33 +18,26 @@ from typing import Any, Protocol
 from mbmf.algorithms import policy_stage, value_stage
 from mbmf.algorithms.control_stage import Control, Learned
 from mbmf.algorithms.iteration import make_record, part, validate, validate_on_control
+from mbmf.algorithms.preconditions import check_memory, check_model, check_random_data, reused_model
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
 from mbmf.errors import ConfigError, DataError
-from mbmf.nn.memory import check_network, check_training
 from mbmf.rollouts import tracking
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs import parts
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.path_runs import refuse_other_path, refuse_other_waypoints, results_path
-from mbmf.runs.records import Entry
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
 from mbmf.tasks.dynamics_section import DynamicsSettings
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.task import Task
-from mbmf.words import show
 
 # stages whose random numbers derive from the seed
 _TRAIN, _VALIDATION, _MODEL, _FIT, _PLAN, _CONTROL, _VALUE, _POLICY = range(8)
 
 # one thread makes a run's numbers independent of --nthread, and loses a fifth of the speed of training on two
 TRAINING_THREADS = 1
-# settings of a trained model that a task may not say otherwise
-_OF_A_MODEL = (
-    *("hidden", "activation", "members", "probabilistic", "elites", "particles", "propagate", "risk"),
-    *("inputs", "outputs"),
-)
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ def open_run(
 
     Raises DataError also where the task's networks do not fit into memory.
     """
-    _check_memory(task, options)
+    check_memory(task, settings_of(task), trains_model=not options.use_existing_dynamics_model)
     reuses = options.use_existing_training_data or options.use_existing_dynamics_model
     if overwrite and (reuses or resume):
         raise ConfigError(
@@ -156,7 +149,11 @@ def open_run(
     if not resume:
         existing = Run(path)
         existing.allow_other_task = allow_other_task
-        _check_existing(existing, task, options)
+        existing.config()  # a run that is not there is said before its files are
+        if options.use_existing_training_data:
+            check_random_data(existing, task, settings_of(task))
+        if options.use_existing_dynamics_model:
+            check_model(reused_model(existing, task), existing, task)
     if results == path:
         keep = ("paths", *(folder for folder, wanted in kept.items() if wanted))
         return resumed(path) if resume else reused(path, keep)
@@ -324,10 +321,7 @@ def _healthy(episodes: Episodes, name: str, observer: Observer) -> Episodes:
 def _model(task: Task, run: Run, options: Options, done: int) -> DynamicsModel:
     """The model as the last finished iteration left it, or a new one."""
     if options.use_existing_dynamics_model:
-        path = run.latest_model()
-        if path is None:
-            raise DataError(f"{run.path / 'models'}: a dynamics model must exist to be used, got none")
-        return DynamicsModel.load(path, task, allow_other_task=run.allow_other_task)
+        return reused_model(run, task)
     if done:
         return DynamicsModel.load(run.model(done), task, allow_other_task=run.allow_other_task)
     return DynamicsModel(task, seed=_seed(options, _MODEL), **task.dynamics.model)
@@ -420,57 +414,6 @@ def _planned_as(run: Run, options: Options, iteration: int) -> int:
 
 
 # --- bookkeeping
-
-
-def _check_memory(task: Task, options: Options) -> None:
-    """Refuses networks that cannot be trained before anything of the run is touched."""
-    data, settings = settings_of(task).random_train, task.dynamics
-    if not options.use_existing_dynamics_model:
-        model = DynamicsModel(task, **settings.model)
-        points, keeps_best = data.episodes * data.steps, settings.patience is not None
-        check_training(model.sizes, model.members, settings.batch_size, points, keeps_best=keeps_best)
-    if task.config.value is not None:
-        check_network("value.hidden", (task.nstate, *task.config.value.hidden, 1))
-    if task.config.policy is not None:
-        check_network("policy.hidden", (task.nobservation, *task.config.policy.hidden, task.naction))
-
-
-def _check_existing(run: Run, task: Task, options: Options) -> None:
-    """Refuses files that do not fit before anything of the run is touched."""
-    config = run.config()
-    if options.use_existing_training_data:
-        _check_random_data(config, run, settings_of(task))
-        wanted = settings_of(task).random_validation is not None
-        for name in ("train", "validation") if wanted else ("train",):
-            Episodes.load(run.data(name), task=task, allow_other_task=run.allow_other_task)
-    if options.use_existing_dynamics_model:
-        _check_model(_model(task, run, options, 0), task, run)
-
-
-def _check_random_data(config: Entry, run: Run, settings: ModelBasedConfig) -> None:
-    """Refuses random data of other numbers of episodes or steps than the task says."""
-    recorded = config.get("task")
-    of_run = recorded.get("model_based") if isinstance(recorded, dict) else None
-    for name in ("random_train", "random_validation"):
-        data = getattr(settings, name)
-        found = of_run.get(name) if isinstance(of_run, dict) else None
-        if data is not None and found is not None and found != data.model_dump(exclude_none=True):
-            raise DataError(
-                f"{run.path}: model_based.{name} must be {show(found)}, as the data there are, got "
-                f"{show(data.model_dump(exclude_none=True))}"
-            )
-
-
-def _check_model(model: DynamicsModel, task: Task, run: Run) -> None:
-    """Refuses a model that is not what the task's section says."""
-    wanted = DynamicsModel(task, **task.dynamics.model).settings
-    for name in _OF_A_MODEL:
-        found, want = getattr(model.settings, name), getattr(wanted, name)
-        if found != want:
-            raise DataError(
-                f"{run.latest_model()}: dynamics.{name} must be {show(want)}, as of task {task.name}, "
-                f"for the model to be used, got {show(found)}"
-            )
 
 
 def _seed(options: Options, stage: int, iteration: int = 0) -> int:
