@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mbmf.algorithms import model_based
 from mbmf.cli.main import main
 from mbmf.runs.run import Run
 from run_numbers import numbers_of
@@ -65,6 +66,31 @@ def test_the_command_says_how_to_go_on_after_an_interruption(
     # its seed is the run's own
     assert mb_command(tmp_path, "--resume") == 0
     assert Run(tmp_path / "runs" / "run_0").seed() == 4
+
+
+def test_a_free_number_that_another_process_takes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_task(tmp_path)
+    good = model_based.open_run
+    asked = []
+
+    def late(path: Path, *args: Any, **kwargs: Any) -> Run:
+        asked.append(path.name)
+        if len(asked) <= 2:
+            Run.create(path, {"algorithm": "made up", "task": {"name": "swimmer"}, "seed": 9}).close()
+        return good(path, *args, **kwargs)
+
+    monkeypatch.setattr(model_based, "open_run", late)
+    assert mb_command(tmp_path, "--seed=4", "--nthread=1") == 0
+    assert asked == ["run_0", "run_1", "run_2"]
+    assert [Run(tmp_path / "runs" / name).seed() for name in asked] == [9, 9, 4]
+    # a number that was asked for is not changed
+    asked.clear()
+    capsys.readouterr()
+    assert mb_command(tmp_path, "--seed=4", "--run_num=7") == 2
+    assert asked == ["run_7"]
+    assert "runs/run_7: run directory must be new, got an existing run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
 from pathlib import Path
@@ -287,3 +288,10 @@ def test_list_of_runs(small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFi
     with Run.resume(runs / "run_2", config, sections=("model_based",)):
         assert cli.main(["list", f"--runs_dir={runs}"]) == 0
     assert "running, 2 of 2" in capsys.readouterr().out
+    # gone on with for longer than its configuration says
+    with open(runs / "run_2/metrics.jsonl", "a") as file:
+        file.write(json.dumps({**record, "iteration": 3}) + "\n")
+    assert cli.main(["list", f"--runs_dir={runs}"]) == 0
+    (row,) = (line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("run_2 "))
+    assert row[4:6] == ["stopped,", "3"]
+    assert "of" not in row

@@ -33,6 +33,10 @@ def test_a_run_is_replaced_as_a_whole(run: Path, tmp_path: Path) -> None:
     (run / "policy/link").symlink_to(tmp_path / "large_disk")
     (run / "mine.txt").write_text("notes")
     make(run / "imitation", {**CONFIG, "algorithm": "imitation"})
+    (run / "report.html").write_text("a report")
+    for folder in ("evaluation", "control"):
+        (run / folder).mkdir()
+        (run / folder / "episodes.npz").write_bytes(b"of the old run")
     with Run.create(run, {**CONFIG, "seed": 1}, overwrite=True) as new:
         assert new.config()["seed"] == 1
     assert not (run / "data").is_symlink()

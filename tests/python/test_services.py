@@ -203,6 +203,30 @@ def test_mlflow_has_one_run_with_all_records(tmp_path: Path, monkeypatch: pytest
     assert notes == [f"mlflow: run {found.info.run_id} of mbmf at {tmp_path / 'mlruns'}"] * 2
 
 
+def test_mlflow_is_told_how_a_run_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason='needs pip install "mbmf[mlflow]"')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "mlruns"))
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    path, client = tmp_path / "runs" / "run_1", mlflow.MlflowClient(str(tmp_path / "mlruns"))
+
+    def status() -> str:
+        experiment = client.get_experiment_by_name("mbmf")
+        (found,) = client.search_runs([experiment.experiment_id])
+        return str(found.info.status)
+
+    with Run.create(path, CONFIG) as run:
+        run.send_to("mlflow", lambda note: None)
+        assert status() == "RUNNING"
+        run.append_metrics(_record(1))
+    assert status() == "KILLED"
+    with Run.resume(path, CONFIG) as run:
+        run.send_to("mlflow", lambda note: None)
+        assert status() == "RUNNING"
+        run.write_summary({"rollouts_saved": 0})
+    assert status() == "FINISHED"
+
+
 def test_wandb_has_one_run_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason='needs pip install "mbmf[wandb]"')
     monkeypatch.chdir(tmp_path)
