@@ -14,6 +14,7 @@
 #include "mbmf/physics/simulator.h"
 #include "mbmf/task/known_states.h"
 #include "mbmf/task/reset.h"
+#include "planner_fixture.h"
 #include "task_fixture.h"
 
 namespace mbmf {
@@ -139,6 +140,26 @@ TEST(MotionTest, WhatIsKnownIsWhatTheSimulationShows) {
     EXPECT_EQ(simulator.states()[1], goal);
     simulator.step(nullptr, 0, still);
   }
+}
+
+// a clock's time has more digits than float32: after 2^20 s there is no 1/50 s in it
+TEST(MotionTest, RolledForwardWhatIsKnownKeepsItsDigits) {
+  const std::vector<char> mjb = compile(creature());
+  TaskSpec spec = plain_spec(mjb);
+  spec.references = {line()};
+  spec.references[0].loop = true;
+  spec.state = {{Source::kReference, 0}, {Source::kTime}, {Source::kQpos, 0}};
+  spec.observation = spec.state;
+  const auto task = load(mjb, spec);
+  const auto planner =
+      make_planner(task, fixture::make_dynamics(3, task->naction(), {8}), PlannerOptions{4, 2, 1, 1});
+  const double state[] = {0, 1048576.125, 0.5};
+  const std::vector<float> actions(3 * static_cast<std::size_t>(task->naction()));
+  double predicted[3];
+  planner->roll_forward(state, actions.data(), 3, predicted);
+  const double later = state[1] + 3 * task->dt();
+  EXPECT_NEAR(predicted[1], later, 1e-9);
+  EXPECT_NEAR(predicted[0], spec.references[0].at(later, 0), 1e-9);
 }
 
 TEST(MotionTest, RefusesWhatDoesNotFit) {
