@@ -37,7 +37,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     _clear(target)
     temporary, descriptor = _begin(target, folder=False)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with _naming(target, temporary), os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -75,16 +75,17 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary, descriptor = _begin(target, folder=True)
     before = temporary.with_suffix(".old")
     try:
-        yield temporary
-        if target.exists() and not _exchange(temporary, target):
-            os.rename(target, before)
-            try:
+        with _naming(target, temporary):
+            yield temporary
+            if target.exists() and not _exchange(temporary, target):
+                os.rename(target, before)
+                try:
+                    os.rename(temporary, target)
+                except BaseException:
+                    os.rename(before, target)
+                    raise
+            elif not target.exists():
                 os.rename(temporary, target)
-            except BaseException:
-                os.rename(before, target)
-                raise
-        elif not target.exists():
-            os.rename(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -96,15 +97,32 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     shutil.rmtree(before, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _naming(target: Path, temporary: Path) -> Iterator[None]:
+    """Errors of the system name what is written, not its temporary name; a full disk names nothing itself."""
+    try:
+        yield
+    except OSError as error:
+        name = None if error.filename is None else os.fsdecode(error.filename)
+        if error.errno is not None and name is None:
+            error.filename = str(target)
+        elif name is not None and (name + os.sep).startswith(f"{temporary}{os.sep}"):
+            error.filename = str(target) + name.removeprefix(str(temporary))
+            if error.filename2 is not None:  # of a rename; None would be shown
+                del error.filename2
+        raise
+
+
 def _begin(target: Path, *, folder: bool) -> tuple[Path, int]:
     """A new temporary file or folder beside ``target``, open and locked. Raises OSError."""
     while True:
         temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        if folder:
-            temporary.mkdir()
-            flags = os.O_RDONLY | os.O_DIRECTORY
-        descriptor = os.open(temporary, flags, 0o666)
+        with _naming(target, temporary):
+            if folder:
+                temporary.mkdir()
+                flags = os.O_RDONLY | os.O_DIRECTORY
+            descriptor = os.open(temporary, flags, 0o666)
         with contextlib.suppress(OSError):  # no locks here: then nobody can take one to remove it, either
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         # before it was locked it may have been taken for one that was left

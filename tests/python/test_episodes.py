@@ -215,7 +215,10 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
         fail()
     assert path.read_bytes() == b"first"
     assert os.listdir(tmp_path) == ["file"]
-    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "none" / "file"):
+    with (
+        pytest.raises(FileNotFoundError, match=f"{tmp_path}/none/file'$"),
+        atomic_write(tmp_path / "none" / "file"),
+    ):
         pass
     with pytest.raises(IsADirectoryError), atomic_write(tmp_path):
         pass
@@ -235,7 +238,8 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
             os.close(full)
             np.savez(file, states=np.zeros(100_000))
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as caught:
         fail()
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["episodes.npz"]

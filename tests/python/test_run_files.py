@@ -291,6 +291,28 @@ def test_what_a_killed_process_left_goes_when_the_same_is_written_again(tmp_path
     assert (tmp_path / "out/bundle.json").read_text() == "whole"
 
 
+def test_errors_of_the_system_name_what_is_written(tmp_path: Path) -> None:
+    def within() -> None:
+        with atomic_folder(tmp_path / "out") as new:
+            (new / "none" / "bundle.json").write_text("lost")
+
+    def becomes_a_folder() -> None:
+        with atomic_write(tmp_path / "picture.png") as file:
+            file.write(b"lost")
+            (tmp_path / "picture.png").mkdir()
+
+    def another() -> None:
+        with atomic_write(tmp_path / "report.html"):
+            (tmp_path / "episodes.npz").read_bytes()
+
+    for function, named in ((within, "out/none/bundle.json"), (becomes_a_folder, "picture.png")):
+        with pytest.raises(OSError, match=f"{tmp_path}/{named}'$"):
+            function()
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/episodes.npz'$"):
+        another()
+    assert os.listdir(tmp_path) == ["picture.png"]
+
+
 def test_rollouts_that_were_being_saved_go_when_the_run_is_finished(run: Path) -> None:
     shutil.copy(run / "rollouts/iteration_1.npz", run / "rollouts/saving_0.npz")
     manifest = Manifest(run)
