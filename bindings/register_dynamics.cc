@@ -64,7 +64,8 @@ so that float64 loses nothing.)")
                        const std::optional<std::vector<std::string>>& outputs,
                        const std::optional<py::array>& log_variance_min,
                        const std::optional<py::array>& log_variance_max, int particles,
-                       const std::string& propagate, double risk,
+                       const std::string& propagate, double risk, const std::optional<py::array>& whole_mean,
+                       const std::optional<py::array>& whole_std,
                        const std::optional<std::shared_ptr<Task>>& task) {
              DynamicsSpec spec;
              spec.nstate = nstate;
@@ -85,6 +86,10 @@ so that float64 loses nothing.)")
              spec.particles = particles;
              spec.propagation = parse_propagation(propagate);
              spec.risk = risk;
+             if (whole_mean.has_value() != whole_std.has_value()) {
+               throw py::value_error("whole_mean and whole_std must be given both or not at all");
+             }
+             if (whole_mean) spec.whole = parse_normalization(*whole_mean, *whole_std, nstate);
              if (task) spec.known = std::shared_ptr<const KnownStates>(*task, &(*task)->known());
              return std::make_shared<Dynamics>(std::move(spec));
            }),
@@ -94,9 +99,11 @@ so that float64 loses nothing.)")
            py::arg("inputs") = py::none(), py::arg("outputs") = py::none(),
            py::arg("log_variance_min") = py::none(), py::arg("log_variance_max") = py::none(),
            py::arg("particles") = 0, py::arg("propagate") = "expectation", py::arg("risk") = 0.0,
+           py::arg("whole_mean") = py::none(), py::arg("whole_std") = py::none(),
            py::arg("task") = py::none(),
-           "task: whose known states are not predicted. weights[i] (rows, cols) or, of several members, "
-           "(members, rows, cols); biases[i] likewise.")
+           "whole_mean, whole_std (nstate): of the states themselves, for the digits of those that are "
+           "not seen. task: whose known states are not predicted. weights[i] (rows, cols) or, of "
+           "several members, (members, rows, cols); biases[i] likewise.")
       .def_property_readonly("nstate", &Dynamics::nstate)
       .def_property_readonly("naction", &Dynamics::naction)
       .def_property_readonly("members", &Dynamics::members)

@@ -790,10 +790,12 @@ class Dynamics:
         particles: typing.SupportsInt | typing.SupportsIndex = 0,
         propagate: str = "expectation",
         risk: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        whole_mean: numpy.ndarray | None = None,
+        whole_std: numpy.ndarray | None = None,
         task: Task | None = None,
     ) -> None:
         """
-        task: whose known states are not predicted. weights[i] (rows, cols) or, of several members, (members, rows, cols); biases[i] likewise.
+        whole_mean, whole_std (nstate): of the states themselves, for the digits of those that are not seen. task: whose known states are not predicted. weights[i] (rows, cols) or, of several members, (members, rows, cols); biases[i] likewise.
         """
     def open_loop(
         self,

@@ -213,7 +213,7 @@ WRONG = [
     (lambda folder: (folder / SUMS).write_text(f"{'0' * 64}  ../../x\n"), "in line 1"),
     (lambda folder: (folder / SUMS).write_text(""), "must list bundle.json, got none"),
     (edit("format", "other"), 'bundle.json.format must be "mbmf-export", got "other"'),
-    (edit("format_version", 1), "format_version must be 5 .export the run again with this release"),
+    (edit("format_version", 1), "format_version must be 6 .export the run again with this release"),
     (edit("versions.mujoco", "3.9.9"), 'mujoco must be 4.0.0 as loaded here .* got "3.9.9"'),
     (edit("planner.candidates", 0), "candidates must be a whole number from 1 to 100000000, got 0"),
     (edit("planner.seed", -1), "seed must be a whole number of 64 bits, got -1"),

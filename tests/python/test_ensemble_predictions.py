@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 
 import mbmf
 from dynamics_oracle import NumpyDynamics
+from mbmf import _core
+from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.errors import DataError
-from small_ensemble import FIT, MAPS, SMALL
+from small_ensemble import FIT, MAPS, PLACE, SMALL
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,26 @@ def test_a_model_that_sees_no_state_predicts_by_actions_alone() -> None:
     sequences = np.stack([np.full((2, task.naction), x, np.float32) for x in (-1, 0, 1)])
     rolled = model.open_loop(np.repeat(states[:1], 3, 0), sequences)
     np.testing.assert_allclose(planner.roll(states[0], sequences), task.cost(rolled, sequences), rtol=1e-4)
+
+
+def test_a_far_place_that_is_not_seen_moves(tmp_path: Path) -> None:
+    """A hopper at 500 km, where float32 counts in steps of 3 cm, and moves 1 cm a step."""
+    task = mbmf.load_task("hopper_forward")
+    at = task.state_names.index(PLACE)
+    states = mbmf.collect_random(task, 4, 60, seed=0).states.copy()
+    states[:, :, at] = 5e5 + 0.01 * np.arange(states.shape[1])
+    far = dataclasses.replace(mbmf.collect_random(task, 4, 60, seed=0), states=states)
+    model = mbmf.DynamicsModel(task, hidden=(16,), inputs={PLACE: "nothing"})
+    model.fit(far, epochs=2, noise=0.0)
+    start, actions = states[:1, 0], np.zeros((1, 50, task.naction), np.float32)
+    rolled = model.open_loop(start, actions)
+    assert rolled[0, -1, at] == pytest.approx(5e5 + 0.5, abs=0.04)
+    exported = load_bundle(save_bundle(tmp_path / "out", task, model, horizon=5)).dynamics
+    np.testing.assert_array_equal(exported.open_loop(start, actions), rolled)
+    given = model.core_arguments()
+    del given["whole_std"]
+    with pytest.raises(ValueError, match="whole_mean and whole_std must be given both or not at all"):
+        _core.Dynamics(**given)
 
 
 @pytest.mark.parametrize("particles", [None, 6])

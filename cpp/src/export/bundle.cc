@@ -149,11 +149,14 @@ std::shared_ptr<const Dynamics> load_dynamics(const JsonField& field, const Tens
   spec.state = normalization("state", seen);
   spec.action = normalization("action", naction);
   spec.delta = normalization("delta", nstate);
+  const bool unseen =
+      std::find(spec.input.begin(), spec.input.end(), StateInput::kNothing) != spec.input.end();
+  if (unseen) spec.whole = normalization("whole", nstate);
   if (probabilistic) {
     spec.log_variance_min = tensors.float64("log_variance.min", {nstate});
     spec.log_variance_max = tensors.float64("log_variance.max", {nstate});
   }
-  const std::size_t expected = 2 * (sizes.size() - 1) + (probabilistic ? 8 : 6);
+  const std::size_t expected = 2 * (sizes.size() - 1) + (probabilistic ? 8 : 6) + (unseen ? 2 : 0);
   if (tensors.names().size() != expected) {
     throw Error(std::string(kDynamics) + " must hold " + std::to_string(expected) + " tensors, got " +
                 std::to_string(tensors.names().size()));
@@ -218,8 +221,8 @@ std::shared_ptr<const GaussianPolicy> load_policy(const JsonField& field, const 
 Bundle read_bundle(const Files& files) {
   const JsonField field = JsonField::parse(files.contents.at(kBundle), kBundle);
   if (field["format"].text() != "mbmf-export") field["format"].fail("\"mbmf-export\"");
-  if (field["format_version"].integer(0, 1'000'000) != 5) {
-    field["format_version"].fail("5 (export the run again with this release: mbmf export)");
+  if (field["format_version"].integer(0, 1'000'000) != 6) {
+    field["format_version"].fail("6 (export the run again with this release: mbmf export)");
   }
   field.only({"format", "format_version", "versions", "source", "files", "task", "dynamics", "value",
               "policy", "planner", "control"});

@@ -98,6 +98,7 @@ void check(const DynamicsSpec& spec) {
   check_normalization(spec.state, count_seen(spec.input, nstate), "state");
   check_normalization(spec.action, naction, "action");
   check_normalization(spec.delta, nstate, "delta");
+  if (!spec.whole.mean.empty() || !spec.whole.std.empty()) check_normalization(spec.whole, nstate, "whole");
   if (spec.members.empty() || spec.members.size() > kMaxMembers)
     throw_invalid("members must be 1 to ", kMaxMembers, ", got ", spec.members.size());
   check_head(spec);
@@ -239,7 +240,7 @@ Dynamics::Dynamics(DynamicsSpec spec)
     }
     frame_ = frame_of(spec.input);
   }
-  centre_ = centres_of(spec.input, nstate_, spec.state);
+  centre_ = centres_of(spec.input, nstate_, spec.state, spec.whole);
   Normalization input = less_centres(spec.input, spec.state, centre_);
   input.mean.insert(input.mean.end(), spec.action.mean.begin(), spec.action.mean.end());
   input.std.insert(input.std.end(), spec.action.std.begin(), spec.action.std.end());

@@ -13,12 +13,18 @@ namespace {
 
 using RowMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// A state is kept less its mean where float32 would lose digits that the networks see: a mean of so many
-// deviations, or one as large as this.
+// A state is kept less its mean where float32 would lose digits: a mean of so many deviations, or one as
+// large as this.
 constexpr double kManyDeviations = 1000, kLargeMean = 4096;
 
 StateInput kind_of(const std::vector<StateInput>& input, std::size_t i) {
   return input.empty() ? StateInput::kValue : input[i];
+}
+
+float centre_of(double mean, double deviation) {
+  const double size = std::abs(mean);
+  const bool many = deviation > 0 && size > kManyDeviations * deviation;
+  return many || size > kLargeMean ? static_cast<float>(mean) : 0.0f;
 }
 
 }  // namespace
@@ -141,16 +147,15 @@ int count_seen(const std::vector<StateInput>& input, int nstate) {
   return std::accumulate(each.begin(), each.end(), 0);
 }
 
-std::vector<float> centres_of(const std::vector<StateInput>& input, int nstate, const Normalization& state) {
+std::vector<float> centres_of(const std::vector<StateInput>& input, int nstate, const Normalization& state,
+                              const Normalization& whole) {
   const std::vector<int> seen = seen_of(input, nstate);
   std::vector<float> out(static_cast<std::size_t>(nstate), 0.0f);
   std::size_t at = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {
-    if (kind_of(input, i) == StateInput::kValue) {
-      const double mean = state.mean[at], size = std::abs(mean);
-      const bool many = state.std[at] > 0 && size > kManyDeviations * state.std[at];
-      if (many || size > kLargeMean) out[i] = static_cast<float>(mean);
-    }
+    const StateInput kind = kind_of(input, i);
+    if (kind == StateInput::kValue) out[i] = centre_of(state.mean[at], state.std[at]);
+    if (kind == StateInput::kNothing && !whole.mean.empty()) out[i] = centre_of(whole.mean[i], whole.std[i]);
     at += static_cast<std::size_t>(seen[i]);
   }
   const bool none = std::all_of(out.begin(), out.end(), [](float x) { return x == 0; });

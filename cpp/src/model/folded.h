@@ -41,8 +41,10 @@ std::vector<int> seen_of(const std::vector<StateInput>& input, int nstate);
 // Their sum.
 int count_seen(const std::vector<StateInput>& input, int nstate);
 
-// (nstate) what states are kept less of, since float32 would lose digits that networks see; empty: all 0.
-std::vector<float> centres_of(const std::vector<StateInput>& input, int nstate, const Normalization& state);
+// (nstate) what states are kept less of, since float32 would lose digits; empty: all 0. whole (nstate, or
+// empty): of the states themselves, for those that networks do not see.
+std::vector<float> centres_of(const std::vector<StateInput>& input, int nstate, const Normalization& state,
+                              const Normalization& whole);
 // Statistics of what networks see of states that are kept less their centres (nstate, or empty).
 Normalization less_centres(const std::vector<StateInput>& input, const Normalization& state,
                            const std::vector<float>& centre);

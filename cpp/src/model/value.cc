@@ -40,7 +40,8 @@ Value::Value(ValueSpec spec)
   }
   layers_ = Mlp(std::move(spec.layers), activation_).layers();  // sizes and numbers checked
   fold_output(layers_.back(), {spec.mean}, {spec.std});
-  packed_ = std::make_shared<const PackedValue>(*this, select_kernels(), centres_of(input_, nstate_, state_));
+  packed_ =
+      std::make_shared<const PackedValue>(*this, select_kernels(), centres_of(input_, nstate_, state_, {}));
 }
 
 struct ValueEvaluator::Impl {

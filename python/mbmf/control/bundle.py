@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mbmf.tasks.task import Task
     from mbmf.values.value import ValueFunction
 
-FORMAT, FORMAT_VERSION = "mbmf-export", 5
+FORMAT, FORMAT_VERSION = "mbmf-export", 6
 SUMS, IDENTITY = "SHA256SUMS", "identity.json"
 
 
@@ -198,6 +198,8 @@ def _tensors(arguments: dict[str, Any]) -> dict[str, NDArray[Any]]:
         tensors[f"weight.{i}"], tensors[f"bias.{i}"] = weight, bias
     for name in ("state", "action", "delta"):
         tensors[f"{name}.mean"], tensors[f"{name}.std"] = arguments[f"{name}_mean"], arguments[f"{name}_std"]
+    if "whole_mean" in arguments:
+        tensors["whole.mean"], tensors["whole.std"] = arguments["whole_mean"], arguments["whole_std"]
     if "log_variance_min" in arguments:
         tensors["log_variance.min"] = arguments["log_variance_min"]
         tensors["log_variance.max"] = arguments["log_variance_max"]

@@ -47,6 +47,9 @@ def core_arguments(task: Task, settings: Settings, trained: Trained, particles: 
         ("delta", normalization.delta),
     ):
         arguments |= {f"{name}_mean": statistics.mean, f"{name}_std": statistics.std}
+    if "nothing" in settings.inputs:
+        whole = normalization.state
+        arguments |= {"whole_mean": whole.mean, "whole_std": whole.std}
     if task.core.known_states:
         arguments["task"] = task.core
     if trained.mlp.bounds is not None:

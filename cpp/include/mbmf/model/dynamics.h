@@ -59,9 +59,10 @@ struct DynamicsSpec {
   // variances.
   std::vector<std::vector<Layer>> members;
   Activation activation = Activation::kRelu;
-  Normalization state;              // an entry for each input that comes from a state
-  Normalization action;             // (naction)
-  Normalization delta;              // (nstate), of what is predicted
+  Normalization state;       // an entry for each input that comes from a state
+  Normalization action;      // (naction)
+  Normalization delta;       // (nstate), of what is predicted
+  Normalization whole = {};  // (nstate), of the states: what is not seen keeps its digits by it; or empty
   std::vector<StateInput> input;    // (nstate), or empty: all values
   std::vector<StateOutput> output;  // (nstate), or empty: all differences
   // (nstate) bounds of the log variance in normalised space; both empty: no variance head
