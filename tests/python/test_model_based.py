@@ -234,6 +234,8 @@ def test_an_existing_model_is_used_and_not_trained(
     assert numbers["rollouts/iteration_3.npz"] == whole["rollouts/iteration_3.npz"]
     assert numbers["rollouts/iteration_1.npz"] != whole["rollouts/iteration_1.npz"]
     assert [record["loss_old"] for record in numbers["metrics"]] == [None] * 3
+    # steps are those that the model learned from: 240 random ones and two iterations' rollouts
+    assert [record["steps_total"] for record in numbers["metrics"]] == [400] * 3
 
 
 def test_diverged_episodes_are_counted_and_not_learned_from(

@@ -62,15 +62,16 @@ def validate_on_control(model: DynamicsModel, rollouts: Episodes, nthread: int) 
 def make_record(
     iteration: int,
     train: Episodes,
-    new: list[Episodes],
+    model: DynamicsModel,
     fit: FitResult | None,
     validated: Record,
     rollouts: Episodes,
     seconds_control: float,
 ) -> Record:
     """The record of an iteration, but for its path; ``fit`` is None where the model was there already."""
-    points_old = fit.points_old if fit else train.nsteps
-    points_new = fit.points_new if fit else sum(batch.nsteps for batch in new)
+    # a model that was there learned from its own data, whatever this run has
+    points_old = fit.points_old if fit else model.points or train.nsteps
+    points_new = fit.points_new if fit else 0
     returns = rollouts.returns
     record = {
         "iteration": iteration,

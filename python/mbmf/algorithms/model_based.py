@@ -252,7 +252,7 @@ def model_based(
                 validated = sampler.call(validate_on_control, model, batch)
                 progress(1)
 
-        record = make_record(iteration, train, new, fit, validated, batch, seconds_control) | helped
+        record = make_record(iteration, train, model, fit, validated, batch, seconds_control) | helped
         if task.path is not None:
             record["tracking"] = tracking.record(task, tracking.track(task, batch))
         run.append_metrics(record)

@@ -9,8 +9,8 @@ moments have the members as a first dimension:
     bounds, adam.first.bounds, adam.second.bounds (2, n)    float32, of the log variances: upper, then lower
 The last two are there only where the model has an input map, or variances.
 Metadata: one entry "mbmf", a JSON object with the fields of `_FIELDS` and `_FIELDS_2` and the versions that
-wrote it, and, in all but early files, identity: of the task (`mbmf.tasks.identity`). A file of version 1 has
-those of `_FIELDS` only: it is one network that predicts differences.
+wrote it, and, in all but early files, identity: of the task (`mbmf.tasks.identity`), and points: of the last
+fit. A file of version 1 has those of `_FIELDS` only: it is one network that predicts differences.
 """
 
 from __future__ import annotations
@@ -100,6 +100,8 @@ def save(path: str | os.PathLike[str], task: Task, settings: Settings, trained: 
         "elites": list(trained.elites),
         "identity": task.identity.to_data(),
     }
+    if trained.points is not None:
+        header["points"] = trained.points
     tensor_file.write(path, header, tensors)
 
 
@@ -132,7 +134,10 @@ def load(
     )
     names = (*_NORMALIZED, "seen") if "seen.mean" in tensors else _NORMALIZED
     statistics = (Statistics(tensors[f"{name}.mean"], tensors[f"{name}.std"]) for name in names)
-    return settings, Trained(mlp, Normalization(*statistics), tuple(header["elites"]))
+    points = header.get("points")
+    if points is not None and (type(points) is not int or points < 1):
+        raise DataError(f"{path}: points must be a whole number of at least 1, got {show(points)}")
+    return settings, Trained(mlp, Normalization(*statistics), tuple(header["elites"]), points)
 
 
 def _settings(path: str | os.PathLike[str], task: Task, header: dict[str, Any]) -> Settings:

@@ -82,11 +82,12 @@ class FitResult:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a fit leaves: parameters, statistics, and the members that plan."""
+    """What a fit leaves: parameters, statistics, the members that plan, how many points there were."""
 
     mlp: MlpState
     normalization: Normalization
     elites: tuple[int, ...]
+    points: int | None = None  # None: read from an early file
 
 
 def layer_sizes_of(settings: Settings, task: Task) -> tuple[int, ...]:
@@ -164,7 +165,7 @@ def fit(
         failed=failed,
         warnings=tuple(warnings),
     )
-    return Trained(mlp, normalization, elites), result
+    return Trained(mlp, normalization, elites, sum(points)), result
 
 
 def loss(task: Task, settings: Settings, trained: Trained, episodes: Episodes) -> float:

@@ -154,6 +154,11 @@ class DynamicsModel:
         return self._state().elites
 
     @property
+    def points(self) -> int | None:
+        """Transitions in the data of the last fit; None before the first, or where an early file has none."""
+        return None if self._trained is None else self._trained.points
+
+    @property
     def normalization(self) -> Normalization | None:
         """The statistics that data are normalised with; None before the first fit."""
         return None if self._trained is None else self._trained.normalization
