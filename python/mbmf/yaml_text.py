@@ -133,8 +133,21 @@ if yaml.__with_libyaml__:
 
     _LOADERS.append(_FastLoader)
 
-for _loader in _LOADERS:
-    _loader.add_implicit_resolver(
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes a text that the loaders would read as a number."""
+
+
+_DUMPERS: list[Any] = [_Dumper]
+if yaml.__with_libyaml__:
+
+    class _FastDumper(yaml.CSafeDumper):
+        """The same with libyaml's emitter."""
+
+    _DUMPERS.append(_FastDumper)
+
+for _each in (*_LOADERS, *_DUMPERS):
+    _each.add_implicit_resolver(
         "tag:yaml.org,2002:float",
         re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
         list("-+0123456789"),
@@ -195,8 +208,7 @@ def read_text(path: Path, error: type[MbmfError] = ConfigError, limit: int = MAX
 
 def write_yaml(value: Any) -> str:
     """Plain data as YAML, in order; lists of numbers on one line each."""
-    dumper: Any = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper
-    text: str = yaml.dump(value, Dumper=dumper, sort_keys=False, default_flow_style=None, width=100)
+    text: str = yaml.dump(value, Dumper=_DUMPERS[-1], sort_keys=False, default_flow_style=None, width=100)
     return text
 
 

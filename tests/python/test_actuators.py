@@ -91,6 +91,21 @@ def test_added_actuators_are_those_of_an_mjcf_that_has_them(robot: Path) -> None
     assert np.abs(data.qpos).max() > 0.05
 
 
+@pytest.mark.parametrize(
+    "default", ['kp="9" kv="3"', 'kp="9" dampratio="0.7" timeconst="0.1"', 'inheritrange="1"']
+)
+@pytest.mark.parametrize("own", ["", 'kv="2"', 'dampratio="1"', 'timeconst="0.02"'])
+def test_the_mjcfs_defaults_hold_for_servos(tmp_path: Path, default: str, own: str) -> None:
+    file, whole = tmp_path / "robot.xml", tmp_path / "whole.xml"
+    robot = ROBOT.replace('<motor ctrlrange="-3 3"/>', f"<position {default}/>")
+    file.write_text(robot % "")
+    whole.write_text(robot % f'<actuator><position name="hip" joint="hip" kp="30" {own}/></actuator>')
+    given = {key: float(value.strip('"')) for key, value in (word.split("=") for word in own.split())}
+    servo = {"kind": "position", "joint": "hip", "kp": 30, **given}
+    added, wanted = mbmf.load_task(_task(file, actuators=[servo])), mbmf.load_task(_task(whole))
+    assert added.identity.robot == wanted.identity.robot
+
+
 def test_added_actuators_are_part_of_what_files_are_of(robot: Path, tmp_path: Path) -> None:
     task = mbmf.load_task(_task(robot, actuators=IN_TASK))
     assert mbmf.load_task(task.to_data()) == task

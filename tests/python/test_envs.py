@@ -107,6 +107,17 @@ def test_an_episode_ends_by_termination_or_time() -> None:
     assert flags == [(False, False), (False, False), (False, True)]
 
 
+def test_a_start_that_diverges_is_told() -> None:
+    data = mbmf.load_task("hopper_forward").to_data()
+    task = mbmf.load_task({**data, "reset": {"default": {"qvel": {"uniform": 1e11}}}})
+    _, info = TaskEnv(task).reset(seed=0)
+    assert info["diverged"]
+    _, infos = TaskVectorEnv(task, num_envs=2, nthread=1).reset(seed=0)
+    assert infos["diverged"].all()
+    assert infos["_error"].all()
+    assert infos["error"][0] == info["error"] != ""
+
+
 @pytest.mark.parametrize("name", ["mbmf/Hopper-v0", "mbmf/HalfCheetah-v0"])
 def test_the_vector_environment_is_many_single_ones(name: str) -> None:
     count, limit = 5, 25
@@ -275,7 +286,7 @@ def test_bad_arguments_are_named_when_it_is_made(more: dict[str, Any]) -> None:
         ),
         (
             lambda: was_reset(TaskEnv("hopper_forward")).step(np.zeros(2, np.float32)),
-            r"actions must be of shape \(1, 3\)",
+            r"action must be of shape \(3,\), got \(2,\)",
         ),
         (lambda: TaskEnv("hopper_forward").reset(options={"kind": "hard"}), "kind must be one of"),
         (

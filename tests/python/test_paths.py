@@ -159,6 +159,7 @@ FILES: list[tuple[str, str]] = [
     ("0,0\n1\n", "row 2 must be two finite numbers x,y, got '1'"),
     ("0,0\n1,2,3\n", "row 2 must be two finite numbers x,y, got '1,2,3'"),
     ("0 0\n1 2\n", "row 1 must be two finite numbers x,y, got '0 0'"),
+    ("y,x\n0,0\n1,0\n", "row 1 must be x,y, as the columns are, got 'y,x'"),
     ("x,y\na,b\n0,0\n", "row 2 must be two finite numbers x,y, got 'a,b'"),
     ("0,0\n1,2\n# again\n1,2.0\n", "got [1.0, 2.0] twice, in row 2 and row 4"),
 ]

@@ -16,6 +16,7 @@ from mbmf.errors import ConfigError
 from mbmf.tasks.agents import find_agent
 from mbmf.tasks.file import preset_names
 from mbmf.tasks.recipes import with_recipe
+from mbmf.tasks.settings import changed_task
 
 SEARCH = {"search": "icem", "horizon": 4, "candidates": 20, "elites": 5}
 
@@ -56,6 +57,21 @@ def test_its_sections_take_the_place_of_the_tasks_own(robot: Path) -> None:
     assert with_recipe(again, "best") is again
     assert mbmf.load_task(robot, recipe="best").config == best.config
     assert with_recipe(task, None) is with_recipe(task, "paper") is task
+
+
+def test_a_dynamics_section_takes_the_place_of_what_nobody_wrote(robot: Path) -> None:
+    data = yaml.safe_load(robot.read_text())
+    own = {key: value for key, value in data["model_based"].items() if key not in ("hidden", "noise")}
+    recipe = {"dynamics": {"members": 3, "hidden": [64], "noise": 0.0}}
+    task = mbmf.load_task({**data, "model_based": own, "recipes": {"ens": recipe}})
+    assert task.dynamics.model["hidden"] == (500,)
+    found = with_recipe(task, "ens").dynamics
+    assert (found.model["hidden"], found.model["members"], found.noise) == ((64,), 3, 0)
+    assert changed_task(task, ["dynamics.hidden=[32]"]).dynamics.model["hidden"] == (32,)
+    # what somebody wrote stays a contradiction
+    written = mbmf.load_task({**data, "model_based": {**own, "hidden": [7]}, "recipes": {"ens": recipe}})
+    with pytest.raises(ConfigError, match=r"dynamics\.hidden must be given once, .* got \(64,\) and \(7,\)"):
+        with_recipe(written, "ens")
 
 
 def test_the_planner_may_choose_by_another_cost(robot: Path) -> None:

@@ -74,6 +74,90 @@ def test_an_override_that_mujoco_would_not_see_is_refused(
         load(tmp_path, body(inside), overrides=overrides)
 
 
+HEAVY = '<inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>'
+STILL = '<joint name="still" type="slide" range="0 1" limited="false" springdamper="1 1"/>'
+SERVO = '<actuator><position name="s" joint="x" kp="10" dampratio="1"/></actuator>'
+
+
+@pytest.mark.parametrize(
+    ("xml", "overrides", "message"),
+    [
+        (body(HEAVY), {"geoms": {"ball": {"mass": 5}}}, "geoms of a body whose MJCF says its inertia"),
+        (body(HEAVY), {"geoms": {"density": 5}}, "geoms of a body whose MJCF says its inertia"),
+        (body('<geom size=".1" mass="1"/>'), {"geoms": {"density": 5}}, "left out of geoms that have a mass"),
+        (
+            '<compiler inertiafromgeom="true"/>' + body(HEAVY),
+            {"bodies": {"b": {"mass": 5}}},
+            "left out where the MJCF takes all inertia from geoms",
+        ),
+        (
+            '<compiler settotalmass="14"/>' + body(""),
+            {"geoms": {"ball": {"mass": 5}}},
+            "MJCF scales all masses to a sum, settotalmass=14",
+        ),
+        (body(STILL), {"joints": {"still": {"damping": 2}}}, "left out where the MJCF has `springdamper`"),
+        (
+            body(STILL),
+            {"joints": {"still": {"range": [0, 2]}}},
+            'where the MJCF has limited="false" .set limited: true beside it.',
+        ),
+        (body("") + SERVO, {"actuators": {"s": {"gainprm": 50}}}, "left out of servos with a `dampratio`"),
+        (body(""), {"option": {"gravity": 0}}, "option.gravity must be a list of 3 finite numbers, got 0"),
+        (body(""), {"bodies": {"b": {"pos": [1, 2]}}}, r"bodies.b.pos must be a list of 3 .* got \(1, 2\)"),
+    ],
+)
+def test_an_override_without_its_effect_is_refused(
+    xml: str, overrides: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, xml, overrides=overrides)
+
+
+def test_overrides_that_go_together_are_taken(tmp_path: Path) -> None:
+    joint = {"range": [0, 2], "limited": True, "damping": 2, "springdamper": [0, 0]}
+    servo = {"gainprm": 50, "biasprm": [0, -50, 1]}
+    mass = {"ball": {"mass": 5}}
+    xml = body(STILL) + SERVO
+    overrides = {"joints": {"still": joint}, "actuators": {"s": servo}, "geoms": mass}
+    model = load(tmp_path, xml, overrides=overrides).model
+    assert model.joint("still").range.tolist() == [0, 2]
+    assert model.dof_damping[model.joint("still").dofadr[0]] == 2
+    assert model.actuator("s").gainprm[0] == 50
+    assert model.body("b").mass[0] == 5
+
+
+@pytest.mark.parametrize("nthread", [1, 3])
+def test_sensors_of_energy_are_of_the_state(tmp_path: Path, nthread: int) -> None:
+    """A step, maybe another simulation's, leaves MuJoCo's energies marked as computed."""
+    xml = '<option timestep="0.01"><flag energy="enable"/></option>' + body("")
+    xml += '<sensor><e_kinetic name="ek"/><e_potential name="ep"/></sensor>'
+    state = [
+        {"source": "qpos"},
+        {"source": "qvel"},
+        {"source": "sensor", "sensor": ["ek", "ep"]},
+        {"source": "sensor", "sensor": "ek", "transform": "rate"},
+        {"source": "qacc"},
+    ]
+    task = load(tmp_path, xml, state=state, reset={"default": {"qvel": {"normal": 1}}})
+    simulator = mbmf.Simulator(task, nsim=4, nthread=nthread)
+    before = simulator.states[:, 2].copy()
+    for _ in range(5):
+        simulator.step(np.full((4, 1), 0.5))
+        for state_row, old in zip(simulator.states, before, strict=True):
+            data = mujoco.MjData(task.model)
+            data.qpos[:], data.qvel[:] = state_row[0], state_row[1]
+            mujoco.mj_forward(task.model, data)
+            assert state_row[2:4] == pytest.approx(data.sensordata, rel=1e-12)
+            assert state_row[4] == pytest.approx((data.sensordata[0] - old) / task.dt, rel=1e-9)
+        before = simulator.states[:, 2].copy()
+
+
+def test_a_keyframe_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    xml = body("") + '<keyframe><key name="h\u00f6he" qpos="0.1"/></keyframe>'
+    with pytest.raises(ConfigError, match="names of the MJCF must be in UTF-8"):
+        load(tmp_path, xml, encoding="latin-1", start={"keyframe": "h\u00f6he"})
+
+
 def test_numbers_that_the_compiler_changes_are_no_names(tmp_path: Path) -> None:
     xml = '<compiler discardvisual="true"/>' + body(
         '<geom size=".2" contype="0" conaffinity="0"/><geom size=".3"/>'

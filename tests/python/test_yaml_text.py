@@ -126,3 +126,15 @@ def test_any_yaml_is_plain_data_or_an_error(text: str) -> None:
     for whole in (text, text + "\n# " + "x" * yaml_text._SMALL_TEXT):
         with contextlib.suppress(DataError):
             parse_yaml(whole, "file", error=DataError)
+
+
+@pytest.mark.parametrize(
+    "text", ["70103e5799606788", "1e3", "-2e-3", "1_0e5", "12", "1.5", "no", "0x1f", "~"]
+)
+def test_texts_that_look_like_numbers_stay_texts(text: str) -> None:
+    assert parse_yaml(write_yaml({text: [text, {"a": text}]}), "f") == {text: [text, {"a": text}]}
+
+
+def test_numbers_stay_numbers() -> None:
+    numbers = [1e-3, 1e22, -0.0, 5e-324, 1, 10**20]
+    assert parse_yaml(write_yaml(numbers), "f") == numbers

@@ -291,6 +291,8 @@ bool Task::healthy(const mjData* d) const {
 
 void Task::refresh(mjData* d) const {
   if (nreference_ > 0) follow(d);
+  // a step, maybe another simulation's, leaves its energies marked as computed
+  d->flg_energypos = d->flg_energyvel = 0;
   if (reads_forces_) {
     forward(model_, d);
   } else if (reads_sensors_ || reads_velocities_) {

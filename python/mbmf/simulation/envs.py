@@ -77,19 +77,20 @@ class TaskEnv(gymnasium.Env[FloatArray, npt.NDArray[np.float32]]):
         _reseed(self._simulator, seed, self._seeded)
         self._seeded = True
         self._simulator.reset(kind=_kind(options, self._reset_kind))
-        return self._simulator.observations[0].copy(), {"diverged": False}
+        return self._simulator.observations[0].copy(), self._info()
 
     def step(self, action: npt.NDArray[np.float32]) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
         """One control step. Raises ValueError if the action is of another shape or not finite, ResetNeeded
         before the first reset."""
         _check_reset(self._seeded)
         simulator = self._simulator
-        simulator.step(np.asarray(action)[None])
-        info: dict[str, Any] = {"diverged": bool(simulator.diverged[0])}
-        if info["diverged"]:
-            info["error"] = simulator.error(0)
+        action = np.asarray(action)
+        if action.shape != self.action_space.shape:
+            raise ValueError(f"action must be of shape {self.action_space.shape}, got {action.shape}")
+        simulator.step(action[None])
         observation = simulator.observations[0].copy()
-        return observation, float(simulator.rewards[0]), bool(simulator.terminated[0]), False, info
+        ended = bool(simulator.terminated[0])
+        return observation, float(simulator.rewards[0]), ended, False, self._info()
 
     def render(self) -> Picture | None:
         """The present picture, uint8 (height, width, 3), or None without a render mode."""
@@ -102,6 +103,10 @@ class TaskEnv(gymnasium.Env[FloatArray, npt.NDArray[np.float32]]):
     def simulator(self) -> Simulator:
         """The simulation behind the environment."""
         return self._simulator
+
+    def _info(self) -> dict[str, Any]:
+        diverged = bool(self._simulator.diverged[0])
+        return {"diverged": diverged} | ({"error": self._simulator.error(0)} if diverged else {})
 
 
 class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[Any]]):
@@ -264,14 +269,29 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
         self._ended[mask] = False
 
     def _infos(self) -> dict[str, Any]:
-        return {"diverged": self._simulator.diverged.copy(), "_diverged": np.ones(self.num_envs, np.bool_)}
+        every = np.ones(self.num_envs, np.bool_)
+        return {"diverged": self._simulator.diverged.copy(), "_diverged": every, **self._errors(every)}
+
+    def _errors(self, mask: BoolArray) -> dict[str, Any]:
+        """What MuJoCo said of the simulations of ``mask`` that diverged, if any."""
+        diverged = self._simulator.diverged & mask
+        if not diverged.any():
+            return {}
+        errors = np.full(self.num_envs, None, dtype=object)
+        for i in np.flatnonzero(diverged):
+            errors[i] = self._simulator.error(int(i))
+        return {"error": errors, "_error": diverged}
 
     def _final(self, ended: BoolArray) -> dict[str, Any]:
         """What Gymnasium's wrappers read of the episodes that have just ended."""
         observations = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(ended):
             observations[i] = self._simulator.observations[i].copy()
-        info = {"diverged": self._simulator.diverged & ended, "_diverged": ended.copy()}
+        info = {
+            "diverged": self._simulator.diverged & ended,
+            "_diverged": ended.copy(),
+            **self._errors(ended),
+        }
         return {
             "final_obs": observations,
             "_final_obs": ended.copy(),

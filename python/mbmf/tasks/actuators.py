@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mujoco
@@ -57,10 +57,21 @@ def _set(added: Any, config: ActuatorConfig) -> None:
     if isinstance(config, PositionServo):
         optional = {key: getattr(config, key) for key in ("kv", "dampratio", "timeconst")}
         given = {key: value for key, value in optional.items() if value is not None}
-        added.set_to_position(config.kp, **given)
-        if config.inheritrange is not None:
-            added.inheritrange = config.inheritrange
+        inherited = added.inheritrange if config.inheritrange is None else config.inheritrange
+        added.set_to_position(config.kp, **(_defaults(added, given) | given))
+        added.inheritrange = inherited
     elif isinstance(config, VelocityServo):
         added.set_to_velocity(config.kv)
     else:
         added.set_to_motor()
+
+
+def _defaults(added: Any, given: Mapping[str, float]) -> dict[str, float]:
+    """A position servo's damping and filter by the MJCF's defaults, which `set_to_position` resets."""
+    found: dict[str, float] = {}
+    damping = float(added.biasprm[2])  # of a ratio above 0
+    if damping and not {"kv", "dampratio"} & set(given):
+        found["dampratio" if damping > 0 else "kv"] = abs(damping)
+    if added.dyntype in (mujoco.mjtDyn.mjDYN_FILTER, mujoco.mjtDyn.mjDYN_FILTEREXACT):
+        found["timeconst"] = float(added.dynprm[0])
+    return found

@@ -118,6 +118,24 @@ def dynamics_settings(section: DynamicsConfig | None, flat: ModelBasedConfig | N
     )
 
 
+def make_way(data: dict[str, Any], before: DynamicsConfig | None) -> None:
+    """Leaves out of model_based the defaults that stood there while the task had no section dynamics, where
+    the one that it has now says otherwise."""
+    own, flat = data.get("dynamics"), data.get("model_based")
+    if before is not None or not isinstance(own, dict) or not isinstance(flat, dict):
+        return
+    kept = {
+        key: value
+        for key, value in flat.items()
+        if own.get(key) is None or key not in FLAT_DYNAMICS or _plain(value) != _plain(FLAT_DYNAMICS[key])
+    }
+    data["model_based"] = kept
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def dynamics_problems(
     section: DynamicsConfig | None, flat: ModelBasedConfig | None, state_names: Sequence[str]
 ) -> Iterator[str]:

@@ -24,6 +24,8 @@ _KEYWORDS = {
 _INERTIA = ("mass", "inertia", "ipos", "iquat", "fullinertia")
 # other ways in which the MJCF may have given an orientation
 _ORIENTATIONS = {"quat": "alt", "iquat": "ialt"}
+# vectors, of which no part makes sense alone
+_WHOLE = ("gravity", "wind", "magnetic", "pos", "quat", "axis", "ipos", "iquat")
 # what identifies an element is not a parameter of it
 _FIXED = ("id", "signature")
 # where MuJoCo keeps its flags: the option, the prefix of their names, and whether a bit switches off
@@ -33,11 +35,14 @@ _FLAGS = (("disableflags", "mjDSBL_", True), ("enableflags", "mjENBL_", False))
 def apply_overrides(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> None:
     """Sets what a task overrides, before the robot is compiled. Raises ConfigError."""
     problems: list[str] = []
+    done: list[tuple[Any, str, str, Any]] = []
 
     def put(element: Any, key: str, attribute: str, value: Any, keywords: bool = False) -> None:
         problem = _set_keyword(element, attribute, value) if keywords else _set(element, attribute, value)
         if problem:
             problems.append(f"{file}: {key} must be {problem}, got {show(value)}")
+        else:
+            done.append((element, key, attribute, value))
 
     for name, value in overrides.option.items():
         put(spec.option, f"overrides.option.{name}", name, value, keywords=name in _KEYWORDS)
@@ -93,6 +98,11 @@ def apply_overrides(spec: mujoco.MjSpec, overrides: Overrides, file: str) -> Non
             else:
                 for attribute, item in value.items():
                     put(names[name], f"{key}.{attribute}", attribute, item)
+    # what one override needs another may have set
+    for element, key, attribute, value in done:
+        problem = _unseen(spec, element, attribute)
+        if problem:
+            problems.append(f"{file}: {key} must be left out {problem}, got {show(value)}")
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
 
@@ -157,6 +167,8 @@ def _set(element: Any, attribute: str, value: Any) -> str | None:
     current = getattr(element, attribute)
     if isinstance(current, np.ndarray):
         before = current.copy()
+        if attribute in _WHOLE and (not isinstance(value, tuple) or len(value) != len(current)):
+            return f"a list of {len(current)} finite numbers"
         problem = _fill(current, value)
         if problem is None and attribute in _ORIENTATIONS:
             # in place of Euler angles or axes, which MuJoCo would take first
@@ -179,6 +191,34 @@ def _set(element: Any, attribute: str, value: Any) -> str | None:
         setattr(element, attribute, value)
     except (TypeError, ValueError, OverflowError) as error:
         return f"a value that MuJoCo takes ({str(error).splitlines()[0]})"
+    return None
+
+
+def _unseen(spec: mujoco.MjSpec, element: Any, attribute: str) -> str | None:
+    """Where MuJoCo would not see an attribute that was set, or see it otherwise; None if it does."""
+    geoms_count = int(spec.compiler.inertiafromgeom)  # 0: never, 1: always, 2: for bodies without an inertia
+    if isinstance(element, mujoco.MjsGeom) and attribute in ("mass", "density"):
+        if element.parent.name == "world":
+            return None
+        if geoms_count == 0 or (geoms_count == 2 and element.parent.explicitinertial):
+            return "of geoms of a body whose MJCF says its inertia (which has mass and inertia)"
+        if attribute == "density" and not np.isnan(element.mass):
+            return "of geoms that have a mass (which may be set)"
+    if isinstance(element, mujoco.MjsBody) and attribute in _INERTIA and geoms_count == 1:
+        return "where the MJCF takes all inertia from geoms, `inertiafromgeom` (which have mass and density)"
+    if attribute in ("mass", "density") and spec.compiler.settotalmass > 0:
+        return f"of robots whose MJCF scales all masses to a sum, settotalmass={spec.compiler.settotalmass:g}"
+    if attribute in ("damping", "stiffness") and np.any(getattr(element, "springdamper", 0)):
+        return "where the MJCF has `springdamper` (which may be set)"
+    limited = f"{attribute.removesuffix('range')}limited"
+    if attribute.endswith("range") and getattr(element, limited, None) in (
+        0,
+        mujoco.mjtLimited.mjLIMITED_FALSE,
+    ):
+        return f'where the MJCF has {limited}="false" (set {limited}: true beside it)'
+    servo = isinstance(element, mujoco.MjsActuator) and attribute in ("gainprm", "biasprm")
+    if servo and element.biasprm[2] > 0 and element.gainprm[0] != -element.biasprm[1]:
+        return "of servos with a `dampratio`, but for both: gainprm: kp, biasprm: [0, -kp, dampratio]"
     return None
 
 

@@ -201,6 +201,10 @@ def read_waypoints(path: str | os.PathLike[str]) -> FloatArray:
             cells = []
         numbers = [_number(cell) for cell in cells]
         if not places and len(cells) == 2 and all(cell.strip() for cell in cells) and numbers == [None, None]:
+            if [cell.strip().lower() for cell in cells] == ["y", "x"]:
+                raise ConfigError(
+                    f"{name}: row {line} must be x,y, as the columns are, got {show(row.strip())}"
+                )
             places.append("header")
             continue
         if len(cells) != 2 or any(number is None or not math.isfinite(number) for number in numbers):

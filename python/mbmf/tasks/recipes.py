@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mbmf.errors import ConfigError
+from mbmf.tasks.dynamics_section import make_way
 from mbmf.tasks.file import check_task
 from mbmf.tasks.load import load_task
 from mbmf.tasks.schema import PAPER, TaskConfig
@@ -39,7 +40,9 @@ def chosen(config: TaskConfig, name: str | None) -> TaskConfig:
         raise ConfigError(f"recipe must be {choices} of {config.name}, got {show(name)}")
     data = config.model_dump(exclude_none=True)
     sections = data.pop("recipes")[name]
-    return check_task({**data, **sections, "recipe": name}, config.name)
+    data = {**data, **sections, "recipe": name}
+    make_way(data, config.dynamics)
+    return check_task(data, config.name)
 
 
 def with_recipe_of(recorded: Mapping[str, Any], task: Task, name: str | None, run: Path) -> Task:

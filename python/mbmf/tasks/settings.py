@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mbmf.errors import ConfigError
+from mbmf.tasks.dynamics_section import make_way
 from mbmf.tasks.load import load_task
 from mbmf.tasks.task import Task
 from mbmf.words import show
@@ -38,6 +39,7 @@ def changed_task(task: Task, settings: Sequence[str]) -> Task:
             raise ConfigError(f"--set must be without {parts[0]}: --recipe is for that, got {show(setting)}")
         value = parse_yaml(match["value"], f"--set {match['key']}")
         _put(data, parts, value, match["key"])
+    make_way(data, task.config.dynamics)
     try:
         return load_task(data)
     except ConfigError as error:
@@ -57,7 +59,7 @@ def _put(data: Any, parts: Sequence[str | int], value: Any, key: str) -> None:
         last = place == len(parts) - 1
         if isinstance(part, int):
             if not isinstance(data, list) or part >= len(data):
-                count = f"a list of {len(data)}" if isinstance(data, list) else show(data)
+                count = f"a list of {len(data)}" if isinstance(data, list) else show(data) if data else "none"
                 raise ConfigError(f"--set {key} must be in a list that has {part}, got {count}")
         elif not isinstance(data, Mapping):
             raise ConfigError(f"--set {key} must be in a section of the task, got {show(data)}")

@@ -193,7 +193,11 @@ def given_names(model: mujoco.MjModel, kind: mujoco.mjtObj) -> list[str]:
     """
     names: bytes = model.names
     starts = (int(start) for start in getattr(model, _NAMES[kind]))
-    return [names[start : names.index(b"\0", start)].decode() for start in starts]
+    found = [names[start : names.index(b"\0", start)] for start in starts]
+    try:
+        return [name.decode() for name in found]
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"names of the MJCF must be in UTF-8, got {error.object!r}: save it so") from None
 
 
 def element_names(model: mujoco.MjModel, kind: mujoco.mjtObj) -> list[str]:
