@@ -31,6 +31,21 @@ def whole_number(name: str, value: Any, low: int = 1, high: int = MAX_COUNT) -> 
     return number
 
 
+def of_class(name: str, value: Any, cls: type, made_by: str) -> None:
+    """Raises TypeError unless ``value`` is an instance: "task must be a Task, as mbmf.load_task gives it"."""
+    if not isinstance(value, cls):
+        text = repr(value)
+        text = text if len(text) <= 60 else type(value).__name__
+        raise TypeError(f"{name} must be a {cls.__name__}, as {made_by} gives it, got {text}")
+
+
+def true_or_false(name: str, value: Any) -> bool:
+    """``value`` as a bool. Raises ValueError unless it is one."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def check_size(width: int, height: int) -> None:
     """Of a picture, in pixels. Raises ValueError."""
     for name, size in (("width", width), ("height", height)):

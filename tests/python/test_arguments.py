@@ -131,6 +131,45 @@ def test_ranges(call: Callable[[], object], message: str) -> None:
         call()
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: mbmf.collect_random("gym_hopper", 1, 2),
+            "task must be a Task, as mbmf.load_task gives it, got 'gym_",
+        ),
+        (
+            lambda: mbmf.ICEM("gym_hopper", MODEL),
+            "task must be a Task, as mbmf.load_task gives it, got 'gym_hopper'",
+        ),
+        (
+            lambda: mbmf.ICEM(TASK, mbmf.SimulatorModel),
+            "model must be a DynamicsModel, a SimulatorModel(task) or",
+        ),
+        (
+            lambda: mbmf.ICEM(TASK, mbmf.SimulatorModel("x")),
+            "model.task must be a Task, as mbmf.load_task gives it",
+        ),
+        (
+            lambda: mbmf.ICEM(TASK, MODEL, value=3),
+            "value must be a ValueFunction, as mbmf.ValueFunction(task) gives",
+        ),
+        (
+            lambda: mbmf.ICEM(TASK, MODEL, policy=3),
+            "policy must be a GaussianPolicy, as mbmf.GaussianPolicy(task)",
+        ),
+        (
+            lambda: mbmf.collect_mpc(TASK, None, 1, 2),
+            "planner must be a Planner, as mbmf.make_planner gives it, got",
+        ),
+        (lambda: mbmf.Controller(None), "planner must be a Planner, as mbmf.make_planner gives it, got None"),
+    ],
+)
+def test_things_of_another_kind(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match="^" + re.escape(message)):
+        call()
+
+
 def test_whole_numbers_of_numpy_are_fine() -> None:
     assert mbmf.DynamicsModel(TASK, hidden=(np.int64(5), np.uint8(3))).hidden == (5, 3)
     MODEL.fit(DATA, epochs=np.int32(1), batch_size=np.uint64(16), nthread=np.int8(1), seed=np.uint64(2**63))

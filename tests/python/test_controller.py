@@ -204,6 +204,16 @@ def test_bad_input() -> None:
         ),
         (lambda: mbmf.Controller(planner, cpus=[-1]), ValueError, "cpus must be from 0 to 1023, got -1"),
         (
+            lambda: mbmf.Controller(planner, cpus=3),
+            ValueError,
+            "cpus must be a list of numbers of CPUs, got 3",
+        ),
+        (
+            lambda: mbmf.Controller(planner, compensate="no"),
+            ValueError,
+            "compensate must be True or False, got 'no'",
+        ),
+        (
             lambda: mbmf.Controller(planner, hold_steps=-1),
             ValueError,
             "hold_steps must be at least 0, got -1",

@@ -87,6 +87,7 @@ def test_select_and_concatenate() -> None:
             mbmf.Episodes.concatenate([episodes, bad])
     with pytest.raises(ValueError, match="one or more"):
         mbmf.Episodes.concatenate([])
+    assert len(mbmf.Episodes.concatenate(each for each in (episodes, longer))) == len(episodes) + len(longer)
     for which, message in (
         ([3], "which must be episodes of 3"),
         ([True], r"which must be a mask of shape \(3,\)"),

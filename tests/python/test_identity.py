@@ -191,6 +191,11 @@ def test_planners_know_an_edited_robot(arm: mbmf.Task, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="planner must be one of task arm"):
         mbmf.collect_mpc(edited, planner, 1, 2)
     mbmf.collect_mpc(mbmf.load_task(config(write_arm(tmp_path))), planner, 1, 2)
+    # the core plans in the task's simulator, and in no other
+    with pytest.raises(
+        ValueError, match=r"model must be the simulator of task arm, where .*, got robot arm\.xml"
+    ):
+        mbmf.RandomShooting(arm, mbmf.SimulatorModel(edited), horizon=2, candidates=10)
 
 
 # --- the digest

@@ -43,6 +43,37 @@ class Widening(mbmf.Search):
         return sequences[np.argsort(costs)[:5]].mean(axis=0)
 
 
+class Reusing(mbmf.Search):
+    """Keeps its mean in an array of its own, the same for all plans."""
+
+    rounds = 3
+    candidates = 20
+    out: Any = None
+
+    def propose(self, plan: Any) -> Any:
+        noise = plan.rng.uniform(-1, 1, (20, plan.horizon, plan.naction)).astype(np.float32)
+        return np.clip(plan.mean + noise / (1 + plan.number), -1, 1)
+
+    def update(self, plan: Any, sequences: Any, costs: Any) -> Any:
+        if self.out is None:
+            self.out = np.zeros_like(sequences[0])
+        self.out[:] = sequences[np.argsort(costs)[:5]].mean(axis=0)
+        return self.out
+
+
+def test_a_search_may_use_its_array_again() -> None:
+    task = mbmf.load_task("swimmer_forward")
+    model, _ = make_model(task)
+    states = mbmf.Simulator(task, nsim=4, nthread=1, seed=3).states.copy()
+    planner = mbmf.Planner(task, model, Reusing(), horizon=6, seed=3, nthread=1)
+    actions, costs = planner.plan_batch(states, np.arange(4), np.zeros(4, int))
+    for episode, state in enumerate(states):
+        planner.reset(episode)
+        plan = planner.plan(state, episode, 0, memory=planner.make_memory())
+        assert plan.cost == costs[episode]
+        np.testing.assert_array_equal(plan.action, actions[episode])
+
+
 def test_the_example_swims() -> None:
     rewards = example().main(steps=40, epochs=10)
     assert rewards["halving"] > rewards["random shooting"] > 0

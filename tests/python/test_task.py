@@ -314,6 +314,11 @@ def test_functions_are_checked_when_used():
         task = load_task("swimmer_forward", cost=function)
         with pytest.raises(DataError, match=message):
             task.cost(np.zeros((2, 4, 16)), np.zeros((2, 3, 2)))
+    # the cost of predictions that overflow is infinite: such a candidate is none
+    task = load_task("swimmer_forward", cost=lambda s, a: s[:, -1, 0])
+    states = np.zeros((3, 4, 16))
+    states[1, 3, 0] = np.nan
+    assert task.cost_function(states, np.zeros((3, 3, 2))).tolist() == [0, np.inf, 0]
     reward = load_task("swimmer_forward", reward=lambda s, a: s[:, 0]).reward_function
     np.testing.assert_array_equal(reward(np.ones((3, 16)), np.zeros((3, 2))), [1, 1, 1])
     assert load_task("swimmer_forward").reward_function is None

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, float64_array, number, whole_number
+from mbmf.arguments import MAX_SEED, float64_array, number, of_class, true_or_false, whole_number
 from mbmf.tasks.searches import search_values
 
 if TYPE_CHECKING:
@@ -112,6 +112,9 @@ class Controller:
     ) -> None:
         if mode not in _MODES:
             raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, got {mode!r}")
+        from mbmf.planning.planner import Planner
+
+        of_class("planner", planner, Planner, "mbmf.make_planner")
         if planner.dynamics is None or planner.task.cost_function is not None:
             raise ValueError(
                 "planner must be one with a learned model and without a Python cost function, got another"
@@ -136,7 +139,7 @@ class Controller:
                 raise ValueError(f"margin must be at least 0 s, got {margin}")
             options.margin = float(margin)
         options.mode = _MODES[mode]
-        options.compensate = compensate
+        options.compensate = true_or_false("compensate", compensate)
         options.hold_steps = whole_number("hold_steps", hold_steps, 0)
         options.episode = whole_number("episode", episode, 0, MAX_SEED)
         options.history = whole_number("history", history)
@@ -144,8 +147,10 @@ class Controller:
             options.safe_action = float64_array("safe_action", safe_action, (planner.task.naction,)).tolist()
         thread = _core.ThreadSettings()
         thread.priority = whole_number("priority", priority, 0, 99)
+        if isinstance(cpus, int):
+            raise ValueError(f"cpus must be a list of numbers of CPUs, got {cpus}")
         thread.cpus = [whole_number("cpus", cpu, 0, 1023) for cpu in cpus]
-        thread.lock_memory = lock_memory
+        thread.lock_memory = true_or_false("lock_memory", lock_memory)
         options.thread = thread
         self.task = planner.task
         self._process = os.getpid()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mbmf import _core
-from mbmf.arguments import whole_number
+from mbmf.arguments import of_class, whole_number
 from mbmf.planning.plan import HasCore
 from mbmf.tasks.policy_section import PolicyConfig
 from mbmf.tasks.task import Task
-from mbmf.words import some
+from mbmf.words import show, some
 
 if TYPE_CHECKING:
     from mbmf.policies.policy import GaussianPolicy
@@ -26,11 +26,20 @@ def model_core(model: HasCore, task: Task) -> _core.Dynamics:
                 f"model must be of the robot, states and dt of task {task.name}, got {difference}; its core "
                 "is taken all the same"
             )
-    return model.core
+    core = getattr(model, "core", None)
+    if not isinstance(core, _core.Dynamics):
+        raise TypeError(
+            "model must be a DynamicsModel, a SimulatorModel(task) or what has a model of the core, got "
+            f"{show(model)}"
+        )
+    return core
 
 
 def value_core(value: ValueFunction, task: Task) -> _core.Value:
     """What the core takes off candidates. Raises ValueError if it is another robot's, or there is a path."""
+    from mbmf.values.value import ValueFunction
+
+    of_class("value", value, ValueFunction, "mbmf.ValueFunction(task)")
     if task.path is not None:
         raise ValueError(
             f"value must not be given for a task that follows a path, as {task.name} does: what is to come "
@@ -45,6 +54,9 @@ def value_core(value: ValueFunction, task: Task) -> _core.Value:
 def policy_core(policy: GaussianPolicy, task: Task, *, simulated: bool) -> _core.GaussianPolicy:
     """What proposes to the core's searches. Raises ValueError if it is another task's, if there is a path, or
     if a learned model does not predict what it sees."""
+    from mbmf.policies.policy import GaussianPolicy
+
+    of_class("policy", policy, GaussianPolicy, "mbmf.GaussianPolicy(task)")
     if task.path is not None:
         raise ValueError(
             f"policy must not be given for a task that follows a path, as {task.name} does: what to do there "

@@ -146,7 +146,8 @@ class _Adapter:
 
     def _checked(self, values: Any, what: str, ndim: int) -> Sequences:
         try:
-            array = np.ascontiguousarray(values, dtype=np.float32)
+            # a copy: a search may write into its array again
+            array = np.array(values, dtype=np.float32, order="C")
         except (TypeError, ValueError):
             raise ValueError(f"{what} as an array of numbers, got {type(values).__name__}") from None
         if array.ndim != ndim or array.shape[-2:] != self._shape:

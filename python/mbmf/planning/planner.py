@@ -20,6 +20,7 @@ from mbmf.arguments import (
     float64_array,
     number,
     numbers,
+    of_class,
     whole_number,
     whole_numbers,
 )
@@ -103,6 +104,7 @@ class Planner:
         policy: GaussianPolicy | None = None,
         proposals: int | None = None,
     ) -> None:
+        of_class("task", task, Task, "mbmf.load_task")
         if path is not None:
             task = path if isinstance(path, Task) else task.with_path(path)
         self.search = search if isinstance(search, str) else type(search).__name__
@@ -138,6 +140,12 @@ class Planner:
             made = adapted(search, self.horizon, task.naction, self.candidates, self.seed)
         self._dynamics: _core.Dynamics | None = None
         if isinstance(model, SimulatorModel):
+            of_class("model.task", model.task, Task, "mbmf.load_task")
+            difference = model.task.identity.differences(task.identity, observations=False)
+            if difference:
+                raise ValueError(
+                    f"model must be the simulator of task {task.name}, where the core plans, got {difference}"
+                )
             if task.cost_function is not None:
                 raise ValueError(
                     f"the cost of {task.name} must be terms of its file to plan in the simulator"

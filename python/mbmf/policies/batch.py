@@ -165,7 +165,10 @@ class PolicyBatch:
         from mbmf.rollouts.episodes import Episodes
 
         if self.states is None or self.final_states is None:
-            raise ValueError("states must be kept (keep_states=True) to make episodes, got none")
+            raise ValueError(
+                "states must be kept to make episodes (keep_states=True of collect_policy; imagined batches "
+                "keep none), got none"
+            )
         sizes = (self.states.shape[1], self.observations.shape[1], self.actions.shape[1])
         if self.task != task.name or sizes != (task.nstate, task.nobservation, task.naction):
             raise ValueError(f"task must be that of the batch, {self.task}, got {task.name}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, MAX_THREADS, number, whole_number
+from mbmf.arguments import MAX_SEED, MAX_THREADS, number, of_class, whole_number
 from mbmf.policies.batch import PolicyBatch
 from mbmf.rollouts.episodes import Episodes
 from mbmf.rollouts.path_record import PathRecord
@@ -53,6 +53,9 @@ def collect_random(
         ValueError: an argument is out of range.
         KeyboardInterrupt: on Ctrl-C, within a control step; what ``progress`` raises comes out too.
     """
+    from mbmf.tasks.task import Task
+
+    of_class("task", task, Task, "mbmf.load_task")
     arrays = _core.collect_random(
         task.core,
         whole_number("episodes", episodes),
@@ -114,6 +117,11 @@ def collect_mpc(
         ValueError: an argument is out of range, or the planner is of another task.
         KeyboardInterrupt: on Ctrl-C; what ``progress`` raises comes out too.
     """
+    from mbmf.planning.planner import Planner
+    from mbmf.tasks.task import Task
+
+    of_class("task", task, Task, "mbmf.load_task")
+    of_class("planner", planner, Planner, "mbmf.make_planner")
     if not planner.task.same_robot(task):
         raise ValueError(f"planner must be one of task {task.name}, got one of {planner.task.name}")
     task = planner.task

@@ -129,6 +129,7 @@ class Episodes:
         What they followed is kept where it is the same path, identity and poses where all have them.
         allow_other_task: the robots, names and dt of one task may differ; the result is of no known identity.
         """
+        batches = batches if isinstance(batches, Episodes) else list(batches)
         if isinstance(batches, Episodes) or not all(isinstance(each, Episodes) for each in batches):
             raise ValueError("batches must be a list of mbmf.Episodes, got another thing")
         if not batches:

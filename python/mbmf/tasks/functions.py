@@ -26,7 +26,10 @@ class CheckedFunction:
         self.function = function
 
     def __call__(self, states: FloatArray, actions: FloatArray) -> npt.NDArray[np.float64]:
-        """states (n, ...), actions (n, ...) -> (n,) float64. Raises DataError on another shape or NaN."""
+        """states (n, ...), actions (n, ...) -> (n,) float64. Raises DataError on another shape or NaN.
+
+        The cost of states that are not finite may be infinite or NaN: it is infinite then.
+        """
         result = self.function(states, actions)
         try:
             array = np.asarray(result, dtype=np.float64)
@@ -34,8 +37,13 @@ class CheckedFunction:
             raise DataError(f"{self.name} must return numbers, got {type(result).__name__}") from None
         if array.shape != states.shape[:1]:
             raise DataError(f"{self.name} must return shape {states.shape[:1]}, got {array.shape}")
-        if not np.isfinite(array).all():
-            bad = int(np.flatnonzero(~np.isfinite(array))[0])
+        finite = np.isfinite(array)
+        if self.name == "cost" and not finite.all():
+            # a candidate whose predictions overflow is none, as with costs of terms
+            lost = ~finite & ~np.isfinite(states).reshape(len(states), -1).all(axis=1)
+            array, finite = np.where(lost, np.inf, array), finite | lost
+        if not finite.all():
+            bad = int(np.flatnonzero(~finite)[0])
             raise DataError(f"{self.name} must return finite numbers, got {array[bad]} in row {bad}")
         return array
 

@@ -216,7 +216,8 @@ class ValueFunction:
         return ValueFit(explained, data.nsteps, time.perf_counter() - start)
 
     def predict(self, states: ArrayLike) -> Floats:
-        """What states (N, nstate) are worth: float64 (N,), by the C++ core.
+        """What states (N, nstate) are worth: float64 (N,), by the C++ core; the least of its range
+        where a state is not finite.
 
         Raises ValueError on another shape, DataError if it was neither fitted nor loaded.
         """
