@@ -53,7 +53,7 @@ class SimulatorModel:
     """The simulator in the place of a learned model: planning with it is the upper bound for one.
 
     A planner with it starts from integration-state rows (:meth:`mbmf.Simulator.get_state`), since a state
-    need not say all that MuJoCo must know. ``task`` is of the planner's robot; costs are of the planner's task.
+    need not say all that MuJoCo must know. ``task`` is of the planner's robot, whose task says costs.
     """
 
     task: Task
