@@ -420,7 +420,7 @@ def test_a_robot_without_actuators_is_moved(tmp_path: Path) -> None:
         ({"references": {"a": {"time": [0], "columns": {"qw": [1], "x": [1]}}}}, "qw, qx, qy, qz together"),
         (
             {"state": [{"source": "qpos"}, {"source": "goal"}]},
-            r"state\[1\]\.source must be one that the model has",
+            r"state\[1\]\.source must be one that the task has \(it has no \w+s\), got",
         ),
         (
             {"goals": {"height": 1}, "state": [{"source": "goal", "goal": "hieght"}]},

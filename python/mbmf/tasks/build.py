@@ -126,6 +126,11 @@ class _Builder:
         if channel.source == "geom_distance":
             return self.distances(channel, key)
         known = self.own.get(channel.source) or entries(self.model, channel.source)
+        if not known and channel.source in ("goal", "reference"):
+            self.problem(
+                f"{key}.source", f"one that the task has (it has no {channel.source}s)", channel.source
+            )
+            return []
         if channel.objects is None:
             groups = [("", [entry for group in known.values() for entry in group])]
         else:
