@@ -1,7 +1,7 @@
 """The errors that mbmf raises on purpose. Anything else that escapes is a defect.
 
-`MbmfError` is the base of all of them, except those of the C++ core: its failures while running are
-`CoreError` (a RuntimeError), its bad arguments plain ValueError.
+`MbmfError` is the base of those about files, tasks and runs. Wrong arguments are plain ValueErrors, things of
+another kind TypeErrors; failures of the C++ core while it runs are `CoreError` (a RuntimeError).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``mbmf demo``: a swimmer that has learned, then the whole method, in about two minutes on two cores."""
+"""``mbmf demo``: a swimmer that has learned, then the whole method, in about three minutes on two cores."""
 
 from __future__ import annotations
 
