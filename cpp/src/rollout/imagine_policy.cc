@@ -11,6 +11,7 @@
 #include "mbmf/base/thread_pool.h"
 #include "mbmf/rollout/rollout.h"
 #include "model/observed.h"
+#include "model/predictor.h"
 #include "physics/stepper.h"
 #include "rollout/batch_rows.h"
 #include "rollout/watched_run.h"
@@ -51,7 +52,7 @@ class ImaginedEpisodes {
   ImaginedEpisodes(const Task& task, const Dynamics& dynamics, const GaussianPolicy& policy,
                    const double* starts, std::int64_t count, const ImaginedOptions& options)
       : task_(task),
-        dynamics_(dynamics),
+        predictor_(dynamics),
         policy_(policy),
         starts_(starts),
         options_(options),
@@ -141,7 +142,7 @@ class ImaginedEpisodes {
       }
       live.resize(kept);
       if (live.empty()) break;
-      dynamics_.predict(states.data(), actions.data(), static_cast<std::int64_t>(kept), next.data(), 1);
+      predictor_.predict(states.data(), actions.data(), static_cast<std::int64_t>(kept), next.data(), 1);
       kept = 0;
       for (std::size_t i = 0; i < live.size(); ++i) {
         const float* const after = &next[i * ns];
@@ -226,7 +227,7 @@ class ImaginedEpisodes {
   }
 
   const Task& task_;
-  const Dynamics& dynamics_;
+  Predictor predictor_;
   const GaussianPolicy& policy_;
   const double* starts_;
   const ImaginedOptions& options_;

@@ -93,6 +93,8 @@ class Dynamics {
   // Whether rollouts draw the next state.
   bool is_noisy() const { return is_probabilistic() && propagation_ != Propagation::kExpectation; }
   double risk() const { return risk_; }
+  // What is not predicted, since it is known; or null.
+  const std::shared_ptr<const KnownStates>& known() const { return known_; }
   // What state i is kept less of.
   float centre(int i) const { return centre_.empty() ? 0.0f : centre_[static_cast<std::size_t>(i)]; }
   // Of a set of states, those that are predicted together with one of them: whole quaternions and vectors.
