@@ -11,7 +11,7 @@ import numpy as np
 
 from mbmf.algorithms import imitation_checkpoint as checkpoint
 from mbmf.algorithms.cloning import Cloning, Examples, examples_of
-from mbmf.algorithms.imagination import improve_in_model
+from mbmf.algorithms.imagination_rounds import KEPT, Rounds
 from mbmf.algorithms.policy_inputs import blind, hide, normalize, seen
 from mbmf.cluster.sampler import Sampler
 from mbmf.errors import DataError
@@ -24,12 +24,9 @@ from mbmf.runs.run import Record, Run
 from mbmf.seeds import derive_seed
 from mbmf.tasks.learning import ImitationConfig
 from mbmf.tasks.task import Task
-from mbmf.words import counted
 
 # stages whose random numbers derive from the seed
-_POLICY, _VALIDATION, _BATCHES, _ROLLOUTS, _TESTS, _PLAN, _IMAGINED = range(20, 27)
-# what is kept of updates in the model until the summary is written
-_UPDATES = "imagined"
+_POLICY, _VALIDATION, _BATCHES, _ROLLOUTS, _TESTS, _PLAN, _IMAGINED, _ACTED, _FIT = range(20, 29)
 
 
 class Learner:
@@ -196,58 +193,42 @@ class Learner:
             ),
         } | imagined
         self._run.write_summary(summary)
-        parts.forget(self._run, _UPDATES)
+        parts.forget(self._run, KEPT)
         return summary
 
     def _imagine(self) -> Record:
-        """Policy optimisation in the model; returns what the summary says of the policy then."""
+        """Rounds of updates in the model; returns what the summary says of them and of the policy then."""
         settings, start = self.settings.imagined, time.perf_counter()
         assert settings is not None
         std = self._policy.std.copy()
-        everything = [*self._source.driven, *self._labelled]
-        # states of what diverged are absurd long before
-        driven = [batch.select(~batch.diverged & (batch.lengths > 0)) for batch in everything]
-        beginnings = np.concatenate([batch.states[:, 0] for batch in driven])
-        if not len(beginnings):
-            raise DataError(f"{self._run.path}: episodes must be there to imagine others from, got none")
-        states = [batch.states[e, :n] for batch in driven for e, n in enumerate(batch.lengths)]
-        with self._stage("imagine", settings.iterations) as progress:
-            done = improve_in_model(
-                self._task,
-                self._policy,
-                self._source.model,
-                beginnings,
-                np.concatenate(states),
-                settings,
-                seed=derive_seed(self._seed, _IMAGINED),
-                nthread=self._sampler.threads,
-                progress=progress,
-                allow_other_task=self._run.allow_other_task,
-                begun=parts.kept_file(self._run, _UPDATES, "updates", ".safetensors"),
-                keep=lambda write: parts.keep_file(self._run, _UPDATES, "updates", ".safetensors", write),
-            )
+        rounds = Rounds(
+            self._task,
+            self._run,
+            self._source,
+            self._policy,
+            self._labelled,
+            settings,
+            steps=self._run.metrics()[-1]["steps_total"],
+            updates_seed=lambda number: derive_seed(self._seed, _IMAGINED, number - 1),
+            fit_seed=lambda number: derive_seed(self._seed, _FIT, number),
+            nthread=self._sampler.threads,
+            act=lambda number, count, std, title: self._drive(_ACTED, number, count, std, title),
+            stage=self._stage,
+            note=self._note,
+        )
+        done = rounds.run()
         self._policy.set_std(std)
         tests = self._drive(
             _TESTS, self.settings.iterations + 2, self.settings.test_rollouts, 0.0, "imagine: test"
         )
         good = tests.returns[~tests.diverged]
         after = float(good.mean()) if len(good) else None
-        first, last = ("nothing" if x is None else f"{x:.3g}" for x in (done.rewards[0], done.rewards[-1]))
         tested = "every test rollout diverged" if after is None else f"the tests earn {after:.2f}"
-        self._note(f"{settings.iterations} updates in the model: {first} to {last} a step there, {tested}")
-        if done.diverged or done.skipped:
-            diverged, skipped = counted(done.diverged, "episode"), counted(done.skipped, "update")
-            self._note(
-                f"in the model {diverged} diverged and are left out, {skipped} did not change the policy, "
-                "whose numbers would not have been finite"
-            )
-        return {
+        self._note(f"after the updates in the model {tested}")
+        return done | {
             "reward_mean": after,
             "reward_std": float(good.std()) if len(good) else None,
             "cloned_reward_mean": self._run.metrics()[-1]["reward_mean"],
-            "imagined_rewards": [done.rewards[0], done.rewards[-1]],
-            "imagined_diverged": done.diverged,
-            "imagined_skipped": done.skipped,
             "seconds_imagined": time.perf_counter() - start,
         }
 

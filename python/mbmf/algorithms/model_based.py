@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mbmf.algorithms import policy_stage, value_stage
+from mbmf.algorithms import dynamics_stage, policy_stage, value_stage
 from mbmf.algorithms.control_stage import Control, Learned
 from mbmf.algorithms.iteration import make_record, part, validate, validate_on_control
 from mbmf.algorithms.preconditions import check_memory, check_model, check_random_data, reused_model
 from mbmf.cluster.sampler import Here, Sampler
-from mbmf.dynamics.model import HORIZONS, DynamicsModel, FitResult
+from mbmf.dynamics.model import HORIZONS, DynamicsModel
 from mbmf.errors import ConfigError, DataError
 from mbmf.rollouts import tracking
 from mbmf.rollouts.episodes import Episodes
@@ -29,7 +29,6 @@ from mbmf.runs.configuration import task_entries
 from mbmf.runs.path_runs import refuse_other_path, refuse_other_waypoints, results_path
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
-from mbmf.tasks.dynamics_section import DynamicsSettings
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.task import Task
 
@@ -220,7 +219,17 @@ def model_based(
 
         fit = None
         if not options.use_existing_dynamics_model:
-            fit = _fit(model, task.dynamics, options, iteration, train, new, observer)
+            fit = dynamics_stage.fit(
+                model,
+                task.dynamics,
+                train,
+                new,
+                first=iteration == 1,
+                seed=_seed(options, _FIT, iteration),
+                nthread=TRAINING_THREADS,
+                stage=observer.stage,
+                title=f"iteration {iteration}: train",
+            )
             for warning in fit.warnings:
                 if warning not in noted:
                     observer.note(f"iteration {iteration}: dynamics model: {warning}")
@@ -325,52 +334,6 @@ def _model(task: Task, run: Run, options: Options, done: int) -> DynamicsModel:
     if done:
         return DynamicsModel.load(run.model(done), task, allow_other_task=run.allow_other_task)
     return DynamicsModel(task, seed=_seed(options, _MODEL), **task.dynamics.model)
-
-
-def _fit(
-    model: DynamicsModel,
-    settings: DynamicsSettings,
-    options: Options,
-    iteration: int,
-    train: Episodes,
-    new: list[Episodes],
-    observer: Observer,
-) -> FitResult:
-    epochs = _epochs(settings, iteration, train.nsteps, sum(batch.nsteps for batch in new))
-    with observer.stage(f"iteration {iteration}: train", epochs) as progress:
-        return model.fit(
-            train,
-            [batch for batch in new if batch.nsteps],
-            epochs=epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            final_learning_rate=settings.final_learning_rate,
-            fraction_use_new=settings.fraction_use_new,
-            noise=settings.noise,
-            validation_share=settings.validation_share,
-            patience=settings.patience,
-            seed=_seed(options, _FIT, iteration),
-            nthread=TRAINING_THREADS,
-            progress=lambda epochs, loss: progress(epochs),
-        )
-
-
-def _epochs(settings: DynamicsSettings, iteration: int, old: int, new: int) -> int:
-    """Passes over the data in an iteration's fit."""
-    from mbmf.nn.training import batches_of_epoch
-
-    epochs = settings.epochs
-    if iteration == 1 and settings.first_epochs is not None:
-        epochs = settings.first_epochs
-    assert epochs is not None
-    if settings.max_updates is None:
-        return epochs
-    fraction = settings.fraction_use_new
-    if fraction is None:  # one pool
-        old, new = old + new, 0
-    return max(
-        1, min(epochs, settings.max_updates // batches_of_epoch(old, new, settings.batch_size, fraction or 0))
-    )
 
 
 # --- what helps the planner

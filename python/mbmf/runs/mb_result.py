@@ -32,6 +32,8 @@ class ModelBasedResult:
         policy: what proposed candidates to it, or None.
         rollouts: the saved ones, at least one.
         driven: with updates in the model, those of all iterations, then the saved ones; else the saved ones.
+        random: the random data that the model began with, where rounds of updates in the model go on with its
+            training; else None.
         steps: control steps that the model was trained on.
         seed: of the run.
     """
@@ -44,6 +46,7 @@ class ModelBasedResult:
     policy: GaussianPolicy | None
     rollouts: Episodes
     driven: tuple[Episodes, ...]
+    random: Episodes | None
     steps: int
     seed: int
 
@@ -97,15 +100,31 @@ class ModelBasedResult:
         policy = load_policy(run, task, iteration, allow_other_task=allow)
         saved = Episodes.load(rollouts, task=task, allow_other_task=allow)
         run.check_files()
-        driven = [saved]
+        driven, random = [saved], None
         if task.imitation is not None and task.imitation.imagined is not None:
             files = [run.rollouts(each["iteration"]) for each in records]
             driven = [*(Episodes.load(file, task=task, allow_other_task=allow) for file in files), saved]
+            if task.imitation.imagined.rounds > 1:
+                random = _random_data(run, task)
         planned = task.at_iteration(iteration)
         if planned.config.planner is not task.config.planner:
             planner = planned.planner
         steps = int(records[-1]["steps_total"])
-        return cls(model, settings, planned, planner, value, policy, saved, tuple(driven), steps, run.seed())
+        return cls(
+            model, settings, planned, planner, value, policy, saved, tuple(driven), random, steps, run.seed()
+        )
+
+
+def _random_data(run: Run, task: Task) -> Episodes:
+    """What the model's first fit had. Raises DataError."""
+    file = run.data("train")
+    if not file.is_file():
+        raise DataError(
+            f"{file}: random data must be there for imitation.imagined.rounds, whose fits go on with "
+            "them, got none"
+        )
+    episodes = Episodes.load(file, task=task, allow_other_task=run.allow_other_task)
+    return episodes.select(~episodes.diverged)
 
 
 def _check_saved(run: Run, summary: Record) -> None:

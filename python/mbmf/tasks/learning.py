@@ -91,9 +91,12 @@ class ModelFreeConfig(TrpoConfig):
 
 
 class ImaginedConfig(_Section):
-    """Updates of an imitation policy in its run's model, which cost no control steps."""
+    """Updates of an imitation policy in its run's model, which may go on learning between rounds of them."""
 
     iterations: Count = 50
+    first_iterations: Count | None = None
+    rounds: Count = 1
+    episodes: Count = 10
     rollouts: Count = 100
     steps: Count = 100
     std: Annotated[float, number(0, 1e6, low_open=True)] = 0.3
