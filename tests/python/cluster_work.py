@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,19 @@ def die(thing: Any, piece: Any, nthread: int) -> None:
 
 def sleep(thing: Any, seconds: float, nthread: int) -> None:
     time.sleep(seconds)
+
+
+def own_number(thing: Any, seconds: float, nthread: int) -> int:
+    """The process's, after a while."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def import_from(folder: str, name: str, nthread: int) -> int:
+    """Imports a module of the folder."""
+    sys.path.insert(0, folder)
+    importlib.import_module(name)
+    return os.getpid()
 
 
 def fail(thing: Any, piece: Any, nthread: int) -> None:

@@ -188,6 +188,32 @@ def test_cancelling_interrupts_what_runs(processes: Engine) -> None:
     assert list(in_order(processes, cluster_work.double, 2, [1, 2])) == [2, 4]
 
 
+def test_a_process_that_was_cancelled_in_an_import_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text(
+        "import pathlib, time\n"
+        "begun = pathlib.Path(__file__).with_name('begun')\n"
+        "if not begun.exists():\n"
+        "    begun.touch()\n"
+        "    time.sleep(60)\n"
+    )
+    with contextlib.closing(Processes(1)) as engine:
+        [first] = in_order(engine, cluster_work.own_number, None, [0.0])
+        job = engine.start(cluster_work.own_number, engine.keep(None), 60.0)
+        assert engine.wait([job], timeout=0.5) == []
+        engine.cancel([job])
+        assert list(in_order(engine, cluster_work.own_number, None, [0.0])) == [first]
+        job = engine.start(cluster_work.import_from, engine.keep(str(tmp_path)), "half")
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        begin = time.monotonic()
+        engine.cancel([job])
+        assert time.monotonic() - begin < 10
+        with pytest.raises(KeyboardInterrupt):
+            engine.take(job)
+        [second] = in_order(engine, cluster_work.import_from, str(tmp_path), ["half"])
+        assert second != first
+
+
 def test_ctrl_c_ends_the_work_on_a_cluster(ray_cluster: str) -> None:
     task = mbmf.load_task(task_config())
     model = mbmf.DynamicsModel(task, hidden=(16,))

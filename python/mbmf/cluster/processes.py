@@ -12,6 +12,7 @@ import queue
 import signal
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -170,12 +171,16 @@ class Processes:
         for pipe in multiprocessing.connection.wait(list(busy), timeout):
             worker = busy[pipe]  # type: ignore[index]
             try:
-                outcome = worker.pipe.recv()
+                outcome, ends = worker.pipe.recv()
             except (EOFError, OSError):
                 self._bury(worker)
                 continue
             assert worker.job is not None
             worker.job.outcome, worker.job = outcome, None
+            if ends:
+                self._workers.remove(worker)
+                worker.pipe.close()
+                worker.process.join()
         self._deal()
 
     def _bury(self, worker: _Worker) -> None:
@@ -205,6 +210,16 @@ def _serve(pipe: Connection) -> None:
     _Service(pipe).run()
 
 
+def _within_import(error: BaseException | None) -> bool:
+    """Whether it is an interruption in the middle of an import."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(
+        code.co_name == "<module>" or code.co_filename.startswith("<frozen importlib") for code in codes
+    )
+
+
 class _Service:
     """The process's side: a thread listens, the main thread works and may be interrupted."""
 
@@ -228,9 +243,13 @@ class _Service:
                 if self._begin(number):
                     outcome = perform(function, self._unpickled, piece, threads)
                 self._begin(None)
+            # what was imported by half cannot be imported again: PyTorch registers its operators once
+            ends = _within_import(outcome.error)
             try:
-                self._pipe.send(outcome)
+                self._pipe.send((outcome, ends))
             except OSError:
+                return
+            if ends:
                 return
 
     def _listen(self) -> None:
