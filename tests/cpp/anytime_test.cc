@@ -420,7 +420,7 @@ TEST(AnytimeRound, IsUsableAfterARollThatThrows) {
     RollContext context;
     for (int i = 0; i < 50; ++i) {
       context.throw_on = 0;
-      context.busy_ns = 2000;
+      context.busy_ns = 20'000;  // on a busy machine the others would be done before this thread has begun
       EXPECT_THROW(round.run(pool.reserve(), roll_formula, &context, &kCount, 1, 5, kNever, true),
                    std::runtime_error);
       context.throw_on = -1;
