@@ -9,6 +9,7 @@ threads, and every iteration ends with files, so a run that was interrupted cont
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,11 +23,18 @@ from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.configuration import task_entries
 from mbmf.runs.mb_result import ModelBasedResult
 from mbmf.runs.run import Record, Run, versions
+from mbmf.tasks.dynamics_section import DynamicsSettings
 from mbmf.tasks.learning import ImitationConfig, TrpoConfig, with_changes
 from mbmf.tasks.task import Task
 
 # what a policy's updates in the model depend on
 _OF_UPDATES = {*TrpoConfig.model_fields, "fit_baseline_first"} - {"bootstrap_truncated"}
+# what the model's fits between rounds of them depend on, beside what it is
+_OF_FITS = tuple(
+    field.name
+    for field in dataclasses.fields(DynamicsSettings)
+    if field.name not in ("model", "first_epochs")
+)
 
 
 class Observer(Protocol):
@@ -96,6 +104,8 @@ def open_run(
     updates: dict[str, Any] = {}
     if settings.imagined is not None:  # nothing else of imitation depends on these
         updates["model_free"] = task.model_free.model_dump(include=_OF_UPDATES)
+        if settings.imagined.rounds > 1:
+            updates["fits"] = {name: getattr(task.dynamics, name) for name in _OF_FITS}
     config = {
         "algorithm": "imitation",
         **task_entries(task),
