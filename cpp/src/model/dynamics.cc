@@ -9,11 +9,9 @@
 #include <set>
 #include <utility>
 
-#include "base/cpu.h"
+#include "kernel/kernel.h"
 #include "mbmf/base/error.h"
-#include "mbmf/base/thread_pool.h"
 #include "model/folded.h"
-#include "model/packed_dynamics.h"
 
 namespace mbmf {
 
