@@ -31,7 +31,7 @@ import yaml
 from damage_table import task_file
 from mbmf.cli.main import main as cli
 
-KINDS = ("mb", "mb --overwrite", "mf", "mbmf", "reproduce", "export", "plot")
+KINDS = ("mb", "mb --overwrite", "mb, more iterations", "mf", "mbmf", "reproduce", "export", "plot")
 # go on with --resume; the others with the same words again
 _RESUMED = ("mb", "mf", "mbmf")
 _FULL = "full disk"
@@ -48,6 +48,10 @@ def command(kind: str, runs: Path, task: Path, *, again: bool) -> list[str]:
             *("mb", f"--yaml_file={task}", *at, "--run_num=1", *quick, "--seed=5"),
             "--overwrite",
         ],
+        "mb, more iterations": [
+            *("mb", *at, "--run_num=1", "--resume", *quick),
+            *("--set", "model_based.iterations=4"),
+        ],
         "mf": ["mf", f"--which_agent={task}", *at, "--num_workers_trpo=1", *resume],
         "mbmf": ["mbmf", f"--which_agent={task}", *at, "--run_num=1", *quick, *resume],
         "reproduce": [
@@ -60,12 +64,13 @@ def command(kind: str, runs: Path, task: Path, *, again: bool) -> list[str]:
 
 
 def add_recipe(task: Path) -> None:
-    """Gives a small task a small recipe `best`, with another search and other settings."""
+    """Gives a small task a small recipe `best`, other settings, and rounds in the model."""
     config = yaml.safe_load(task.read_text())
+    imagined = {"iterations": 2, "rounds": 2, "episodes": 2, "rollouts": 8, "steps": 10}
     config["recipes"] = {
         "best": {
             "planner": {"search": "icem", "horizon": 3, "candidates": 20},
-            "imitation": {**config["imitation"], "epochs": 1},
+            "imitation": {**config["imitation"], "epochs": 1, "imagined": imagined},
             "model_free": {**config["model_free"], "gae_lambda": 0.97},
         }
     }

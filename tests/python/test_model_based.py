@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import mbmf
 from mbmf.algorithms import model_based as mb
 from mbmf.cluster import sampler
 from mbmf.errors import ConfigError, DataError
+from mbmf.tasks.settings import changed_task
 from recorder import Recorder
 from run_numbers import numbers_of
 from small_mb_run import cheetah_task
@@ -113,6 +115,64 @@ def test_an_interruption_anywhere_ends_with_the_same_numbers(
         assert not any(
             stage.startswith(f"iteration {i}:") for i in range(1, done + 1) for stage in lines.stages
         )
+
+
+def with_iterations(task: mbmf.Task, iterations: int) -> mbmf.Task:
+    return changed_task(task, [f"model_based.iterations={iterations}"])
+
+
+class InterruptsSaving(Recorder):
+    """Interrupts the run in the second of the rollouts that are saved."""
+
+    @contextlib.contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        def progress(done: int) -> None:
+            if title.startswith("rollouts to save") and done > 40:
+                raise KeyboardInterrupt
+
+        with super().stage(title, total):
+            yield progress
+
+
+@pytest.mark.parametrize(
+    "first",
+    [Recorder(), *(Recorder(interrupt_at=at) for at in (8, 12, 17, 20)), InterruptsSaving()],
+    ids=["finished", "training", "controlling", "over", "second chunk", "saving"],
+)
+def test_a_run_goes_on_beyond_its_iterations(
+    tmp_path: Path, task: mbmf.Task, whole: dict[str, Any], first: Recorder
+) -> None:
+    """Finished, or interrupted in its second iteration or in the midst of saving rollouts: all is as if the
+    run had begun with three iterations."""
+    path = tmp_path / "run"
+    with contextlib.suppress(KeyboardInterrupt):
+        learn(path, with_iterations(task, 2), first)
+    assert (path / "summary.json").exists() == (first.events == 22)
+    if isinstance(first, InterruptsSaving):
+        assert list(path.glob("unfinished/*_6/*.npz"))
+    with pytest.raises(KeyboardInterrupt):
+        learn(path, task, Recorder(interrupt_at=2), resume=True)
+    assert not (path / "summary.json").exists()
+    assert (path / "rollouts/saved.npz").exists() == (first.events == 22)
+    assert yaml.safe_load((path / "config.yaml").read_text())["task"]["model_based"]["iterations"] == 3
+    learn(path, task, resume=True)
+    assert numbers_of(path) == whole
+
+
+def test_a_run_ends_sooner_but_not_before_what_is_done(
+    tmp_path: Path, task: mbmf.Task, whole: dict[str, Any]
+) -> None:
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        learn(path, with_iterations(task, 5), Recorder(interrupt_at=12))
+    before = {file: file.read_bytes() for file in path.glob("*.*")}
+    with pytest.raises(
+        DataError, match=r"iterations must be the run's, 5, or more than the 1 that are done, got 1"
+    ):
+        learn(path, with_iterations(task, 1), resume=True)
+    assert {file: file.read_bytes() for file in path.glob("*.*")} == before
+    learn(path, task, resume=True)
+    assert numbers_of(path) == whole
 
 
 def test_every_stage_interrupted_in_turn_ends_with_the_same_numbers(

@@ -24,6 +24,8 @@ from mbmf.values.value import ValueFunction
 
 SAVE_CHUNK = 10
 MAX_ATTEMPTS_PER_ROLLOUT = 10
+# of episodes whose numbers are those of iterations, should the run get more: kept apart
+_SAVING = "saving"
 
 
 class Learned(NamedTuple):
@@ -52,10 +54,12 @@ class Control:
     stage: Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
     note: Callable[[str], None]
 
-    def episodes(self, learned: Learned, count: int, first_episode: int, title: str) -> Episodes:
+    def episodes(
+        self, learned: Learned, count: int, first_episode: int, title: str, *, kind: str = "control"
+    ) -> Episodes:
         """Episodes, each of which has a number of its own in the run, which all its noise derives from.
 
-        What is finished of them stays on the disk until `forget`.
+        What is finished of them stays on the disk, with those of its ``kind``, until `forget`.
         """
         planner = make_planner(
             self.task,
@@ -69,7 +73,7 @@ class Control:
         with self.stage(title, count * steps) as progress:
             found = parts.collect_in_parts(
                 self.run,
-                _name(first_episode),
+                _name(kind, first_episode),
                 self.task,
                 count,
                 lambda first, count, before: self.sampler.mpc(
@@ -89,9 +93,9 @@ class Control:
             self.note(f"{title}: {left_out} and are left out")
         return found
 
-    def forget(self, first_episode: int) -> None:
+    def forget(self, first_episode: int, *, kind: str = "control") -> None:
         """Removes what `episodes` left on the disk: the run has them in a file of its own."""
-        parts.forget(self.run, _name(first_episode))
+        parts.forget(self.run, _name(kind, first_episode))
 
     def save(self, learned: Learned, wanted: int) -> Record:
         """Saves rollouts for imitation: those whose return exceeds the task's minimum, until enough.
@@ -105,16 +109,16 @@ class Control:
         saved = attempts = diverged = 0
         start = time.perf_counter()
         while saved < wanted and attempts < MAX_ATTEMPTS_PER_ROLLOUT * wanted:
-            path = self.run.rollouts(f"saving_{attempts}")
+            path = self.run.rollouts(f"{_SAVING}_{attempts}")
             count = min(SAVE_CHUNK, wanted)
             if path.exists():
                 batch = Episodes.load(path, task=self.task, allow_other_task=self.run.allow_other_task)
             else:
                 title = f"rollouts to save ({saved} of {wanted})"
-                batch = self.episodes(learned, count, first + attempts, title)
+                batch = self.episodes(learned, count, first + attempts, title, kind=_SAVING)
                 with self.run.writing(path) as new:
                     batch.save(new)
-                self.forget(first + attempts)
+                self.forget(first + attempts, kind=_SAVING)
             chunks.append(path)
             good = ~batch.diverged & (batch.returns > self.settings.min_return)
             kept.append(batch.select(np.flatnonzero(good)[: wanted - saved]))
@@ -149,6 +153,6 @@ class Control:
         return summary
 
 
-def _name(first_episode: int) -> str:
+def _name(kind: str, first_episode: int) -> str:
     """What the unfinished episodes from this one on are called."""
-    return f"control_{first_episode}"
+    return f"{kind}_{first_episode}"

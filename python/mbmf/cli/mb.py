@@ -116,7 +116,8 @@ class Options(PlannerOptions, ClusterOptions, ServiceOptions):
     """Folder of the runs."""
 
     resume: bool = False
-    """Continue the run after an interruption; the numbers are those of a run without one."""
+    """Continue the run after an interruption, or with more iterations (--set model_based.iterations=N); the
+    numbers are those of a run without one, or with N from the beginning."""
 
     overwrite: bool = False
     """Replace the run if there is one."""
@@ -174,8 +175,13 @@ def _learn(
     """Opens the run, and does what is to be done."""
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver, resume_command
+    from mbmf.runs.configuration import iterations_of
+    from mbmf.runs.path_runs import results_path
+    from mbmf.runs.run import Run
 
     settings = model_based.settings_of(task)
+    before = Run(results_path(path, task)) if options.resume else None
+    wanted = iterations_of(before.config()) if before and before.exists else None
     given = [f"no --{name}" for name in _OF_TASK if getattr(options, name) not in (None, (), False)]
     own = f"{' and '.join(given) or 'nothing else'}: the run's own task is used then"
     # another process may take a free number at the same time
@@ -211,9 +217,16 @@ def _learn(
 
             announce(task, directory.video("").parent, observer.note)
         options.send(directory, observer.note)
+        if wanted not in (None, settings.iterations):
+            observer.note(
+                f"the run has model_based.iterations={settings.iterations} from now on, not {wanted}"
+            )
         finished = directory.summary() is not None
         if finished:
-            observer.note("the run is finished already; --overwrite starts it anew")
+            observer.note(
+                "the run is finished already; --resume --set model_based.iterations=N goes on with it, "
+                "--overwrite starts it anew"
+            )
         try:
             summary = model_based.model_based(task, directory, run_options, observer, sampler)
         except KeyboardInterrupt:

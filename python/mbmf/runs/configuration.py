@@ -105,11 +105,32 @@ def versions() -> dict[str, str]:
 
 
 def comparable(config: Mapping[str, Any], sections: tuple[str, ...]) -> dict[str, Any]:
-    """What two configurations must agree in; of the task's learning sections those in ``sections``."""
+    """What two configurations must agree in; of the task's learning sections those in ``sections``.
+
+    How many iterations a run of mbmf mb has is no such thing: it may go on beyond them.
+    """
     kept = {key: value for key, value in config.items() if key not in _INCIDENTAL}
     if isinstance(kept.get("task"), Mapping):
-        kept["task"] = comparable_task(kept["task"], sections)
+        kept["task"] = with_iterations(comparable_task(kept["task"], sections), None)
     return kept
+
+
+def iterations_of(config: Mapping[str, Any]) -> int | None:
+    """How many iterations a run of mbmf mb is to have; None of another one."""
+    if config.get("algorithm") != "model_based" or not isinstance(config.get("task"), Mapping):
+        return None
+    section = config["task"].get("model_based")
+    iterations = section.get("iterations") if isinstance(section, Mapping) else None
+    return iterations if type(iterations) is int else None
+
+
+def with_iterations(task: Mapping[str, Any], iterations: int | None) -> dict[str, Any]:
+    """A recorded task whose model_based section has so many iterations; None: it says nothing of them."""
+    section = task.get("model_based")
+    if not isinstance(section, Mapping):
+        return dict(task)
+    changed = {**section, "iterations": iterations}
+    return {**task, "model_based": {key: each for key, each in changed.items() if each is not None}}
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:

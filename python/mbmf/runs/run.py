@@ -27,7 +27,9 @@ from mbmf.runs.configuration import (
     check_config,
     check_recorded_identity,
     comparable,
+    iterations_of,
     read_config,
+    with_iterations,
     with_model_file,
 )
 from mbmf.runs.configuration import first_difference as first_difference
@@ -104,13 +106,14 @@ class Run(Layout):
     ) -> Run:
         """The run at ``path``, to be continued with the same configuration.
 
-        Of the task's learning sections only those in ``sections`` are compared: what the algorithm uses.
+        Of the task's learning sections only those in ``sections`` are compared: what the algorithm uses. A
+        run of mbmf mb has the iterations of ``config`` from now on, were it finished with fewer.
 
         allow_other_task: go on with the robot as it is by now, whatever it was.
 
         Raises DataError, before anything is changed, if there is none, if its configuration differs (the
-        message names the first key that does) or its robot, if a file is missing, changed or not the run's,
-        if it is in use, or if the directory cannot be written.
+        message names the first key that does) or its robot, if it has more iterations already, if a file is
+        missing, changed or not the run's, if it is in use, or if the directory cannot be written.
         """
         check_config(config)
         run = cls(Path(path))
@@ -126,9 +129,20 @@ class Run(Layout):
                 wanted = Identity.from_data(config["identity"], "config")
                 check_recorded_identity(found, run.path, wanted, config["task"]["name"])
             run.check_files()
+            done, iterations = len(run.metrics()), iterations_of(config)
+            changed = iterations if iterations != iterations_of(found) else None
+            if changed is not None and changed <= done:
+                raise DataError(
+                    f"{run.path / CONFIG}: model_based.iterations must be the run's, "
+                    f"{iterations_of(found)}, or more than the {done} that are done, got {changed}"
+                )
             replace.clear(run.path)
             run._manifest = Manifest(run.path)
             run._adopt()
+            if changed is not None:
+                run._change_iterations(found, changed)
+            if iterations is not None and iterations > done:
+                run._open_again()
         return run
 
     @classmethod
@@ -450,10 +464,32 @@ class Run(Layout):
                 if (self.path / name).exists():
                     self._manifest.record(self.path / name)
         if (self.path / SUMMARY).exists():
-            for spare in (self.path / "rollouts").glob("saving_*.npz"):
-                spare.unlink()
-                self._manifest.forget(spare)
+            self._clear_saving()
         self._manifest.settle()
+
+    def _clear_saving(self) -> None:
+        """Clears away what was on the way to the rollouts for imitation."""
+        assert self._manifest is not None
+        for spare in (self.path / "rollouts").glob("saving_*.npz"):
+            spare.unlink()
+            self._manifest.forget(spare)
+        for unfinished in (self.path / layout.UNFINISHED).glob("saving_*"):
+            shutil.rmtree(unfinished)
+
+    def _change_iterations(self, config: Entry, iterations: int) -> None:
+        """Gives a run of mbmf mb another number of iterations."""
+        self._clear_saving()  # it was of another model
+        task = with_iterations(config["task"], iterations)
+        self._write(CONFIG, write_yaml({**config, "task": task}))
+
+    def _open_again(self) -> None:
+        """A run that was finished goes on."""
+        assert self._manifest is not None
+        summary = self.path / SUMMARY
+        if summary.exists():
+            summary.unlink()
+            self._manifest.forget(summary)
+            self._manifest.settle()
 
     def _check_place(self) -> None:
         if self._lock is not None:
