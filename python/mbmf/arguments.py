@@ -39,6 +39,13 @@ def of_class(name: str, value: Any, cls: type, made_by: str) -> None:
         raise TypeError(f"{name} must be a {cls.__name__}, as {made_by} gives it, got {text}")
 
 
+def a_task(name: str, value: Any) -> None:
+    """Raises TypeError unless ``value`` is a task."""
+    from mbmf.tasks.task import Task
+
+    of_class(name, value, Task, "mbmf.load_task")
+
+
 def true_or_false(name: str, value: Any) -> bool:
     """``value`` as a bool. Raises ValueError unless it is one."""
     if not isinstance(value, bool | np.bool_):

@@ -190,10 +190,11 @@ def read_text(path: Path, error: type[MbmfError] = ConfigError, limit: int = MAX
     try:
         # a pipe must not keep us waiting
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            kind = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
                 raise error(f"{path}: must be a file, got a device or a pipe")
-            data = file.read(limit + 1)
+            # memory is taken for so many bytes before they are read
+            data = file.read(min(limit, max(found.st_size, MAX_BYTES)) + 1)
     except ValueError as problem:  # a name with a null byte
         if isinstance(problem, MbmfError):
             raise

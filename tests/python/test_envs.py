@@ -255,6 +255,15 @@ def test_some_of_a_vector_are_reset() -> None:
     np.testing.assert_array_equal(again, before)
 
 
+def test_the_first_reset_of_a_vector_is_of_all() -> None:
+    vector = TaskVectorEnv("hopper_forward", num_envs=3, nthread=1)
+    with pytest.raises(ResetNeeded, match="first reset must be of all environments, got none of 1, 2"):
+        vector.reset(seed=1, options={"reset_mask": np.array([True, False, False])})
+    with pytest.raises(ResetNeeded):
+        vector.step(np.zeros((3, 3), np.float32))
+    vector.reset(seed=1, options={"reset_mask": np.ones(3, np.bool_)})
+
+
 def was_reset(env: Any) -> Any:
     env.reset(seed=0)
     return env

@@ -18,6 +18,8 @@ from mbmf.algorithms import model_based
 from mbmf.cli import main as cli
 from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.errors import DataError
+from mbmf.runs.mb_result import ModelBasedResult
+from mbmf.runs.run import Run
 from mbmf.show.run_figures import reward_figure
 from mbmf.tasks.identity import Identity, robot_digests
 
@@ -272,6 +274,39 @@ def test_identities_in_files_are_checked(arm: mbmf.Task) -> None:
 def shows_random(path: Path, notes: list[str]) -> bool:
     lines = reward_figure(path, note=notes.append).axes[0].lines
     return any("random" in str(line.get_label()) for line in lines)
+
+
+def test_a_changed_copy_of_the_model_changes_nothing(arm: mbmf.Task, tmp_path: Path) -> None:
+    save_bundle(tmp_path / "before", arm, trained(arm))
+    arm.model.opt.timestep *= 2
+    arm.model.body_mass[:] = 9
+    assert arm.dt == pytest.approx(0.02)
+    save_bundle(tmp_path / "after", arm, trained(arm))
+    robots = [(tmp_path / folder / "model.mjb").read_bytes() for folder in ("before", "after")]
+    assert robots[0] == robots[1]
+    rolled = [mbmf.collect_random(each, 1, 20).states for each in (arm, arm.at_iteration(3))]
+    np.testing.assert_array_equal(*rolled)
+
+
+def test_resume_changed_keyframe(tmp_path: Path) -> None:
+    """Where episodes start is not of what models are, but a run that goes on would go on from elsewhere."""
+
+    def load(position: float) -> mbmf.Task:
+        file = write_arm(tmp_path)
+        key = f'<keyframe><key name="home" qpos="{position}"/></keyframe></mujoco>'
+        file.write_text(file.read_text().replace("</mujoco>", key))
+        return mbmf.load_task(config(file, start={"keyframe": "home"}))
+
+    path, options = tmp_path / "run", model_based.Options(nthread=1)
+    with model_based.open_run(path, load(0.1), options) as run:
+        model_based.model_based(load(0.1), run, options)
+    other = load(0.2)
+    assert mbmf.load_trained(path).task.nstate == 2  # what was learned is of the robot as it is
+    with pytest.raises(DataError, match=r"config.yaml: keyframe must be '\w+' to resume the run"):
+        model_based.open_run(path, other, options, resume=True)
+    with Run.read(path) as run, pytest.raises(DataError, match="keyframe home must be as it was"):
+        ModelBasedResult.load(run, other)
+    model_based.open_run(path, load(0.1), options, resume=True).close()
 
 
 def test_resume_changed_mjcf(arm: mbmf.Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,8 +130,12 @@ def test_between_rounds_in_the_model_the_policy_acts_and_the_model_learns_from_i
     summary = numbers["summary"]
     rounds = summary["imagined_rounds"]
     acted = [mbmf.Episodes.load(tmp_path / "three" / "rollouts" / f"acted_{i}.npz") for i in (1, 2)]
-    # real episodes count, and are of the policy with its deviation
-    steps = before["summary"]["steps_total"]
+    # real episodes count, and are of the policy with its deviation; so do all of MPC, from which the fits
+    # learn: the random ones, those of its iterations, and the saved and labelled ones, which count anyway
+    driven = [mbmf.Episodes.load(file) for file in sorted((controller / "rollouts").glob("iteration_*.npz"))]
+    random = mbmf.Episodes.load(controller / "data/train.npz").nsteps
+    steps = random + sum(each.nsteps for each in driven) - source.steps + before["summary"]["steps_total"]
+    assert steps > before["summary"]["steps_total"]
     assert [each["round"] for each in rounds] == [1, 2, 3]
     assert [len(each) for each in acted] == [4, 4]
     both = acted[0].nsteps, acted[0].nsteps + acted[1].nsteps

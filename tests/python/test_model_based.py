@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import mbmf
+from mbmf.algorithms import control_stage
 from mbmf.algorithms import model_based as mb
 from mbmf.cluster import sampler
 from mbmf.errors import ConfigError, DataError
@@ -35,7 +36,7 @@ def learn(
     path: Path, task: mbmf.Task, observer: mb.Observer | None = None, resume: bool = False, **options: Any
 ) -> dict[str, Any]:
     chosen = mb.Options(**{"nthread": 1, **options})
-    with mb.open_run(path, task, chosen, resume=resume) as run:
+    with mb.open_run(path, task, chosen, resume=resume, other_iterations=resume) as run:
         return mb.model_based(task, run, chosen, observer)
 
 
@@ -173,6 +174,31 @@ def test_a_run_ends_sooner_but_not_before_what_is_done(
     assert {file: file.read_bytes() for file in path.glob("*.*")} == before
     learn(path, task, resume=True)
     assert numbers_of(path) == whole
+
+
+def test_a_run_that_something_began_from_keeps_its_iterations(tmp_path: Path, task: mbmf.Task) -> None:
+    path, options = tmp_path / "run", mb.Options(nthread=1)
+    learn(path, with_iterations(task, 1))
+    before = {file: file.read_bytes() for file in path.rglob("*.*")}
+    # of what does not ask for it, reproduce and sweep
+    with pytest.raises(DataError, match=r"model_based\.iterations must be 3 to resume .*, got 1"):
+        mb.open_run(path, task, options, resume=True)
+    (path / "imitation").mkdir()
+    (path / "imitation/config.yaml").write_text("algorithm: imitation\n")
+    with pytest.raises(DataError, match="iterations must be 1, as when imitation began from the run, got 3"):
+        learn(path, task, resume=True)
+    assert {file: file.read_bytes() for file in path.rglob("*.*") if "imitation" not in str(file)} == before
+
+
+def test_rollouts_of_fewer_iterations_are_not_kept(tmp_path: Path, task: mbmf.Task) -> None:
+    first = learn(tmp_path / "run", with_iterations(task, 1))
+    assert first["rollouts_saved"] == 12
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control_stage, "MAX_ATTEMPTS_PER_ROLLOUT", 0)
+        second = learn(tmp_path / "run", with_iterations(task, 2), resume=True)
+    assert second["rollouts_saved"] == 0
+    assert not (tmp_path / "run/rollouts/saved.npz").exists()
+    learn(tmp_path / "run", with_iterations(task, 2), resume=True)
 
 
 def test_every_stage_interrupted_in_turn_ends_with_the_same_numbers(

@@ -54,6 +54,44 @@ def load(folder: Path, state: Any = STATE, **keys: Any) -> mbmf.Task:
     return mbmf.load_task({**task, "reward": [{"term": "action", "weight": -1}], **keys})
 
 
+def test_what_an_action_of_a_body_means_and_what_a_body_follows_are_of_the_robot(tmp_path: Path) -> None:
+    task = moving(tmp_path)
+    moves = {
+        "x": {"low": -0.5, "high": 0.5, "speed": 0.9},
+        "z": {"low": 0.4, "high": 0.6},
+        "rz": {"speed": 2},
+    }
+    faster = moving(tmp_path, mocap={"hand": {"move": moves}, "target": {"reference": "circle"}})
+    assert "mocap.hand.x at 0.9" in faster.identity.differences(task.identity)
+    other = {"circle": {**CIRCLE, "loop": False}, "turn": TURNS}
+    assert "whose references are other ones" in moving(tmp_path, references=other).identity.differences(
+        task.identity
+    )
+    unused = {"circle": CIRCLE, "turn": {**TURNS, "loop": True}}
+    assert not moving(tmp_path, references=unused).identity.differences(task.identity)
+
+
+def test_references_are_no_more_than_a_run_can_keep(tmp_path: Path) -> None:
+    rows = 90_000
+    columns = {name: [0.0] * rows for name in "abcdefghij"}
+    reference = {"time": list(map(float, range(rows))), "columns": columns}
+    with pytest.raises(ConfigError, match=r"references must hold at most 900000 numbers .*, got 990000"):
+        load(tmp_path, references={"r": reference})
+
+
+def test_a_control_range_has_a_middle(tmp_path: Path) -> None:
+    robot = ROBOT.replace('ctrlrange="-1 1"', 'name="hip" ctrlrange="0 inf"')
+    (tmp_path / "robot.xml").write_text(robot)
+    task: dict[str, Any] = {"name": "t", "model": {"file": str(tmp_path / "robot.xml")}, "state": STATE}
+    task["reward"] = [{"term": "action", "weight": -1}]
+    with pytest.raises(
+        ConfigError, match=r"overrides.actuators.hip.ctrlrange must be two numbers .*0.0, inf"
+    ):
+        mbmf.load_task(task)
+    mended = mbmf.load_task({**task, "overrides": {"actuators": {"hip": {"ctrlrange": [0, 2]}}}})
+    np.testing.assert_array_equal(mended.to_control([0.0]), [1.0])
+
+
 def moving(folder: Path, **keys: Any) -> mbmf.Task:
     """A hand that actions move, a target that follows a reference, a goal and a quaternion goal."""
     state = [
@@ -91,7 +129,12 @@ def columns(task: mbmf.Task, prefix: str) -> list[int]:
 
 def test_actions_and_references_move_bodies_as_in_plain_mujoco(tmp_path: Path) -> None:
     task = moving(tmp_path)
-    assert task.identity.actions == ("0", "mocap.hand.x", "mocap.hand.z", "mocap.hand.rz")
+    assert task.identity.actions == (
+        "0",
+        "mocap.hand.x at 0.8 in [-0.5, 0.5]",
+        "mocap.hand.z in [0.4, 0.6]",
+        "mocap.hand.rz at 2",
+    )
     assert task.naction == 4
     simulator, model = mbmf.Simulator(task, 2, seed=3), task.model
     data = mujoco.MjData(model)
@@ -382,7 +425,7 @@ def test_a_robot_without_actuators_is_moved(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="model must have an actuator"):
         mbmf.load_task(base)
     task = mbmf.load_task({**base, "mocap": {"hand": {"move": {"x": {"low": -1, "high": 1}}}}})
-    assert task.identity.actions == ("mocap.hand.x",)
+    assert task.identity.actions == ("mocap.hand.x in [-1, 1]",)
     ones = collect_actions(task, np.ones((30, 1, 1), np.float32), 0, 1)
     assert ones.states[0, -1, columns(task, "qpos.ball.x")[0]] > 0.2
 

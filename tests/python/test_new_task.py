@@ -50,6 +50,18 @@ def test_a_draft_of_any_robot_can_be_used(robot: Path, tmp_path: Path) -> None:
     assert tried.random.lengths.tolist() == [5, 5]
 
 
+def test_a_draft_takes_no_target_for_the_end_of_an_arm(tmp_path: Path) -> None:
+    (tmp_path / "arm.xml").write_text(
+        '<mujoco><worldbody><body name="upper"><joint name="a" axis="0 1 0"/><geom size=".1" mass="1"/>'
+        '<body name="finger" pos=".5 0 0"><joint name="b" axis="0 1 0"/><geom size=".1" mass="1"/></body>'
+        '</body><body name="target" mocap="true"><geom size=".1"/></body>'
+        '<body name="table"><geom size=".1"/></body>'
+        '</worldbody><actuator><motor joint="a" ctrlrange="-1 1"/></actuator></mujoco>'
+    )
+    assert cli.main(["new", str(tmp_path / "t.yaml"), "--from", str(tmp_path / "arm.xml")]) == 0
+    assert "state: body_pos.finger, target: [0.5, 0, 0]" in (tmp_path / "t.yaml").read_text()
+
+
 def test_a_draft_learns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "hopper.yaml"
     assert cli.main(["new", str(file), "--from=hopper.xml"]) == 0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import mbmf
+from mbmf.algorithms import model_based
+from mbmf.errors import DataError
+from mbmf.runs.mb_result import ModelBasedResult
+from small_mb_run import cheetah_task
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -96,3 +101,26 @@ def test_a_state_that_is_no_number_has_no_cost() -> None:
     costs = task.cost(states, np.zeros((2, 3, 3), np.float32))
     assert np.isfinite(costs[0])
     assert np.isnan(costs[1])
+
+
+def test_what_a_run_or_a_policy_cannot_keep_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    """A function that was given to load_task is in no file: what is loaded would plan by other costs."""
+    task = mbmf.load_task(cheetah_task(rollouts_to_save=1).to_data(), cost=nothing, reward=effort)
+    options, path = model_based.Options(nthread=1), tmp_path / "run"
+    with model_based.open_run(path, task, options) as run:
+        model_based.model_based(task, run, options)
+        with pytest.raises(DataError, match=r"functions given to load_task must be \[\], .*'reward', 'cost'"):
+            ModelBasedResult.load(run, cheetah_task())
+        assert ModelBasedResult.load(run, task).planned == task
+    with pytest.raises(DataError, match=r"got functions given to load_task: \['reward', 'cost'\]"):
+        mbmf.load_trained(path)
+    assert mbmf.load_trained(path, allow_other_task=True).task.cost_function is None
+    with pytest.raises(DataError, match="functions must be nothing to resume"):
+        model_based.open_run(path, cheetah_task(rollouts_to_save=1), options, resume=True)
+    with model_based.open_run(path, task, options, resume=True):
+        pass
+    policy = mbmf.GaussianPolicy(task)
+    policy.save(tmp_path / "policy.safetensors")
+    for each in (policy, mbmf.GaussianPolicy.load(tmp_path / "policy.safetensors", task)):
+        with pytest.raises(DataError, match="must hold the task, got none"):
+            each.load_task()

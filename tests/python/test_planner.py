@@ -317,3 +317,11 @@ def test_a_copy_has_a_memory_of_its_own(copied: Any) -> None:
         planner.act(states[0])
     copied(planners[0]).act(states[30])
     np.testing.assert_array_equal(planners[0].act(states[1]), planners[1].act(states[1]))
+
+
+def test_a_planner_stays_what_it_is() -> None:
+    task = mbmf.load_task("cheetah_forward")
+    planner = mbmf.ICEM(task, make_model(task)[0], horizon=6)
+    for name in ("task", "seed", "horizon", "candidates", "value", "policy", "nthread", "core", "settings"):
+        with pytest.raises(AttributeError, match=f"{name} of a planner must stay as it is"):
+            setattr(planner, name, getattr(planner, name))

@@ -87,6 +87,16 @@ def test_the_parameters_are_the_same_before_and_after_pytorch(cheetah: mbmf.Task
     np.testing.assert_array_equal(policy.network.log_std.detach().numpy(), policy.arrays()[-1])
 
 
+def test_a_network_of_float64_is_saved_as_float32(cheetah: mbmf.Task, tmp_path: Path) -> None:
+    policy = randomized(mbmf.GaussianPolicy(cheetah))
+    before, means = policy.parameter_vector(), policy.mean(observations(policy))
+    policy.network.double()
+    np.testing.assert_array_equal(policy.parameter_vector(), before)
+    policy.save(tmp_path / "policy.safetensors")
+    loaded = mbmf.GaussianPolicy.load(tmp_path / "policy.safetensors", cheetah)
+    np.testing.assert_array_equal(loaded.mean(observations(policy)), means)
+
+
 def test_core_follows_an_optimizer(cheetah: mbmf.Task) -> None:
     policy = mbmf.GaussianPolicy(cheetah, (8,))
     given = observations(policy)
@@ -293,7 +303,7 @@ def test_a_file_holds_its_task(cheetah: mbmf.Task, tmp_path: Path) -> None:
     before.task_config = None
     before.save(path)
     again = mbmf.GaussianPolicy.load(path, cheetah)
-    with pytest.raises(DataError, match="policy of cheetah_forward: its file must hold the task, got one of"):
+    with pytest.raises(DataError, match="policy of cheetah_forward: it must hold the task, got none"):
         again.load_task()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -213,6 +214,27 @@ def test_threads_and_the_global_generator_are_left_alone() -> None:
     )
     assert torch.get_num_threads() == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_settings_of_pytorch_do_not_count() -> None:
+    def fitted() -> Any:
+        state = xavier_normal((3, 8, 2), np.random.default_rng(0))
+        rng, data = np.random.default_rng(0), _data(64, 3, 2)
+        with torch_threads(1):
+            return Trainer(state, "relu").train(
+                data, 64, epochs=2, batch_size=32, fraction_use_new=0.0, learning_rate=1e-3, rng=rng
+            )
+
+    alone = fitted()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu"):
+            other = fitted()
+            assert torch.is_autocast_enabled("cpu")
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert repr(alone) == repr(other)
 
 
 def test_xavier_normal_has_the_right_deviation_and_no_bias() -> None:

@@ -137,6 +137,8 @@ class Control:
             returns = episodes.returns
             with self.run.writing(self.run.rollouts("saved")) as path:
                 episodes.save(path)
+        else:
+            self.run.remove(self.run.rollouts("saved"))  # of the model of fewer iterations
         summary = {
             "rollouts_wanted": wanted,
             "rollouts_saved": saved,

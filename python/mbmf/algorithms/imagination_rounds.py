@@ -67,6 +67,11 @@ class Rounds:
         self._updates_seed, self._fit_seed, self._nthread = updates_seed, fit_seed, nthread
         self._act, self._stage, self._note = act, stage, note
         self._steps = steps
+        if settings.rounds > 1:
+            # the fits see all rollouts of MPC, also those that came after its last fit
+            assert source.random is not None
+            driven = sum(batch.nsteps for batch in source.driven) - source.rollouts.nsteps
+            self._steps += max(0, source.random.nsteps + driven - source.steps)
         self._model = copy.copy(source.model)  # which fits leave as it is
         self._acted: list[Episodes] = []
 
@@ -124,7 +129,7 @@ class Rounds:
             settings = settings.model_copy(update={"iterations": settings.first_iterations})
         with self._stage(title, settings.iterations) as progress:
             return improve_in_model(
-                self._task,
+                self._source.planned,  # whose bounds of alive may be the schedule's
                 self._policy,
                 self._model,
                 beginnings,

@@ -100,11 +100,13 @@ def open_run(
     resume: bool = False,
     overwrite: bool = False,
     allow_other_task: bool = False,
+    other_iterations: bool = False,
 ) -> Run:
     """The run directory for these options; see `mbmf.runs.run.Run` for what is refused, and `path_runs` for
     where the results of another path than the run's go.
 
     allow_other_task: go on with, or use, what is of the task's robot as it was.
+    other_iterations: a run that is resumed may have another number of iterations from now on.
 
     Raises DataError also where the task's networks do not fit into memory.
     """
@@ -133,6 +135,7 @@ def open_run(
             config,
             sections=("model_based", "planner", "dynamics", "value", "policy"),
             allow_other_task=allow_other_task,
+            other_iterations=other_iterations,
         )
 
     def reused(where: Path, keep: tuple[str, ...]) -> Run:

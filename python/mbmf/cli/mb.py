@@ -195,6 +195,7 @@ def _learn(
                     resume=options.resume,
                     overwrite=options.overwrite,
                     allow_other_task=options.allow_other_task,
+                    other_iterations=True,
                 )
             break
         except DataError:

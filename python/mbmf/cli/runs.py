@@ -125,7 +125,7 @@ def print_next(path: Path, imitates: bool) -> None:
 
 def print_commands(path: Path, commands: Mapping[str, str]) -> None:
     """Says what may be typed next about the run at ``path``: commands with their options, and what for."""
-    where = f"--run_num={name_of(path)}"
+    where = f"--run_num={shlex.quote(name_of(path))}"
     if path.parent != Path("runs"):
         where += f" --runs_dir={shlex.quote(str(path.parent))}"
     lines = {}

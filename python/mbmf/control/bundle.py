@@ -122,7 +122,7 @@ def save_bundle(
     arguments = model.core_arguments()
     files = {
         "dynamics.safetensors": serialize(_tensors(arguments)),
-        "model.mjb": _mjb(task),
+        "model.mjb": bytes(task.core.mjb),
         "task.yaml": _yaml(task),
         IDENTITY: (json.dumps(task.identity.to_data(), indent=1) + "\n").encode(),
     }
@@ -236,12 +236,6 @@ def _yaml(task: Task) -> bytes:
     return write_yaml(data).encode()
 
 
-def _mjb(task: Task) -> bytes:
-    from mbmf.tasks.model import save_model
-
-    return save_model(task.model)
-
-
 def _mjcf(task: Task) -> dict[str, bytes]:
     """The robot with its overrides as MJCF, which compiles, and the files that it names.
 
@@ -254,7 +248,7 @@ def _mjcf(task: Task) -> dict[str, bytes]:
 
     path = model_path(task.config.model, Path.cwd(), task.name)
     spec, model = model_spec(path, task.config.overrides, task.name, task.config.actuators or ())
-    if robot_digests(model) != task.identity.robot:
+    if robot_digests(model).items() - task.identity.robot.items():  # which has what bodies follow, too
         raise DataError(f"{path}: model must be as it was when the task was loaded, got another one")
     files: dict[str, bytes] = {}
     assets: dict[str, bytes] = {}

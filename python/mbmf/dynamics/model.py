@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mbmf.arguments import MAX_SEED, MAX_THREADS, count, numbers, whole_number
+from mbmf.arguments import MAX_SEED, MAX_THREADS, a_task, count, numbers, whole_number
 from mbmf.dynamics import file, fitting, validation
 from mbmf.dynamics.compiled import compiled, core_arguments, members_of
 from mbmf.dynamics.fitting import FitResult as FitResult
@@ -96,6 +96,7 @@ class DynamicsModel:
         bootstrap: bool = False,
         beta: float = 0.0,
     ) -> None:
+        a_task("task", task)
         self.task = task
         self.settings = Settings.of(
             task,

@@ -47,14 +47,20 @@ def concatenate(parts: Sequence[torch.Tensor]) -> torch.Tensor:
 
 @contextlib.contextmanager
 def torch_threads(nthread: int) -> Iterator[None]:
-    """PyTorch uses ``nthread`` threads within the block, and what it used before afterwards."""
-    before = torch.get_num_threads()
+    """PyTorch uses ``nthread`` threads within the block, and float32 on the CPU; then what it did before."""
+    before, dtype, device = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
     torch.set_num_threads(nthread)
+    torch.set_default_dtype(torch.float32)
+    if device.type != "cpu":  # to set one makes every operation slower
+        torch.set_default_device(None)
     try:
-        with torch_at_work():
+        with torch_at_work(), torch.autocast("cpu", enabled=False):
             yield
     finally:
         torch.set_num_threads(before)
+        torch.set_default_dtype(dtype)
+        if device.type != "cpu":
+            torch.set_default_device(device)
 
 
 def batch_shares(old: int, new: int, batch_size: int, fraction_use_new: float) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mbmf import _core
+from mbmf.arguments import a_task
 from mbmf.planning.cem import CEM
 from mbmf.planning.icem import ICEM
 from mbmf.planning.mppi import MPPI
@@ -56,6 +57,7 @@ def make_planner(
     Example:
       >>> planner = mbmf.make_planner(task, model, "icem", settings={"colour": 2.0})
     """
+    a_task("task", task)
     of_file = task.planner
     name = search_kind(of_file.search if search is None else search).name
     values = {**(of_file.settings if name == of_file.search else {}), **(settings or {})}

@@ -16,11 +16,11 @@ from mbmf import _core
 from mbmf.arguments import (
     MAX_SEED,
     MAX_THREADS,
+    a_task,
     finite_numbers,
     float64_array,
     number,
     numbers,
-    of_class,
     whole_number,
     whole_numbers,
 )
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 # how far an episode of `Planner.act` is
 _BEGUN = ("_memory", "_episode", "_step", "_segment", "_origin")
+# what the core was made with
+_OF_SEARCH = ("search", "settings", "horizon", "candidates", "seed", "nthread")
+_FIXED = ("task", "core", *_OF_SEARCH, "value", "policy", "proposals")
 _warned_of_threads: list[int] = []
 
 
@@ -104,7 +107,7 @@ class Planner:
         policy: GaussianPolicy | None = None,
         proposals: int | None = None,
     ) -> None:
-        of_class("task", task, Task, "mbmf.load_task")
+        a_task("task", task)
         if path is not None:
             task = path if isinstance(path, Task) else task.with_path(path)
         self.search = search if isinstance(search, str) else type(search).__name__
@@ -126,21 +129,22 @@ class Planner:
         self.seed = whole_number("seed", seed, 0, MAX_SEED)
         self.nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
         _warn_of_threads(self.nthread)
-        self.settings: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
         values: dict[str, float] = {}
         made: Any = search
         if isinstance(search, str):
             values = search_values(search, settings or {})
-            self.settings = shown_values(search, values)
+            shown = shown_values(search, values)
         else:
             from mbmf.planning.own import adapted
 
             if settings:
                 raise ValueError(f"settings must not be given with a search of your own, got {settings!r}")
             made = adapted(search, self.horizon, task.naction, self.candidates, self.seed)
+        self.settings = shown
         self._dynamics: _core.Dynamics | None = None
         if isinstance(model, SimulatorModel):
-            of_class("model.task", model.task, Task, "mbmf.load_task")
+            a_task("model.task", model.task)
             difference = model.task.identity.differences(task.identity, observations=False)
             if difference:
                 raise ValueError(
@@ -177,6 +181,12 @@ class Planner:
         self._step = 0
         self._segment = 0
         self._origin: list[float] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and name in self.__dict__:
+            how = "set_path follows another path" if name == "task" else "make another planner"
+            raise AttributeError(f"{name} of a planner must stay as it is: {how}")
+        super().__setattr__(name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies, here or in other processes, which plan the same bits with threads of their own."""
@@ -243,7 +253,7 @@ class Planner:
         """
         task = task_on(path, self.task)
         self.core.set_task(task.core)
-        self.task = task
+        self.__dict__["task"] = task
         self._begin_path()
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, MAX_THREADS, finite_numbers, numbers, whole_number
+from mbmf.arguments import MAX_SEED, MAX_THREADS, a_task, finite_numbers, numbers, whole_number
 from mbmf.errors import ConfigError, DataError
 from mbmf.nn.memory import check_network
 from mbmf.nn.mlp_state import layer_sizes, xavier_normal
@@ -47,7 +47,8 @@ class GaussianPolicy:
 
     Attributes:
         task_name, observation_names: of the task.
-        task_config: the task itself, as YAML, which files keep too; None: from a file of an earlier version.
+        task_config: the task itself, as YAML, which files keep too; None: its reward or its cost is a
+            function given to load_task, or it is from a file of an earlier version.
         identity: what the task was; None: from a file of an earlier version.
         nobservation, naction: sizes of observations and actions.
         hidden: sizes of the hidden layers.
@@ -60,6 +61,7 @@ class GaussianPolicy:
     def __init__(
         self, task: Task, hidden: Sequence[int] | int = (64, 64), seed: int = 0, std: float = 1.0
     ) -> None:
+        a_task("task", task)
         sizes = tuple(whole_number("hidden", size, 1, 65536) for size in layer_sizes(hidden))
         rng = np.random.default_rng(whole_number("seed", seed, 0, MAX_SEED))
         sizes = (task.nobservation, *sizes, task.naction)
@@ -124,7 +126,9 @@ class GaussianPolicy:
         """
         if self._network is None:
             return list(self._arrays)
-        return [parameter.detach().cpu().numpy() for parameter in self._network.ordered_parameters()]
+        parameters = self._network.ordered_parameters()
+        # of another type, were the network made one of float64
+        return [np.asarray(parameter.detach().cpu().numpy(), np.float32) for parameter in parameters]
 
     def parameter_vector(self) -> Vector:
         """A copy of all parameters end to end, those of `arrays` by rows: float32 (nparameter,)."""
@@ -266,8 +270,9 @@ class GaussianPolicy:
     def load_task(self) -> Task:
         """The task that the policy was made for, from the policy itself.
 
-        Raises DataError if its file is of a version that did not keep it, ConfigError if the task cannot be
-        made here (its MJCF file is not there, say).
+        Raises DataError if its file does not keep it, as the task's reward or cost is a function given to
+        load_task or the file is of an earlier version, ConfigError if the task cannot be made here (its MJCF
+        file is not there, say).
         """
         from mbmf.tasks.load import load_task
         from mbmf.tasks.record import with_model
@@ -275,8 +280,8 @@ class GaussianPolicy:
 
         if self.task_config is None:
             raise DataError(
-                f"policy of {self.task_name}: its file must hold the task, got one of an earlier version: "
-                "mbmf.load_task has it"
+                f"policy of {self.task_name}: it must hold the task, got none, as it is from an early file, "
+                "or the task has functions in Python that no file names: mbmf.load_task has it"
             )
         config = parse_yaml(self.task_config, f"policy of {self.task_name}: its task", error=DataError)
         if not isinstance(config, dict):
@@ -325,7 +330,7 @@ def _of_task(contents: file.Contents, task: Task) -> file.Contents:
         contents,
         task=task.name,
         observation_names=list(task.observation_names),
-        task_config=task.to_yaml(),
+        task_config=None if task.unnamed_functions else task.to_yaml(),
         model_file=task.config.model.own_file,
         identity=task.identity,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, MAX_THREADS, number, of_class, whole_number
+from mbmf.arguments import MAX_SEED, MAX_THREADS, a_task, number, of_class, whole_number
 from mbmf.policies.batch import PolicyBatch
 from mbmf.rollouts.episodes import Episodes
 from mbmf.rollouts.path_record import PathRecord
@@ -53,9 +53,7 @@ def collect_random(
         ValueError: an argument is out of range.
         KeyboardInterrupt: on Ctrl-C, within a control step; what ``progress`` raises comes out too.
     """
-    from mbmf.tasks.task import Task
-
-    of_class("task", task, Task, "mbmf.load_task")
+    a_task("task", task)
     arrays = _core.collect_random(
         task.core,
         whole_number("episodes", episodes),
@@ -118,9 +116,8 @@ def collect_mpc(
         KeyboardInterrupt: on Ctrl-C; what ``progress`` raises comes out too.
     """
     from mbmf.planning.planner import Planner
-    from mbmf.tasks.task import Task
 
-    of_class("task", task, Task, "mbmf.load_task")
+    a_task("task", task)
     of_class("planner", planner, Planner, "mbmf.make_planner")
     if not planner.task.same_robot(task):
         raise ValueError(f"planner must be one of task {task.name}, got one of {planner.task.name}")
@@ -187,6 +184,10 @@ def collect_policy(
         mbmf.CoreError: a hundred episodes in a row diverge in their first step.
         KeyboardInterrupt: on Ctrl-C, within a control step; what ``progress`` raises comes out too.
     """
+    from mbmf.policies.policy import GaussianPolicy
+
+    a_task("task", task)
+    of_class("policy", policy, GaussianPolicy, "mbmf.GaussianPolicy(task)")
     if not allow_other_task:
         if policy.task_name != task.name:
             raise ValueError(f"policy must be one of task {task.name}, got one of {policy.task_name}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mbmf.arguments import a_task
 from mbmf.errors import DataError
 from mbmf.files import atomic_write
 from mbmf.json_text import parse_json
@@ -196,6 +197,8 @@ class Episodes:
             OSError: the file cannot be read.
         """
         name = os.fspath(path)
+        if task is not None:
+            a_task("task", task)
         try:
             episodes = cls(**_read(path, allow_other_task))
         except DataError as error:

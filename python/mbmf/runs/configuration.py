@@ -57,8 +57,17 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def task_entries(task: Task) -> dict[str, Any]:
-    """What the configuration of a run says of its task: what it has to do, and what it is of."""
-    return {"task": task.to_data(), "identity": task.identity.to_data()}
+    """What the configuration of a run says of its task: what it has to do, and what it is of.
+
+    functions: which of its reward and cost are functions that are not in it.
+    keyframe: a digest of the MJCF's keyframe that episodes start from.
+    """
+    found: dict[str, Any] = {"task": task.to_data(), "identity": task.identity.to_data()}
+    if task.unnamed_functions:
+        found["functions"] = task.unnamed_functions
+    if task.keyframe_digest is not None:
+        found["keyframe"] = task.keyframe_digest
+    return found
 
 
 def with_model_file(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -105,13 +114,10 @@ def versions() -> dict[str, str]:
 
 
 def comparable(config: Mapping[str, Any], sections: tuple[str, ...]) -> dict[str, Any]:
-    """What two configurations must agree in; of the task's learning sections those in ``sections``.
-
-    How many iterations a run of mbmf mb has is no such thing: it may go on beyond them.
-    """
+    """What two configurations must agree in; of the task's learning sections those in ``sections``."""
     kept = {key: value for key, value in config.items() if key not in _INCIDENTAL}
     if isinstance(kept.get("task"), Mapping):
-        kept["task"] = with_iterations(comparable_task(kept["task"], sections), None)
+        kept["task"] = comparable_task(kept["task"], sections)
     return kept
 
 
@@ -124,13 +130,10 @@ def iterations_of(config: Mapping[str, Any]) -> int | None:
     return iterations if type(iterations) is int else None
 
 
-def with_iterations(task: Mapping[str, Any], iterations: int | None) -> dict[str, Any]:
-    """A recorded task whose model_based section has so many iterations; None: it says nothing of them."""
-    section = task.get("model_based")
-    if not isinstance(section, Mapping):
-        return dict(task)
-    changed = {**section, "iterations": iterations}
-    return {**task, "model_based": {key: each for key, each in changed.items() if each is not None}}
+def with_iterations(config: Mapping[str, Any], iterations: int) -> dict[str, Any]:
+    """The configuration of a run of mbmf mb that has so many iterations."""
+    task = config["task"]
+    return {**config, "task": {**task, "model_based": {**task["model_based"], "iterations": iterations}}}
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:

@@ -11,6 +11,7 @@ from mbmf.rollouts.episodes import Episodes
 from mbmf.runs.configuration import check_recorded_identity
 from mbmf.runs.run import Record, Run, first_difference
 from mbmf.runs.trained import load_policy, load_value
+from mbmf.tasks.identity import OVERRIDE
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.planner_section import parse_planner, planner_settings
 from mbmf.tasks.record import comparable_task
@@ -68,7 +69,18 @@ class ModelBasedResult:
         if difference is not None:
             key, found, want = difference
             raise DataError(f"{where}: {key} must be {want!r}, as of task {task.name}, got {found!r}")
+        functions = config.get("functions", [])
+        if functions != task.unnamed_functions:
+            raise DataError(
+                f"{where}: functions given to load_task must be {task.unnamed_functions}, as of task "
+                f"{task.name}, got {functions}"
+            )
         allow = run.allow_other_task
+        if not allow and config.get("keyframe") != task.keyframe_digest:
+            raise DataError(
+                f"{where}: keyframe {task.config.start.keyframe} must be as it was when the run began, got "
+                f"another one; {OVERRIDE} takes it all the same"
+            )
         if not allow:
             check_recorded_identity(config, run.path, task.identity, task.name)
         try:

@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# bytes of metrics: those of a million iterations, as many as a task may have, and some returns each
+_MAX_METRICS = 4 << 30
+
+
 class OtherConfigError(DataError):
     """A run is to be continued with another configuration than its own.
 
@@ -103,13 +107,15 @@ class Run(Layout):
         *,
         sections: tuple[str, ...] = (),
         allow_other_task: bool = False,
+        other_iterations: bool = False,
     ) -> Run:
         """The run at ``path``, to be continued with the same configuration.
 
-        Of the task's learning sections only those in ``sections`` are compared: what the algorithm uses. A
-        run of mbmf mb has the iterations of ``config`` from now on, were it finished with fewer.
+        Of the task's learning sections only those in ``sections`` are compared: what the algorithm uses.
 
         allow_other_task: go on with the robot as it is by now, whatever it was.
+        other_iterations: a run of mbmf mb has the iterations of ``config`` from now on, were it finished with
+            fewer; nothing may have been made of it yet.
 
         Raises DataError, before anything is changed, if there is none, if its configuration differs (the
         message names the first key that does) or its robot, if it has more iterations already, if a file is
@@ -122,27 +128,28 @@ class Run(Layout):
             run.config()  # says what there is
         with run._opening():
             found = run.config()
-            difference = first_difference(comparable(found, sections), comparable(config, sections))
+            before, wanted_iterations = iterations_of(found), iterations_of(config)
+            changed = None
+            if other_iterations and before is not None and wanted_iterations != before:
+                changed = wanted_iterations
+            same = found if changed is None else with_iterations(found, changed)
+            difference = first_difference(comparable(same, sections), comparable(config, sections))
             if difference is not None:
                 raise OtherConfigError(run.path / CONFIG, *difference)
             if "identity" in config and not allow_other_task:
                 wanted = Identity.from_data(config["identity"], "config")
                 check_recorded_identity(found, run.path, wanted, config["task"]["name"])
             run.check_files()
-            done, iterations = len(run.metrics()), iterations_of(config)
-            changed = iterations if iterations != iterations_of(found) else None
-            if changed is not None and changed <= done:
-                raise DataError(
-                    f"{run.path / CONFIG}: model_based.iterations must be the run's, "
-                    f"{iterations_of(found)}, or more than the {done} that are done, got {changed}"
-                )
+            if changed is not None:
+                run._check_iterations(before, changed)
             replace.clear(run.path)
             run._manifest = Manifest(run.path)
             run._adopt()
             if changed is not None:
-                run._change_iterations(found, changed)
-            if iterations is not None and iterations > done:
-                run._open_again()
+                run._clear_saving()  # it was of another model
+                run._write(CONFIG, write_yaml(with_iterations(found, changed)))
+            if wanted_iterations is not None and wanted_iterations > len(run.metrics()):
+                run.remove(run.path / SUMMARY)  # it goes on
         return run
 
     @classmethod
@@ -236,7 +243,7 @@ class Run(Layout):
         """
         path = self.path / METRICS
         try:
-            text = read_text(path, DataError)
+            text = read_text(path, DataError, limit=_MAX_METRICS)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -357,6 +364,15 @@ class Run(Layout):
                 f"{path}: file must be writable, got: {reason}; nothing was half written"
             ) from error
 
+    def remove(self, path: Path) -> None:
+        """Removes a file of the run, if it is there."""
+        with self.writing(path.parent):
+            if path.exists():
+                path.unlink()
+            if self._manifest is not None:
+                self._manifest.forget(path)
+                self._manifest.settle()
+
     def log_figures(self, figures: Mapping[str, Figure], iteration: int) -> None:
         """Adds figures, by name, to TensorBoard's events, and where else the records go."""
         self._board.add_figures(figures, iteration)
@@ -469,27 +485,26 @@ class Run(Layout):
 
     def _clear_saving(self) -> None:
         """Clears away what was on the way to the rollouts for imitation."""
-        assert self._manifest is not None
         for spare in (self.path / "rollouts").glob("saving_*.npz"):
-            spare.unlink()
-            self._manifest.forget(spare)
+            self.remove(spare)
         for unfinished in (self.path / layout.UNFINISHED).glob("saving_*"):
             shutil.rmtree(unfinished)
 
-    def _change_iterations(self, config: Entry, iterations: int) -> None:
-        """Gives a run of mbmf mb another number of iterations."""
-        self._clear_saving()  # it was of another model
-        task = with_iterations(config["task"], iterations)
-        self._write(CONFIG, write_yaml({**config, "task": task}))
-
-    def _open_again(self) -> None:
-        """A run that was finished goes on."""
-        assert self._manifest is not None
-        summary = self.path / SUMMARY
-        if summary.exists():
-            summary.unlink()
-            self._manifest.forget(summary)
-            self._manifest.settle()
+    def _check_iterations(self, before: int | None, wanted: int) -> None:
+        """Raises DataError unless a run of mbmf mb may have ``wanted`` iterations in place of ``before``."""
+        what, done = f"{self.path / CONFIG}: model_based.iterations must be", len(self.metrics())
+        if wanted <= done:
+            raise DataError(
+                f"{what} the run's, {before}, or more than the {done} that are done, got {wanted}"
+            )
+        made = [*(file.parent for part in layout.PARTS for file in self.path.glob(f"{part}/{CONFIG}"))]
+        made += [file.parent for file in self.path.glob(f"{layout.PATHS}/*/{CONFIG}")]
+        if made:
+            names = ", ".join(str(each.relative_to(self.path)) for each in sorted(made))
+            raise DataError(
+                f"{what} {before}, as when {names} began from the run, got {wanted}: go on with a copy of "
+                "the run's folder without them"
+            )
 
     def _check_place(self) -> None:
         if self._lock is not None:

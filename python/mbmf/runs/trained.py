@@ -12,6 +12,7 @@ from mbmf.errors import DataError
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.runs.configuration import recorded_task
 from mbmf.runs.run import Run
+from mbmf.tasks.identity import OVERRIDE
 from mbmf.tasks.task import Task
 from mbmf.values.value import ValueFunction
 from mbmf.words import printed
@@ -44,10 +45,12 @@ def load_trained(
 ) -> Trained:
     """The task and the model of a run's directory (``runs/run_1``); that of its last iteration by default.
 
-    allow_other_task: take the robot as it is by now, whatever it was.
+    allow_other_task: take the robot as it is by now, whatever it was, and the task without functions that
+        were given to `load_task`.
 
-    Raises DataError, which names the file, if there is no such run or model, or its robot is another by now;
-    ValueError where ``iteration`` is no number of one.
+    Raises DataError, which names the file, if there is no such run or model, its robot is another by now, or
+    its reward or cost is such a function, which a run cannot keep; ValueError where ``iteration`` is no
+    number of one.
     """
     if iteration is not None:
         iteration = whole_number("iteration", iteration, 0)
@@ -57,6 +60,13 @@ def load_trained(
     if config.get("algorithm") != "model_based" or not isinstance(config.get("task"), dict):
         raise DataError(
             f"{where}: run must be one of mbmf mb, got one of {printed(str(config.get('algorithm')))}"
+        )
+    lost = config.get("functions")
+    if lost and not allow_other_task:
+        raise DataError(
+            f"{where}: reward and cost must be terms, or functions that the task's file names "
+            "(reward_function, cost_function), to load the run, got functions given to load_task: "
+            f"{printed(str(lost))}; {OVERRIDE} takes the task without them"
         )
     task = recorded_task(config, run.path, allow_other_task=allow_other_task)
     path = planning_model(run, task, iteration)

@@ -195,6 +195,8 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
             seed: of all environments together; or one for each, where None goes on as before. With a mask, a
                 list's other seeds are not used.
             options: ``"reset_mask"``, and ``"kind"`` as ``reset_kind``.
+
+        Raises ResetNeeded where the first reset leaves environments out.
         """
         mask = np.ones(self.num_envs, np.bool_)
         if options and options.get("reset_mask") is not None:
@@ -203,6 +205,9 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
                 raise ValueError(
                     f"reset_mask must be a mask of shape ({self.num_envs},) with a True, got {mask!r}"
                 )
+            if not self._seeded and not mask.all():
+                which = ", ".join(map(str, np.flatnonzero(~mask)))
+                raise ResetNeeded(f"the first reset must be of all environments, got none of {which}")
         if seed is None or isinstance(seed, int | np.integer):
             super().reset(seed=None if seed is None else int(seed))
             _reseed(self._simulator, seed, self._seeded)

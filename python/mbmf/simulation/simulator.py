@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mbmf import _core
-from mbmf.arguments import MAX_SEED, MAX_THREADS, float64_array, whole_number, whole_numbers
+from mbmf.arguments import MAX_SEED, MAX_THREADS, a_task, float64_array, whole_number, whole_numbers
 
 if TYPE_CHECKING:
     import mujoco
@@ -53,6 +53,7 @@ class Simulator:
     """
 
     def __init__(self, task: Task, nsim: int = 1, nthread: int = 0, seed: int = 0) -> None:
+        a_task("task", task)
         self.task = task
         self._nthread = whole_number("nthread", nthread, 0, MAX_THREADS)
         self._core = _core.Simulator(

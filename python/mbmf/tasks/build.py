@@ -76,6 +76,7 @@ class _Builder:
         else:
             spec.observation, observation = self.channels(config.observation, "observation")
         spec.reward_state, more = self.channels(config.reward_state or (), "reward_state", self.state)
+        self.check_control_ranges()
         spec.keyframe = self.keyframe()
         spec.start_qpos, spec.start_qvel = self.start(spec.keyframe)
         self.motion.put(spec)
@@ -337,6 +338,18 @@ class _Builder:
             names = [known[i].name for i in index]
             self.problem(key, "quaternions, whose states are qw, qx, qy, qz in this order", names)
         return chosen
+
+    def check_control_ranges(self) -> None:
+        """An action of 0 is the middle of a range, which must be a number that MuJoCo takes."""
+        names = element_names(self.model, mujoco.mjtObj.mjOBJ_ACTUATOR)
+        for i in np.flatnonzero(self.model.actuator_ctrllimited):
+            low, high = self.model.actuator_ctrlrange[i]
+            if max(abs(low), abs(high)) > mujoco.mjMAXVAL:
+                self.problem(
+                    f"overrides.actuators.{names[i]}.ctrlrange",
+                    f"two numbers of at most {mujoco.mjMAXVAL:g} in size in place of the robot's own",
+                    [float(low), float(high)],
+                )
 
     # --- how episodes start
 

@@ -96,7 +96,9 @@ def draft(name: str, source: ModelSource, directory: Path, origin: str) -> str:
     else:
         data = mujoco.MjData(model)
         mujoco.mj_forward(model, data)
-        leaf = model.nbody - 1
+        # the last body that a joint moves; a target may come after it
+        moved = [i for i in range(1, model.nbody) if model.body_weldid[i] and model.body_mocapid[i] < 0]
+        leaf = max(moved, default=model.nbody - 1)
         place = ", ".join(f"{value:.3g}" for value in data.xpos[leaf])
         more += [f"  - {{source: body_pos, body: {bodies[leaf]}}}      # metres: where its end is"]
         reward = ["  # for example: its end is near a point (here, where it starts)"]

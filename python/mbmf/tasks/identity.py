@@ -179,14 +179,14 @@ def robot_digests(model: mujoco.MjModel) -> dict[str, str]:
         values = {name: getattr(model, name) for name in known if name.startswith(prefixes)}
         arrays = {name: x for name, x in values.items() if isinstance(x, np.ndarray) and x.size}
         if arrays:
-            found[part] = _digest_of(arrays)
+            found[part] = digest_of(arrays)
     options = {
         name: np.asarray(value)
         for name in dir(model.opt)
         if not name.startswith("_")
         and isinstance(value := getattr(model.opt, name), int | float | np.ndarray)
     }
-    return found | {"options": _digest_of(options)}
+    return found | {"options": digest_of(options)}
 
 
 def check_identity(
@@ -231,7 +231,14 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
-def _digest_of(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
+def keyframe_digest(model: mujoco.MjModel, keyframe: int) -> str:
+    """A digest of one of a robot's keyframes, by its number, as those of `robot_digests`."""
+    names = ("key_time", "key_qpos", "key_qvel", "key_act", "key_mpos", "key_mquat", "key_ctrl")
+    return digest_of({name: np.asarray(getattr(model, name)[keyframe]) for name in names})
+
+
+def digest_of(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """A digest of numbers, as those of `robot_digests`."""
     digest = hashlib.sha256()
     for name, array in arrays.items():
         if array.dtype.kind == "f":

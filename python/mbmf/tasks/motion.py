@@ -7,10 +7,19 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import mujoco
+import numpy as np
 
 from mbmf.tasks.fields import Key
 from mbmf.tasks.file import one_of
-from mbmf.tasks.motion_section import POSITION, QUATERNION, JointReset, MocapReset, NoiseConfig
+from mbmf.tasks.identity import digest_of
+from mbmf.tasks.motion_section import (
+    POSITION,
+    QUATERNION,
+    JointReset,
+    MocapReset,
+    MoveConfig,
+    NoiseConfig,
+)
 from mbmf.tasks.schema import ResetConfig, TaskConfig
 from mbmf.tasks.sources import Entry, element_names
 
@@ -63,10 +72,34 @@ def mocap_names(model: mujoco.MjModel) -> dict[str, int]:
 
 
 def move_names(config: TaskConfig) -> list[str]:
-    """What the actions are called that move mocap bodies."""
+    """What the actions are called that move mocap bodies, with what they mean."""
     return [
-        f"mocap.{name}.{axis}" for name, mocap in (config.mocap or {}).items() for axis in mocap.move or {}
+        f"mocap.{name}.{axis}{_meaning(move)}"
+        for name, mocap in (config.mocap or {}).items()
+        for axis, move in (mocap.move or {}).items()
     ]
+
+
+def following_digest(config: TaskConfig) -> dict[str, str]:
+    """A digest of what mocap bodies follow, as a part of what the robot is; nothing where none follows."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for name, mocap in (config.mocap or {}).items():
+        if mocap.reference is None or mocap.reference not in (config.references or {}):
+            continue
+        reference = (config.references or {})[mocap.reference]
+        arrays[f"{name}.time"] = np.array(reference.time)
+        arrays[f"{name}.loop"] = np.array([reference.loop], np.int64)
+        for column, values in (reference.columns or {}).items():
+            arrays[f"{name}.{column}"] = np.array(values)
+    return {"references": digest_of(arrays)} if arrays else {}
+
+
+def _meaning(move: MoveConfig) -> str:
+    low = "-inf" if move.low is None else f"{move.low:.9g}"
+    high = "inf" if move.high is None else f"{move.high:.9g}"
+    speed = "" if move.speed is None else f" at {move.speed:.9g}"
+    bounds = f" in [{low}, {high}]" if move.low is not None or move.high is not None else ""
+    return f"{speed}{bounds}"
 
 
 class Motion:

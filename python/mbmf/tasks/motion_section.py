@@ -19,6 +19,8 @@ from mbmf.words import show
 from mbmf.yaml_text import read_text
 
 MAX_ROWS, MAX_COLUMNS = 100_000, 100
+# of all references of a task: a run's configuration, where they are kept, is read up to a million values
+MAX_NUMBERS = 900_000
 QUATERNION = ("qw", "qx", "qy", "qz")
 POSITION = ("x", "y", "z")
 _SMALLEST = 1e-3  # length of a quaternion
@@ -176,7 +178,14 @@ References = dict[Name, ReferenceConfig]
 
 def with_tables(references: References, directory: Path, file: str) -> References:
     """The references with the rows of their files in place of the names. Raises ConfigError."""
-    return {name: _read(ref, directory, f"{file}: references.{name}") for name, ref in references.items()}
+    found = {name: _read(ref, directory, f"{file}: references.{name}") for name, ref in references.items()}
+    count = sum(len(ref.time or ()) * (1 + len(ref.columns or ())) for ref in found.values())
+    if count > MAX_NUMBERS:
+        raise ConfigError(
+            f"{file}: references must hold at most {MAX_NUMBERS} numbers in all, their times among them, "
+            f"which a run can keep, got {count}"
+        )
+    return found
 
 
 def _read(reference: ReferenceConfig, directory: Path, where: str) -> ReferenceConfig:

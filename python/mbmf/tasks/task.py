@@ -46,8 +46,6 @@ class Task:
 
     Attributes:
         config: the checked contents of the task file; its model.file is absolute.
-        model: the compiled robot, with the task's overrides. The core has its own copy: changing this one
-            does not change the task.
         core: the C++ task.
         path: the path that it follows, resolved, or None.
         state_names, state_units: of the dynamics model's input, (nstate); "1": no unit, "": the model's own.
@@ -57,7 +55,6 @@ class Task:
     """
 
     config: TaskConfig
-    model: mujoco.MjModel
     core: _core.Task
     path: TaskPath | None
     identity: Identity
@@ -93,8 +90,9 @@ class Task:
             if config.model.own_file is not None:
                 source = config.model.model_copy(update={"file": str(found)})
                 config = config.model_copy(update={"model": source})
-        self.config, self.model = config, model
-        self._robot = robot_digests(self.model)
+        self.config, self._model = config, model
+        self._shown: mujoco.MjModel | None = None
+        self._robot = robot_digests(model)
         self.reward_function = None if reward is None else CheckedFunction("reward", reward)
         self.cost_function = None if cost is None else CheckedFunction("cost", cost)
         scheduled = self._build(file)
@@ -111,7 +109,7 @@ class Task:
         from mbmf.tasks.build import build_spec
         from mbmf.tasks.identity import identity_of
         from mbmf.tasks.model import load_model, save_model
-        from mbmf.tasks.motion import move_names
+        from mbmf.tasks.motion import following_digest, move_names
         from mbmf.tasks.paths import resolve
 
         try:
@@ -119,19 +117,25 @@ class Task:
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from None
         own = self.reward_function is not None, self.cost_function is not None
-        built = build_spec(self.config, self.model, file, *own)
+        built = build_spec(self.config, self._model, file, *own)
         try:
-            self.core = _core.Task(save_model(self.model), built.spec)
+            self.core = _core.Task(save_model(self._model), built.spec)
         except (ValueError, _core.Error) as error:
             raise ConfigError(f"{file}: {error}") from error
-        if self.core.nmemory > self.model.nuserdata:
-            self.model = load_model(self.core.mjb)
+        if self.core.nmemory > self._model.nuserdata:
+            self._model, self._shown = load_model(self.core.mjb), None
         self.state_names = [entry.name for entry in built.state]
         self.state_units = [entry.unit for entry in built.state]
         self.observation_names = [entry.name for entry in built.observation]
         asset = self.config.model.file or str(self.config.model.asset)
         self.identity = identity_of(
-            self.model, self._robot, asset, self.dt, built.state, built.observation, move_names(self.config)
+            self._model,
+            self._robot | following_digest(self.config),
+            asset,
+            self.dt,
+            built.state,
+            built.observation,
+            move_names(self.config),
         )
         check_planner(self, file)
         check_dynamics(self, file)
@@ -187,8 +191,31 @@ class Task:
         return other
 
     @property
+    def model(self) -> mujoco.MjModel:
+        """The compiled robot, with the task's overrides; a copy: to change it does not change the task."""
+        if self._shown is None:
+            self._shown = copy.copy(self._model)
+        return self._shown
+
+    @property
     def name(self) -> str:
         return self.config.name
+
+    @property
+    def keyframe_digest(self) -> str | None:
+        """Of the MJCF's keyframe that episodes start from, hexadecimal; None where there is none."""
+        from mbmf.tasks.identity import keyframe_digest
+
+        number = self.core.spec.keyframe
+        return None if number < 0 else keyframe_digest(self._model, number)
+
+    @property
+    def unnamed_functions(self) -> list[str]:
+        """Which of "reward" and "cost" are functions that were given to load_task: files do not keep them."""
+        config = self.config
+        reward = self.reward_function is not None and config.reward_function is None
+        cost = self.cost_function is not None and config.cost_function is None
+        return ["reward"] * reward + ["cost"] * cost
 
     @property
     def nstate(self) -> int:
@@ -207,7 +234,7 @@ class Task:
     @property
     def dt(self) -> float:
         """Seconds per control step."""
-        return float(self.model.opt.timestep) * self.config.physics_steps
+        return float(self._model.opt.timestep) * self.config.physics_steps
 
     @property
     def physics_steps(self) -> int:

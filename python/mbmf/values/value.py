@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mbmf import _core
-from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS, count, number, numbers, whole_number
+from mbmf.arguments import MAX_COUNT, MAX_SEED, MAX_THREADS, a_task, count, number, numbers, whole_number
 from mbmf.dynamics.fitting import generator
 from mbmf.dynamics.normalization import Statistics, number_seen, seen_statistics, what_is_seen
 from mbmf.errors import DataError
@@ -92,6 +92,7 @@ class ValueFunction:
         trace: float = 0.95,
         inputs: Mapping[str, str] | None = None,
     ) -> None:
+        a_task("task", task)
         self.task = task
         try:
             self.hidden = tuple(whole_number("hidden", size, 1, _MAX_LAYER) for size in layer_sizes(hidden))
