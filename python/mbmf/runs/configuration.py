@@ -12,7 +12,7 @@ from mbmf.arguments import MAX_THREADS, whole_number
 from mbmf.errors import ConfigError, DataError
 from mbmf.runs.layout import CONFIG
 from mbmf.runs.records import Entry
-from mbmf.tasks.identity import Identity, check_identity
+from mbmf.tasks.identity import OVERRIDE, Identity, check_identity
 from mbmf.tasks.load import load_task
 from mbmf.tasks.record import comparable_task, located_model, relative_model, with_model
 from mbmf.tasks.task import Task
@@ -20,7 +20,7 @@ from mbmf.words import show
 from mbmf.yaml_text import parse_yaml, read_text
 
 # what may differ between a run and its continuation
-_INCIDENTAL = ("nthread", "limits", "versions", "identity", "model_file")
+_INCIDENTAL = ("nthread", "limits", "versions", "identity", "keyframe", "model_file")
 _MAPPINGS = ("task", "settings", "versions", "limits", "identity")
 
 
@@ -102,6 +102,15 @@ def check_recorded_identity(config: Mapping[str, Any], path: Path, wanted: Ident
     data, file = config.get("identity"), path / CONFIG
     found = None if data is None else Identity.from_data(data, str(file))
     check_identity(f"{file}: run", found, wanted, name)
+
+
+def check_recorded_keyframe(config: Mapping[str, Any], path: Path, wanted: str | None) -> None:
+    """Raises DataError if episodes of the run at ``path`` began at another keyframe, by its digest."""
+    if config.get("keyframe") != wanted:
+        raise DataError(
+            f"{path / CONFIG}: the keyframe that episodes start from must be as it was when the run began, "
+            f"got another one; {OVERRIDE} takes it all the same"
+        )
 
 
 def versions() -> dict[str, str]:

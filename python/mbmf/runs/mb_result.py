@@ -8,10 +8,9 @@ from mbmf.dynamics.model import DynamicsModel
 from mbmf.errors import DataError
 from mbmf.policies.policy import GaussianPolicy
 from mbmf.rollouts.episodes import Episodes
-from mbmf.runs.configuration import check_recorded_identity
+from mbmf.runs.configuration import check_recorded_identity, check_recorded_keyframe
 from mbmf.runs.run import Record, Run, first_difference
 from mbmf.runs.trained import load_policy, load_value
-from mbmf.tasks.identity import OVERRIDE
 from mbmf.tasks.learning import ModelBasedConfig
 from mbmf.tasks.planner_section import parse_planner, planner_settings
 from mbmf.tasks.record import comparable_task
@@ -76,13 +75,9 @@ class ModelBasedResult:
                 f"{task.name}, got {functions}"
             )
         allow = run.allow_other_task
-        if not allow and config.get("keyframe") != task.keyframe_digest:
-            raise DataError(
-                f"{where}: keyframe {task.config.start.keyframe} must be as it was when the run began, got "
-                f"another one; {OVERRIDE} takes it all the same"
-            )
         if not allow:
             check_recorded_identity(config, run.path, task.identity, task.name)
+            check_recorded_keyframe(config, run.path, task.keyframe_digest)
         try:
             settings = ModelBasedConfig.model_validate(recorded.get("model_based"))
             planner = planner_settings(parse_planner(recorded.get("planner")), settings)

@@ -26,6 +26,7 @@ from mbmf.runs.board import Board
 from mbmf.runs.configuration import (
     check_config,
     check_recorded_identity,
+    check_recorded_keyframe,
     comparable,
     iterations_of,
     read_config,
@@ -139,6 +140,7 @@ class Run(Layout):
             if "identity" in config and not allow_other_task:
                 wanted = Identity.from_data(config["identity"], "config")
                 check_recorded_identity(found, run.path, wanted, config["task"]["name"])
+                check_recorded_keyframe(found, run.path, config.get("keyframe"))
             run.check_files()
             if changed is not None:
                 run._check_iterations(before, changed)
