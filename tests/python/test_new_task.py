@@ -227,6 +227,17 @@ def test_settings_are_put_into_the_task() -> None:
     data["reward"][1]["weight"] = -0.005
     assert data == task.to_data()
     assert changed_task(task, []) is task
+    # another search has its own defaults, whatever the order of the settings
+    cheetah = mbmf.load_task("gym_half_cheetah")
+    assert cheetah.planner.search == "icem"
+    for words in (
+        ["planner.candidates=60", "planner.search=cem"],
+        ["planner.search=cem", "planner.candidates=60"],
+    ):
+        other = changed_task(cheetah, words).planner
+        assert (other.search, other.candidates, other.horizon) == ("cem", 60, cheetah.planner.horizon)
+    same = changed_task(cheetah, ["planner.search=icem"])
+    assert same.planner == cheetah.planner
 
 
 @pytest.mark.parametrize(

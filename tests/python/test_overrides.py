@@ -101,3 +101,37 @@ def test_every_flag_of_this_mujoco_can_be_set(tmp_path: Path) -> None:
 def test_a_wrong_override_is_told(tmp_path: Path, overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _load(tmp_path, overrides)
+
+
+def test_what_mujoco_would_not_see_is_refused(tmp_path: Path) -> None:
+    mesh = "0 0 0 1 0 0 0 1 0 0 0 1"
+    (tmp_path / "robot.xml").write_text(
+        f'''<mujoco><asset><mesh name="m" vertex="{mesh}"/></asset>
+        <worldbody><body><joint name="j" axis="0 1 0" range="-50 50"/><geom name="mesh" type="mesh" mesh="m"/>
+          <geom name="rod" type="capsule" fromto="0 0 0 .3 0 0" size=".02"/></body></worldbody>
+        <actuator><position name="servo" joint="j" inheritrange="1"/>
+          <motor name="motor" joint="j" ctrlrange="-1 1"/></actuator></mujoco>'''
+    )
+
+    def load(overrides: dict[str, Any]) -> mbmf.Task:
+        task = {"name": "t", "model": {"file": str(tmp_path / "robot.xml")}, "overrides": overrides}
+        state, reward = [{"source": "qpos"}], [{"term": "action", "weight": -1}]
+        return mbmf.load_task({**task, "state": state, "reward": reward})
+
+    for overrides, message in (
+        ({"geoms": {"mesh": {"size": [0.5]}}}, "size must be left out of geoms that are meshes"),
+        ({"geoms": {"rod": {"size": [0.1, 0.5]}}}, "size must be left out but for the radius"),
+        (
+            {"actuators": {"servo": {"ctrlrange": [-3, 3]}}},
+            "ctrlrange must be left out of actuators with `inh",
+        ),
+        (
+            {"actuators": {"motor": {"ctrlrange": [1, 1]}}},
+            r"ctrlrange must be a list \[low, high\], low below",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load(overrides)
+    assert load({"geoms": {"rod": {"size": 0.1}}}).model.geom("rod").size[0] == 0.1
+    own = load({"actuators": {"servo": {"ctrlrange": [-3, 3], "inheritrange": 0}}})
+    np.testing.assert_array_equal(own.model.actuator("servo").ctrlrange, [-3, 3])

@@ -323,6 +323,12 @@ def test_one_trained_model_serves_every_path(tmp_path: Path, capsys: pytest.Capt
     final = files_of(run)
     assert final["rollouts/iteration_1.npz"] == first["rollouts/iteration_1.npz"]
     assert final["paths/mine/rollouts/iteration_1.npz"] == now["paths/mine/rollouts/iteration_1.npz"]
+    # a path whose model is another one by now is begun anew, not gone on with
+    file = run / "paths/mine/config.yaml"
+    assert "driven_by: iteration_1 (" in file.read_text()
+    file.write_text(file.read_text().replace("driven_by: iteration_1 (", "driven_by: iteration_1 (0"))
+    assert main([*command, *labels["mine"], *reuse, "--resume"]) == 2
+    assert "model must be the one that the path was begun with" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0
     assert not (run / "paths").exists()
 

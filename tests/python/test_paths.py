@@ -36,6 +36,17 @@ def test_the_papers_paths(case: Case) -> None:
     assert path.start_heading == (math.pi / 2 if (case.agent, case.path) == ("swimmer", "right_turn") else 0)
 
 
+def test_only_what_is_borrowed_is_said_to_be() -> None:
+    data = SWIMMER.to_data()
+    data["path"]["paths"]["mine"] = {"horiz_penalty_factor": 3.0, "waypoints": [[0, 0], [1, 1]]}
+    task = mbmf.load_task(data)
+    said = "no forward_encouragement_factor and heading_penalty_factor of its own for the path mine"
+    with pytest.warns(UserWarning, match=said):
+        path = task.with_path("mine").path
+    assert path is not None
+    assert path.distance == 3
+
+
 def test_the_circle_is_in_the_world_and_anybody_may_take_any_path() -> None:
     with pytest.warns(UserWarning, match="swimmer_trajfollow has no factors of its own for the path circle"):
         circle = SWIMMER.with_path("circle").path

@@ -39,6 +39,15 @@ def test_names_come_back() -> None:
         assert run_path(Path("runs"), name_of(path)) == path
 
 
+def test_a_folder_whose_name_is_a_number_is_found(tmp_path: Path) -> None:
+    """The results of the path 7.csv."""
+    assert run_path(tmp_path, 7) == tmp_path / "run_7"
+    (tmp_path / "7").mkdir()
+    assert run_path(tmp_path, 7) == tmp_path / "7"
+    (tmp_path / "run_7").mkdir()
+    assert run_path(tmp_path, 7) == tmp_path / "run_7"
+
+
 def test_free_numbers_and_the_newest(tmp_path: Path) -> None:
     assert free_number(tmp_path / "none") == 0
     with pytest.raises(DataError, match="a run of mbmf mb must exist, got none"):

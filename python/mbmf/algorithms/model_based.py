@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from mbmf.rollouts import tracking
 from mbmf.rollouts.episodes import Episodes
 from mbmf.runs import parts
 from mbmf.runs.configuration import task_entries
+from mbmf.runs.manifest import digest_of
 from mbmf.runs.path_runs import refuse_other_path, refuse_other_waypoints, results_path
 from mbmf.runs.run import Record, Run, versions
 from mbmf.seeds import derive_seed
@@ -159,7 +160,10 @@ def open_run(
     if results == path:
         keep = ("paths", *(folder for folder, wanted in kept.items() if wanted))
         return resumed(path) if resume else reused(path, keep)
+    if options.use_existing_dynamics_model:
+        config["driven_by"] = _driving_model(Run(path))
     if resume:
+        _check_same_model(Run(results), config)
         run = resumed(results)
     elif Run(results).exists:
         run = reused(results, ())
@@ -170,6 +174,22 @@ def open_run(
         if wanted:
             run.share(Run(path), folder)
     return run
+
+
+def _driving_model(run: Run) -> str:
+    """Which model drives the paths of a run: its iteration, and a digest of its file."""
+    file = run.latest_model()
+    return "none" if file is None else f"{file.stem} ({digest_of(file)[:16]})"
+
+
+def _check_same_model(results: Run, config: Mapping[str, Any]) -> None:
+    """Raises DataError if the results of a path, which are to go on, are those of another model."""
+    begun = results.config().get("driven_by") if results.exists else None
+    if begun is not None and begun != config.get("driven_by"):
+        raise DataError(
+            f"{results.path}: model must be the one that the path was begun with, {begun}, to go on with it, "
+            f"got {config.get('driven_by')}: give the command without --resume to begin the path anew"
+        )
 
 
 def model_based(

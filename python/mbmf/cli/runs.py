@@ -30,7 +30,9 @@ def run_path(runs_dir: Path, run: str | int) -> Path:
             raise ConfigError(f"--run_num must be at least 0, got {text}")
         if len(text) > 20 or int(text) > MAX_COUNT:
             raise ConfigError(f"--run_num must be at most {MAX_COUNT}, got {text}")
-        return runs_dir / f"run_{int(text)}"
+        path, named = runs_dir / f"run_{int(text)}", runs_dir / text
+        # a path's results have its name, which may be a number
+        return named if not path.exists() and named.is_dir() else path
     if not is_plain_name(text):
         raise ConfigError(f"--run_num must be a number or {PLAIN_NAME}, got {show(text)}")
     return runs_dir / text

@@ -20,7 +20,7 @@ from mbmf.words import show
 from mbmf.yaml_text import parse_yaml, read_text
 
 # what may differ between a run and its continuation
-_INCIDENTAL = ("nthread", "limits", "versions", "identity", "keyframe", "model_file")
+_INCIDENTAL = ("nthread", "limits", "versions", "identity", "keyframe", "model_file", "driven_by")
 _MAPPINGS = ("task", "settings", "versions", "limits", "identity")
 
 

@@ -175,9 +175,11 @@ def _set(element: Any, attribute: str, value: Any) -> str | None:
             orientation = getattr(element, _ORIENTATIONS[attribute], None)
             if orientation is not None:
                 orientation.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
-        if problem is None and attribute.endswith("range") and len(current) == 2 and current[0] > current[1]:
-            current[:] = before
-            problem = "a list [low, high], low at most high"
+        if problem is None and attribute.endswith("range") and len(current) == 2:
+            low, high = current
+            if low > high or (low == high and low != 0):  # 0 and 0: none
+                current[:] = before
+                problem = "a list [low, high], low below high"
         return problem
     if isinstance(current, bool | mujoco.mjtLimited):
         if not isinstance(value, bool):
@@ -204,6 +206,13 @@ def _unseen(spec: mujoco.MjSpec, element: Any, attribute: str) -> str | None:
             return "of geoms of a body whose MJCF says its inertia (which has mass and inertia)"
         if attribute == "density" and not np.isnan(element.mass):
             return "of geoms that have a mass (which may be set)"
+    if isinstance(element, mujoco.MjsGeom) and attribute == "size":
+        if element.type in (mujoco.mjtGeom.mjGEOM_MESH, mujoco.mjtGeom.mjGEOM_HFIELD):
+            return "of geoms that are meshes or height fields, whose size is their data's"
+        if np.isfinite(element.fromto[0]) and np.any(element.size[1:] != 0):
+            return "but for the radius where the MJCF has `fromto`, which says the length (and may be set)"
+    if isinstance(element, mujoco.MjsActuator) and attribute == "ctrlrange" and element.inheritrange > 0:
+        return "of actuators with `inheritrange` (which may be set, to 0)"
     if isinstance(element, mujoco.MjsBody) and attribute in _INERTIA and geoms_count == 1:
         return "where the MJCF takes all inertia from geoms, `inertiafromgeom` (which have mass and density)"
     if attribute in ("mass", "density") and spec.compiler.settotalmass > 0:

@@ -44,6 +44,9 @@ class PathPenalty(BoundsConfig):
     weight: Number = 1.0
 
 
+FACTORS = ("horiz_penalty_factor", "forward_encouragement_factor", "heading_penalty_factor")
+
+
 class PathShape(_Part):
     """One path: its factors (those of the path straight where absent) and its waypoints."""
 
@@ -77,7 +80,6 @@ class PathConfig(_Part):
     @model_validator(mode="after")
     def _straight(self) -> PathConfig:
         shape = self.paths.get("straight")
-        factors = ("horiz_penalty_factor", "forward_encouragement_factor", "heading_penalty_factor")
-        if shape is None or any(getattr(shape, factor) is None for factor in factors):
+        if shape is None or any(getattr(shape, factor) is None for factor in FACTORS):
             raise ValueError("a mapping whose paths have straight, with all three factors")
         return self

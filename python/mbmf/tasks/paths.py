@@ -20,7 +20,7 @@ import numpy.typing as npt
 from mbmf.arguments import numbers
 from mbmf.errors import ConfigError
 from mbmf.names import plain_name
-from mbmf.tasks.path_section import PathConfig, PathShape
+from mbmf.tasks.path_section import FACTORS, PathConfig, PathShape
 from mbmf.tasks.schema import TaskConfig
 from mbmf.words import one_of, show
 from mbmf.yaml_text import read_text
@@ -62,7 +62,7 @@ class TaskPath:
         distance, forward, heading: the factors P, F and B.
         start_heading: rad, of the robot at the start of control rollouts, where it has one.
         candidates: K for this path, or None: the task's.
-        borrowed: the factors are the straight path's, because the task has none for this one.
+        borrowed: factors are the straight path's, because the task has none for this one.
     """
 
     name: str
@@ -106,8 +106,13 @@ def resolve(config: PathConfig) -> TaskPath:
         heading=factor("heading_penalty_factor"),
         start_heading=shape.start_heading,
         candidates=shape.candidates,
-        borrowed=shape.forward_encouragement_factor is None,
+        borrowed=bool(_borrowed(shape)),
     )
+
+
+def _borrowed(shape: PathShape) -> list[str]:
+    """The factors that a path takes from the straight one."""
+    return [name for name in FACTORS if getattr(shape, name) is None]
 
 
 def follow(config: TaskConfig, path: object, segment_rule: str | None, file: str) -> TaskConfig:
@@ -131,9 +136,12 @@ def follow(config: TaskConfig, path: object, segment_rule: str | None, file: str
     if isinstance(path, str) and Path(path).suffix.lower() not in (".csv", ".txt"):
         name = _known_name(section, path)
         section = section.model_copy(update={"follow": name})
-        if resolve(section).borrowed:
+        borrowed = _borrowed(section.paths.get(name, PathShape()))
+        if borrowed:
+            which = "factors" if len(borrowed) == len(FACTORS) else " and ".join(borrowed)
             warnings.warn(
-                f"{config.name} has no factors of its own for the path {name}: those of {DEFAULT} are taken",
+                f"{config.name} has no {which} of its own for the path {name}: {DEFAULT}'s is taken in place "
+                "of each",
                 stacklevel=3,
             )
     elif isinstance(path, str | os.PathLike):

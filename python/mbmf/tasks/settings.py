@@ -30,6 +30,7 @@ def changed_task(task: Task, settings: Sequence[str]) -> Task:
     if not settings:
         return task
     data = task.to_data()
+    _put_search(data, settings)
     for setting in settings:
         match = _WORD.fullmatch(setting)
         parts = _parts(match["key"]) if match else []
@@ -44,6 +45,15 @@ def changed_task(task: Task, settings: Sequence[str]) -> Task:
         return load_task(data)
     except ConfigError as error:
         raise ConfigError("\n".join(f"--set: {line}" for line in str(error).splitlines())) from None
+
+
+def _put_search(data: dict[str, Any], settings: Sequence[str]) -> None:
+    """Another search has settings of its own, whose defaults it has before others are put, as by --search."""
+    section = data.get("planner")
+    wanted = [setting.partition("=")[2] for setting in settings if setting.startswith("planner.search=")]
+    if wanted and isinstance(section, dict) and section.get("search") != wanted[-1]:
+        kept = {key: section[key] for key in ("horizon",) if key in section}
+        data["planner"] = {"search": wanted[-1], **kept}
 
 
 def _parts(key: str) -> list[str | int]:

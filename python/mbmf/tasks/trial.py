@@ -144,12 +144,14 @@ def _odd_damping(task: Task) -> list[str]:
 
 def _odd_actuators(task: Task, seed: int) -> list[str]:
     """The actuators that change nothing of the state within ten control steps."""
-    simulator = Simulator(task, nsim=task.naction + 1, seed=seed)
-    simulator.start_episodes(np.zeros(task.naction + 1, int), "control")
-    actions = np.vstack([np.eye(task.naction), np.zeros((1, task.naction))])
+    # up and down: one of them may be at a limit
+    actions = np.vstack([np.eye(task.naction), -np.eye(task.naction), np.zeros((1, task.naction))])
+    simulator = Simulator(task, nsim=len(actions), seed=seed)
+    simulator.start_episodes(np.zeros(len(actions), int), "control")
     for _ in range(10):
         simulator.step(actions)
-    same = np.abs(simulator.states[:-1] - simulator.states[-1]).max(axis=1) < 1e-9
+    moved = np.abs(simulator.states[:-1] - simulator.states[-1]).max(axis=1)
+    same = moved.reshape(2, task.naction).max(axis=0) < 1e-9
     names = [task.identity.actions[i] for i in np.flatnonzero(same)]
     return [f"these actuators change no state: {', '.join(names)}"] if names else []
 
