@@ -137,7 +137,7 @@ def test_a_free_base_is_damped_only_by_its_name(tmp_path: Path) -> None:
 def test_ranges_are_in_order(tmp_path: Path, kind: str, attribute: str) -> None:
     for value in ([1, -1], 1):
         with pytest.raises(
-            ConfigError, match=rf"{kind}\.{attribute} must be a list \[low, high\], low at most"
+            ConfigError, match=rf"{kind}\.{attribute} must be a list \[low, high\], low below"
         ):
             load(tmp_path, hinge("arm"), MOTOR, overrides={kind: {attribute: value}})
     load(tmp_path, hinge("arm"), MOTOR, overrides={kind: {attribute: [-1, 1]}})
