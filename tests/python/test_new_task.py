@@ -236,8 +236,8 @@ def test_settings_are_put_into_the_task() -> None:
     ):
         other = changed_task(cheetah, words).planner
         assert (other.search, other.candidates, other.horizon) == ("cem", 60, cheetah.planner.horizon)
-    same = changed_task(cheetah, ["planner.search=icem"])
-    assert same.planner == cheetah.planner
+    for word in ("planner.search=icem", "planner.search='icem'", "planner.search= icem"):
+        assert changed_task(cheetah, [word]).planner == cheetah.planner
 
 
 @pytest.mark.parametrize(

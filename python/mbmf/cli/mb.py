@@ -175,13 +175,13 @@ def _learn(
     """Opens the run, and does what is to be done."""
     from mbmf.algorithms import model_based
     from mbmf.cli.console import ConsoleObserver, resume_command
-    from mbmf.runs.configuration import iterations_of
+    from mbmf.runs.iterations import iterations_of
     from mbmf.runs.path_runs import results_path
     from mbmf.runs.run import Run
 
     settings = model_based.settings_of(task)
-    before = Run(results_path(path, task)) if options.resume else None
-    wanted = iterations_of(before.config()) if before and before.exists else None
+    there = Run(results_path(path, task))
+    before = iterations_of(there.config()) if options.resume and there.exists else None
     given = [f"no --{name}" for name in _OF_TASK if getattr(options, name) not in (None, (), False)]
     own = f"{' and '.join(given) or 'nothing else'}: the run's own task is used then"
     # another process may take a free number at the same time
@@ -218,9 +218,9 @@ def _learn(
 
             announce(task, directory.video("").parent, observer.note)
         options.send(directory, observer.note)
-        if wanted not in (None, settings.iterations):
+        if before not in (None, settings.iterations):
             observer.note(
-                f"the run has model_based.iterations={settings.iterations} from now on, not {wanted}"
+                f"the run has model_based.iterations={settings.iterations} from now on, not {before}"
             )
         finished = directory.summary() is not None
         if finished:

@@ -130,21 +130,6 @@ def comparable(config: Mapping[str, Any], sections: tuple[str, ...]) -> dict[str
     return kept
 
 
-def iterations_of(config: Mapping[str, Any]) -> int | None:
-    """How many iterations a run of mbmf mb is to have; None of another one."""
-    if config.get("algorithm") != "model_based" or not isinstance(config.get("task"), Mapping):
-        return None
-    section = config["task"].get("model_based")
-    iterations = section.get("iterations") if isinstance(section, Mapping) else None
-    return iterations if type(iterations) is int else None
-
-
-def with_iterations(config: Mapping[str, Any], iterations: int) -> dict[str, Any]:
-    """The configuration of a run of mbmf mb that has so many iterations."""
-    task = config["task"]
-    return {**config, "task": {**task, "model_based": {**task["model_based"], "iterations": iterations}}}
-
-
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
     """The first key at which two configurations differ, and both values."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):

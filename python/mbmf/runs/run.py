@@ -28,13 +28,12 @@ from mbmf.runs.configuration import (
     check_recorded_identity,
     check_recorded_keyframe,
     comparable,
-    iterations_of,
     read_config,
-    with_iterations,
     with_model_file,
 )
 from mbmf.runs.configuration import first_difference as first_difference
 from mbmf.runs.configuration import versions as versions
+from mbmf.runs.iterations import check_other, iterations_of, with_iterations
 from mbmf.runs.layout import CONFIG, FOLDERS, METRICS, SUMMARY, Layout
 from mbmf.runs.lock import Lock
 from mbmf.runs.manifest import Manifest
@@ -129,12 +128,11 @@ class Run(Layout):
             run.config()  # says what there is
         with run._opening():
             found = run.config()
-            before, wanted_iterations = iterations_of(found), iterations_of(config)
-            changed = None
-            if other_iterations and before is not None and wanted_iterations != before:
-                changed = wanted_iterations
-            same = found if changed is None else with_iterations(found, changed)
-            difference = first_difference(comparable(same, sections), comparable(config, sections))
+            before, iterations = iterations_of(found), iterations_of(config)
+            goes_on = found
+            if other_iterations and before is not None and iterations is not None:
+                goes_on = Entry(with_iterations(found, iterations), str(run.path / CONFIG))
+            difference = first_difference(comparable(goes_on, sections), comparable(config, sections))
             if difference is not None:
                 raise OtherConfigError(run.path / CONFIG, *difference)
             if "identity" in config and not allow_other_task:
@@ -142,16 +140,17 @@ class Run(Layout):
                 check_recorded_identity(found, run.path, wanted, config["task"]["name"])
                 check_recorded_keyframe(found, run.path, config.get("keyframe"))
             run.check_files()
-            if changed is not None:
-                run._check_iterations(before, changed)
+            done = len(run.metrics())
+            if iterations is not None and iterations != before:
+                check_other(run.path, before, iterations, done)
             replace.clear(run.path)
             run._manifest = Manifest(run.path)
             run._adopt()
-            if changed is not None:
+            if iterations is not None and iterations != before:
                 run._clear_saving()  # it was of another model
-                run._write(CONFIG, write_yaml(with_iterations(found, changed)))
-            if wanted_iterations is not None and wanted_iterations > len(run.metrics()):
-                run.remove(run.path / SUMMARY)  # it goes on
+                run._write(CONFIG, write_yaml(dict(goes_on)))
+            if iterations is not None and iterations > done:
+                run.remove(run.path / SUMMARY)  # it is not over any more
         return run
 
     @classmethod
@@ -491,22 +490,6 @@ class Run(Layout):
             self.remove(spare)
         for unfinished in (self.path / layout.UNFINISHED).glob("saving_*"):
             shutil.rmtree(unfinished)
-
-    def _check_iterations(self, before: int | None, wanted: int) -> None:
-        """Raises DataError unless a run of mbmf mb may have ``wanted`` iterations in place of ``before``."""
-        what, done = f"{self.path / CONFIG}: model_based.iterations must be", len(self.metrics())
-        if wanted <= done:
-            raise DataError(
-                f"{what} the run's, {before}, or more than the {done} that are done, got {wanted}"
-            )
-        made = [*(file.parent for part in layout.PARTS for file in self.path.glob(f"{part}/{CONFIG}"))]
-        made += [file.parent for file in self.path.glob(f"{layout.PATHS}/*/{CONFIG}")]
-        if made:
-            names = ", ".join(str(each.relative_to(self.path)) for each in sorted(made))
-            raise DataError(
-                f"{what} {before}, as when {names} began from the run, got {wanted}: go on with a copy of "
-                "the run's folder without them"
-            )
 
     def _check_place(self) -> None:
         if self._lock is not None:

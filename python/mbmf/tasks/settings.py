@@ -49,11 +49,12 @@ def changed_task(task: Task, settings: Sequence[str]) -> Task:
 
 def _put_search(data: dict[str, Any], settings: Sequence[str]) -> None:
     """Another search has settings of its own, whose defaults it has before others are put, as by --search."""
-    section = data.get("planner")
-    wanted = [setting.partition("=")[2] for setting in settings if setting.startswith("planner.search=")]
-    if wanted and isinstance(section, dict) and section.get("search") != wanted[-1]:
-        kept = {key: section[key] for key in ("horizon",) if key in section}
-        data["planner"] = {"search": wanted[-1], **kept}
+    section, key = data.get("planner"), "planner.search"
+    given = [setting.partition("=")[2] for setting in settings if setting.startswith(f"{key}=")]
+    if not given or not isinstance(section, dict):
+        return
+    if parse_yaml(given[-1], f"--set {key}") != section.get("search"):
+        data["planner"] = {name: section[name] for name in ("horizon",) if name in section}
 
 
 def _parts(key: str) -> list[str | int]:
