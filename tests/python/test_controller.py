@@ -184,6 +184,50 @@ def test_a_simulation_in_real_time() -> None:
     assert eventually(lambda: controller.statistics()["planned"] > 0)
 
 
+_FROM_TWO_THREADS = """
+import threading
+import mbmf
+from test_controller import make_planner
+
+planner = make_planner(mbmf.load_task("swimmer_forward"), candidates=20)
+errors = []
+
+def call(method):
+    try:
+        method()
+    except mbmf.CoreError as error:
+        errors.append(str(error))
+
+def twice(method):
+    threads = [threading.Thread(target=call, args=(method,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+controller = mbmf.Controller(planner)
+for _ in range(150):
+    twice(controller.start)
+    assert controller.running
+    twice(controller.stop)
+    assert not controller.running
+print(len(errors), set(errors))
+"""
+
+
+def test_start_and_stop_from_two_threads() -> None:
+    """A watchdog may stop the loop while its owner does: the second finds it stopped."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _FROM_TWO_THREADS],
+        cwd=os.path.dirname(__file__),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "150 {'the controller runs already'}\n"
+
+
 def test_bad_input() -> None:
     task = mbmf.load_task("swimmer_forward")
     planner = make_planner(task)

@@ -119,6 +119,24 @@ def test_act_keeps_the_segment_and_where_it_began() -> None:
     assert planner.segment == 0
 
 
+def test_a_state_that_is_refused_begins_no_path() -> None:
+    task = short_task("swimmer")
+    planner, other = planner_of(task), planner_of(task)
+    state = mbmf.collect_mpc(task, planner, 1, 1).states[0, 0].astype(np.float64)
+    assert task.path is not None
+    assert task.path.relative
+    x, y = task.path_indices or (0, 0)
+    for place, value in ((x, np.nan), (-1, np.inf)):
+        glitch = state.copy()
+        glitch[[x, y]] += 3
+        glitch[place] = value
+        with pytest.raises(ValueError, match="state must be finite"):
+            planner.act(glitch)
+    expected = other.plan(state, 0, 0, origin=state[[x, y]], predict=False)
+    np.testing.assert_array_equal(planner.act(state), expected.action)
+    assert not np.array_equal(expected.actions, other.plan(state, 0, 0, predict=False).actions)
+
+
 def test_one_model_switches_paths_while_it_runs() -> None:
     task = mbmf.load_task("swimmer_trajfollow")
     planner = mbmf.RandomShooting(task, make_model(task, scale=0.05)[0], horizon=5, candidates=200, seed=2)

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -69,6 +70,7 @@ struct Controller::Impl {
   std::atomic<bool> stop{false}, active{false};
   std::atomic<int> settled{0};
   std::thread thread;
+  std::mutex starting;  // one start or stop at a time; the loop never takes it
   const pid_t process = getpid();
 
   Impl(std::shared_ptr<const Task> task_in, std::shared_ptr<const Dynamics> dynamics,
@@ -92,7 +94,7 @@ struct Controller::Impl {
         sent(static_cast<std::size_t>(2 * kMaxInFlight * naction)),
         sent_tick(2 * kMaxInFlight, -1) {
     plan.actions.reserve(last.size());
-    const std::vector<double> state = nominal_state(*task);
+    const std::vector<double> state = nominal_state(task);
     shortest = options.phase + options.margin + planner->shortest_plan(state.data());
     if (shortest > options.period) {
       throw_invalid("period must be at least ", shortest, " s on this machine (phase ", options.phase,
@@ -310,10 +312,11 @@ const std::vector<std::string>& Controller::notes() const { return impl_->refuse
 
 void Controller::start(TimePoint first) {
   Impl& m = *impl_;
-  if (m.active.load()) throw Error("the controller runs already");
   if (getpid() != m.process) {
     throw Error("a controller must be used in the process that made it, got a call after a fork");
   }
+  const std::lock_guard lock(m.starting);
+  if (m.active.load()) throw Error("the controller runs already");
   check_first_tick(first);
   m.log->clear();
   m.start = first;
@@ -337,12 +340,13 @@ void Controller::start(TimePoint first) {
 }
 
 void Controller::stop() {
-  if (!impl_->active.load()) return;
   if (getpid() != impl_->process) {  // the loop goes on where it was started, and is not here
-    impl_->thread.detach();
+    if (impl_->thread.joinable()) impl_->thread.detach();
     impl_->active.store(false);
     return;
   }
+  const std::lock_guard lock(impl_->starting);
+  if (!impl_->active.load()) return;
   impl_->stop.store(true, std::memory_order_release);
   impl_->thread.join();
   impl_->active.store(false);

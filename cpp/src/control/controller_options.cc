@@ -1,15 +1,13 @@
 #include "control/controller_options.h"
 
-#include <mujoco/mujoco.h>
-
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "mbmf/base/error.h"
-#include "mbmf/base/random.h"
-#include "physics/stepper.h"
+#include "mbmf/physics/simulator.h"
 
 namespace mbmf {
 
@@ -80,16 +78,14 @@ void check_first_tick(TimePoint first) {
   }
 }
 
-std::vector<double> nominal_state(const Task& task) {
-  const std::unique_ptr<mjData, decltype(&mj_deleteData)> d(mj_makeData(task.model()), &mj_deleteData);
-  if (!d) throw Error("MuJoCo cannot make its data: out of memory");
-  Failure failure;
-  if (!begin(task, d.get(), ResetKind::kControl, Draws(derive_key(0, Stream::kReset, 0), 0, 0), &failure)) {
-    throw Error("an episode of task " + task.spec().name + " cannot start: " + failure_text(failure));
+std::vector<double> nominal_state(const std::shared_ptr<const Task>& task) {
+  Simulator simulator(task, 1, 1, 0);
+  const std::uint64_t episode = 0;
+  simulator.start(nullptr, 1, ResetKind::kControl, &episode);
+  if (simulator.diverged()[0]) {
+    throw Error("an episode of task " + task->spec().name + " cannot start: " + simulator.error(0));
   }
-  std::vector<double> state(static_cast<std::size_t>(task.nstate()));
-  task.read(task.spec().state, d.get(), state.data());
-  return state;
+  return {simulator.states(), simulator.states() + task->nstate()};
 }
 
 const char* fault_text(Fault fault) {

@@ -3,6 +3,7 @@
 #ifndef MBMF_SRC_CONTROL_CONTROLLER_OPTIONS_H_
 #define MBMF_SRC_CONTROL_CONTROLLER_OPTIONS_H_
 
+#include <memory>
 #include <vector>
 
 #include "mbmf/control/controller.h"
@@ -25,7 +26,7 @@ void check_first_tick(TimePoint first);
 ControllerOptions resolve_options(ControllerOptions options, const Task& task);
 
 // A state at the start of the task's control episodes, with goals: always the same.
-std::vector<double> nominal_state(const Task& task);
+std::vector<double> nominal_state(const std::shared_ptr<const Task>& task);
 
 }  // namespace mbmf
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <thread>
 #include <utility>
 
@@ -23,6 +24,7 @@ struct RealtimeSimulation::Impl {
   std::atomic<std::int64_t> done{0};
   std::atomic<bool> stop{false}, active{false};
   bool started = false;
+  std::exception_ptr failure;  // what ended the loop, once it is not active
   std::thread thread;
 
   Impl(std::shared_ptr<const Task> task_in, const RealtimeSimulationOptions& o)
@@ -45,6 +47,15 @@ struct RealtimeSimulation::Impl {
     record.first.resize(n);
     record.fresh.resize(n);
     record.action_step.resize(n);
+  }
+
+  void run(Controller* controller, TimePoint first) {
+    try {
+      loop(controller, first);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    active.store(false, std::memory_order_release);
   }
 
   void loop(Controller* controller, TimePoint first) {
@@ -90,7 +101,6 @@ struct RealtimeSimulation::Impl {
       }
       done.store(static_cast<std::int64_t>(k) + 1, std::memory_order_release);
     }
-    active.store(false, std::memory_order_release);
   }
 };
 
@@ -118,7 +128,7 @@ void RealtimeSimulation::start(Controller* controller, TimePoint first) {
   check_first_tick(first);
   m.started = true;
   m.active.store(true);
-  m.thread = std::thread([&m, controller, first] { m.loop(controller, first); });
+  m.thread = std::thread([&m, controller, first] { m.run(controller, first); });
   ThreadSettings settings;
   const int planning = controller->options().thread.priority;
   settings.priority = planning > 0 ? std::min(planning + 1, 99) : 0;
@@ -144,6 +154,7 @@ void RealtimeSimulation::stop() {
 const RealtimeSimulation::Record& RealtimeSimulation::record() const {
   Impl& m = *impl_;
   if (!finished()) throw Error("the record must be read when the simulation is finished");
+  if (m.failure) std::rethrow_exception(m.failure);
   const auto n = static_cast<std::size_t>(m.done.load());
   m.record.states.resize(n * static_cast<std::size_t>(m.task->nstate()));
   m.record.next_states.resize(n * static_cast<std::size_t>(m.task->nstate()));

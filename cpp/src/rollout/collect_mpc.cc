@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,25 +21,20 @@ namespace {
 
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
-struct DataDeleter {
-  void operator()(mjData* d) const { mj_deleteData(d); }
-};
-
-// the integration-state rows that episodes start from, each a pure function of (seed, episode)
-std::vector<double> start_rows(const Task& task, int state_size, std::int64_t episodes, std::uint64_t seed,
-                               std::uint64_t first_episode) {
-  const std::unique_ptr<mjData, DataDeleter> d(mj_makeData(task.model()));
-  if (!d) throw Error("MuJoCo cannot make its data: out of memory");
-  std::vector<double> rows(static_cast<std::size_t>(episodes * state_size));
-  for (std::int64_t e = 0; e < episodes; ++e) {
-    const PhiloxKey key = derive_key(seed, Stream::kReset, first_episode + static_cast<std::uint64_t>(e));
-    Failure failure;
-    if (!begin(task, d.get(), ResetKind::kControl, Draws(key, 0, 0), &failure)) {
-      throw Error("the start of episode " + std::to_string(e) + " is not usable: " + failure_text(failure));
+// starts the simulations' episodes, each a pure function of (the simulator's seed, episode)
+void start_episodes(Simulator& simulator, std::uint64_t first_episode) {
+  std::vector<std::uint64_t> numbers(static_cast<std::size_t>(simulator.nsim()));
+  std::iota(numbers.begin(), numbers.end(), first_episode);
+  simulator.start(nullptr, 0, ResetKind::kControl, numbers.data());
+  for (int e = 0; e < simulator.nsim(); ++e) {
+    if (simulator.diverged()[e]) {
+      throw Error("the start of episode " + std::to_string(e) + " is not usable: " + simulator.error(e));
     }
-    mj_getState(task.model(), d.get(), rows.data() + e * state_size, mjSTATE_INTEGRATION);
   }
-  return rows;
+  // as of a state that was set: its accelerations are solved once more, from those of the start
+  std::vector<double> rows(numbers.size() * static_cast<std::size_t>(simulator.state_size()));
+  simulator.get_state(nullptr, 0, rows.data());
+  simulator.set_state(nullptr, 0, rows.data());
 }
 
 // copies the simulations' current states, observations and poses to row t of their episodes
@@ -93,8 +88,7 @@ void collect_mpc(Planner& planner, const EpisodeBuffers& buffers, std::uint64_t 
 
   // all episodes advance together: their plans share the planner's threads, so every core is busy to the end
   Simulator simulator(planner.shared_task(), episodes, planner.options().nthread, seed);
-  simulator.set_state(nullptr, 0,
-                      start_rows(task, simulator.state_size(), episodes, seed, first_episode).data());
+  start_episodes(simulator, first_episode);
   std::vector<int> live(static_cast<std::size_t>(episodes));
   for (int e = 0; e < episodes; ++e) live[static_cast<std::size_t>(e)] = e;
   record_states(simulator, buffers, live, 0);

@@ -192,7 +192,7 @@ class Controller:
         return self.core.notes
 
     def start(self, first: float | None = None) -> None:
-        """Starts the loop; statistics start anew.
+        """Starts the loop; statistics start anew. From any thread.
 
         Args:
           first: tick 0, seconds of `time.monotonic`; now if not given.
@@ -203,7 +203,7 @@ class Controller:
         self.core.start(None if first is None else int(1e9 * number("first", first, -9e9, 9e9)))
 
     def stop(self) -> None:
-        """Stops the loop when the present step is over."""
+        """Stops the loop when the present step is over; nothing if it does not run. From any thread."""
         self.core.stop()
 
     def put_state(self, state: npt.ArrayLike, when: float | None = None) -> None:

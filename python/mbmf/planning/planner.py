@@ -269,11 +269,12 @@ class Planner:
         """
         if self.task.path is None:
             return self.plan(state, deadline=deadline, predict=False).action
-        if self._origin is None:
-            self._origin = self._position(state) if self.task.path.relative else [0.0, 0.0]
-        at: dict[str, Any] = {"segment": self._segment, "origin": self._origin}
-        plan = self.plan(state, deadline=deadline, predict=False, **at)
-        self._segment = plan.segment
+        origin = self._origin
+        if origin is None:
+            origin = self._position(state) if self.task.path.relative else [0.0, 0.0]
+        plan = self.plan(state, deadline=deadline, predict=False, segment=self._segment, origin=origin)
+        # only now: a state that was refused is not where the path begins
+        self._segment, self._origin = plan.segment, origin
         return plan.action
 
     def plan(
@@ -399,7 +400,7 @@ class Planner:
 
     def _position(self, start: npt.ArrayLike) -> list[float]:
         """x and y of a state, or of an integration-state row."""
-        state = np.ascontiguousarray(start, dtype=np.float64)
+        state = finite_numbers("state", start, np.float64)
         if self._dynamics is None and state.shape == (self.core.start_size,):
             simulator = _core.Simulator(self.task.core, 1, 1, 0)
             simulator.set_state(None, state[None])

@@ -16,8 +16,8 @@
 // wait; and the planner's other threads, which sleep between plans, are woken by a futex. (With nthread = 1
 // there are none.)
 //
-// Threads: put_state is for one thread, get_action for one, status for one, set_path for one, statistics for
-// any; the others for the thread that made the controller.
+// Threads: put_state is for one thread, get_action for one, status for one, set_path for one; start, stop,
+// running and statistics for any; the others for the thread that made the controller.
 
 #ifndef MBMF_CONTROL_CONTROLLER_H_
 #define MBMF_CONTROL_CONTROLLER_H_

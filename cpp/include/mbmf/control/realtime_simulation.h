@@ -44,7 +44,8 @@ class RealtimeSimulation {
   int state_size() const;
   void latest(double* row);
 
-  // What happened, once it is finished: one row per step done. Throws mbmf::Error before.
+  // What happened, once it is finished: one row per step done. Throws mbmf::Error before, and where an
+  // episode could not start.
   struct Record {
     std::vector<double> states;             // (done, nstate), before the step
     std::vector<double> next_states;        // (done, nstate), after it
