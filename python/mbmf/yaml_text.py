@@ -27,6 +27,8 @@ MAX_DIGITS = 1000
 # libyaml is ten times faster; the parser in Python says better what is wrong
 _SMALL_TEXT = 50_000
 
+# numbers that YAML 1.1 takes for octal ones and for hours, minutes and seconds
+_OCTAL = re.compile(r"[-+]?0[0-9_]+")
 _NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp")}
 
 
@@ -90,6 +92,13 @@ class _Plain(yaml.constructor.SafeConstructor):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and len(node.value) > MAX_DIGITS:
             raise ValueError(f"Exceeds the limit of {MAX_DIGITS} characters for a number")
+        if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and _misleads(node):
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f"a number must be without leading zeros and colons, a text in quotes, got {node.value}",
+                node.start_mark,
+            )
         try:
             return super().construct_object(node, deep=deep)
         except (AttributeError, LookupError, TypeError):
@@ -100,6 +109,14 @@ class _Plain(yaml.constructor.SafeConstructor):
             raise yaml.constructor.ConstructorError(
                 None, None, f"{what}, got {show(node.value)}", node.start_mark
             ) from None
+
+
+def _misleads(node: yaml.ScalarNode) -> bool:
+    """Whether a number is another one than it looks: 010 is 8, and 1:30 is 90."""
+    kind = node.tag.rpartition(":")[2]
+    if kind == "timestamp":
+        return False
+    return ":" in node.value or (kind == "int" and _OCTAL.fullmatch(node.value) is not None)
 
 
 class _Loader(

@@ -85,7 +85,7 @@ def test_a_controller_is_scored(runs: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_each_search_of_a_model_has_a_file(runs: Path) -> None:
     common = ["evaluate", "--run_num=best", f"--runs_dir={runs}", "--episodes=1", "--steps=5"]
-    long = f"reward[0].weight={'0' * 100}2"
+    long = f"reward[0].weight=2.{'0' * 100}"
     for flags in (
         [],
         ["--search=cem", "--horizon=3"],
@@ -181,6 +181,16 @@ def test_a_policy_of_the_robot_as_it_was(
         ),
         (["--run_num=best", "--policy=elsewhere"], "--run_num must be left out with the policy of a file"),
         (["--run_num=best", "--episodes=0"], "--episodes must be at least 1, got 0"),
+        (
+            ["--run_num=best", "--set", "dynamics.members=2"],
+            "--set dynamics.members must be 1, as the run was made with: what it learned",
+        ),
+        (
+            ["--run_num=best", "--set", "dynamics.noise=1"],
+            "--set dynamics.noise must be 0.01, as the run was made with",
+        ),
+        (["--run_num=best", "--set", "value.discount=0.5"], "--set value must be nothing, as the run was"),
+        (["--run_num=best", "--set", "policy={std: 2}"], "--set policy must be nothing, as the run was made"),
         (
             ["--run_num=best", "--output=/proc/x/y.csv"],
             "--output must be a place to write, got /proc/x/y",

@@ -230,6 +230,34 @@ def test_an_interruption_says_how_to_continue(
     assert both(folder) == both(whole)
 
 
+def test_an_interruption_before_fine_tuning_is_replaced(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is of the policy that was replaced: the printed command makes another one beside it."""
+
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    run = folder / "runs/run_1"
+    flags = ("--num_trpo_iters=1",)
+    assert main(command(folder, *flags)) == 0
+    before = snapshot(run / MBMF)
+    with monkeypatch.context() as patch:
+        patch.setattr("mbmf.algorithms.cloning.Examples.and_then", interrupt)
+        assert main(command(folder, *flags, "--overwrite", "--imitation_epochs=2")) == 130
+    assert " --save_trpo_run_num=2 --imitation_epochs=2 " in capsys.readouterr().err
+    flags = (*flags, "--resume", "--imitation_epochs=2")
+    assert main(command(folder, *flags)) == 2
+    assert (
+        f"{MBMF}: fine-tuning must be of the policy of {run / 'imitation'}, which" in capsys.readouterr().err
+    )
+    assert Run(run / "imitation").summary() is None
+    assert main(command(folder, *flags, "--save_trpo_run_num=2")) == 0
+    assert snapshot(run / MBMF) == before
+    assert main(command(folder, *flags)) == 2
+    assert "--save_trpo_run_num=N with another number makes one beside it" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_numbers(folder: Path, whole: Path) -> None:
     """`kill -9` during imitation and during fine-tuning, resumed each time."""
@@ -308,6 +336,10 @@ def test_what_is_shown(
         (["--resume", "--overwrite"], "--overwrite must not be given together with --resume"),
         (["--set", "model_based.horizon=3"], "--set must be without model_based: the controller that is"),
         (["--set", "planner={search: cem}"], "--set must be without planner: the controller that is"),
+        (
+            ["--use_existing_pretrained_policy", "--set", "imitation.epochs=3"],
+            "--set must be without imitation: the policy of --use_existing_pretrained_policy is trained",
+        ),
         (["--set", "recipe=best"], "--set must be without recipe: --recipe is for that, got 'recipe=best'"),
         (["--which_agent=3"], "--which_agent must be an agent's number or name (1 ant, 2 swimmer, 4 half_ch"),
         (["--run_num=2"], "run_2/config.yaml: run must exist, got none"),

@@ -444,6 +444,10 @@ def test_command_says_how_to_continue(
             ["--batch_size=39"],
             "model_free.batch_size must be at least one episode, steps_per_rollout = 40, got 39",
         ),
+        (
+            ["--set", "model_based.epochs=3"],
+            "--set must be without model_based: model-free learning does not",
+        ),
         (["--resume"], "run must exist, got none"),
         (["--resume", "--overwrite"], "overwrite must not be given together with resume"),
         (

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,20 @@ def test_settings_are_put_into_the_task() -> None:
         assert (other.search, other.candidates, other.horizon) == ("cem", 60, cheetah.planner.horizon)
     for word in ("planner.search=icem", "planner.search='icem'", "planner.search= icem"):
         assert changed_task(cheetah, [word]).planner == cheetah.planner
+
+
+def test_settings_that_the_planner_has_of_its_own_are_told() -> None:
+    cheetah = mbmf.load_task("gym_half_cheetah")
+    for name, value in (("horizon", 15), ("candidates", 80)):
+        assert getattr(cheetah.planner, name) == value
+        message = f"--set model_based.{name} has no effect: planner.{name} is {value}"
+        with pytest.warns(UserWarning, match=message):
+            assert changed_task(cheetah, [f"model_based.{name}=7"]).planner == cheetah.planner
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        swimmer = changed_task(mbmf.load_task("swimmer_forward"), ["model_based.horizon=7"])
+        assert swimmer.planner.horizon == 7
+        assert changed_task(cheetah, ["model_based.horizon=7", "planner.horizon=7"]).planner.horizon == 7
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,10 @@ def test_interrupted_anywhere_it_goes_on_where_it_was(
         ),
         (["--nthread=-1"], "--nthread must be at least 0, got -1"),
         (["--num_rollouts_save_for_mf=0"], "--num_rollouts_save_for_mf must be at least 1, got 0"),
+        (
+            ["--set", "model_based.rollouts_to_save=0"],
+            "task small: model_based.rollouts_to_save must be at least 1 for imitation, got 0",
+        ),
         (["--std_on_mlp_policy=-1"], "--std_on_mlp_policy must be above 0 and at most 1e+06, got -1"),
         (["--stop_at_reward=nan"], "--stop_at_reward must be a number, got nan"),
         (["--paper"], "--paper must be given for one of swimmer, half_cheetah, hopper, ant only, got small"),

@@ -117,3 +117,33 @@ def test_other_random_data_than_there_are_is_refused(first: Path, tmp_path: Path
     with pytest.raises(DataError, match=r"model_based.random_train must be {.*'episodes': 3.*}, as the data"):
         reuse(tmp_path / "run", config_of(1, episodes=5))
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        (
+            "value",
+            "discount",
+            0.5,
+            "value.discount must be 0.99, as the value there was learned, for it to be",
+        ),
+        (
+            "policy",
+            "std",
+            2.0,
+            "policy.std must be 0.3, as the policy there was learned, for it to be",
+        ),
+    ],
+)
+def test_what_was_learned_is_not_said_to_be_otherwise(
+    section: str, key: str, value: float, message: str, first: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(first, tmp_path / "run")
+    config = config_of(1)
+    config[section] = {**config[section], key: value}
+    with pytest.raises(DataError, match=message):
+        reuse(tmp_path / "run", config)
+    config = config_of(1)
+    config["policy"] = {**config["policy"], "proposals": 2}
+    reuse(tmp_path / "run", config)

@@ -146,6 +146,7 @@ def test_names_of_cases_are_plain_and_different() -> None:
         (["--set", "model_free.gae_lambda"], "--set must be of the form section.key=value,value,..., got"),
         (["--set", "a.b=1", "a.b=2"], "--set must give each key once, with all its values, got a.b twice"),
         (["--set", "model_free.gae_lambda=1,2"], "--set: task: model_free.gae_lambda must be"),
+        (["--set", "planner.horizon=3,4"], "--set must be without planner: model-free learning does not use"),
         (["--set", "episode_steps=9,9"], "cases must be different, got episode_steps=9 twice"),
         (["--seeds", "1", "1"], "seeds must be one or more different ones, 0 or higher, got (1, 1)"),
         (["--jobs=-1"], "--jobs must be at least 0, got -1"),

@@ -135,6 +135,18 @@ def test_texts_that_look_like_numbers_stay_texts(text: str) -> None:
     assert parse_yaml(write_yaml({text: [text, {"a": text}]}), "f") == {text: [text, {"a": text}]}
 
 
+@pytest.mark.parametrize("text", ["010", "-0_7", "1:30", "-1:30", "1:30.5", "[1, {a: 00}]"])
+@pytest.mark.parametrize("length", [0, 60_000])
+def test_numbers_that_are_others_than_they_look_are_refused(text: str, length: int) -> None:
+    """YAML 1.1 takes 010 for 8, and 1:30 for 90."""
+    with pytest.raises(
+        ConfigError, match=r"line 1, column \d+: must be YAML: a number must be without leadi"
+    ):
+        parse_yaml(f"{text}{' ' * length}", "f")
+    assert parse_yaml(write_yaml([text]), "f") == [text]
+    assert parse_yaml(f"[0, 0x1f, 0.5, -0, '{text}', 2020-01-02]", "f")[:5] == [0, 31, 0.5, 0, text]
+
+
 def test_numbers_stay_numbers() -> None:
     numbers = [1e-3, 1e22, -0.0, 5e-324, 1, 10**20]
     assert parse_yaml(write_yaml(numbers), "f") == numbers

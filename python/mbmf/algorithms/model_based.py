@@ -18,7 +18,13 @@ from typing import Any, Protocol
 from mbmf.algorithms import dynamics_stage, policy_stage, value_stage
 from mbmf.algorithms.control_stage import Control, Learned
 from mbmf.algorithms.iteration import make_record, part, validate, validate_on_control
-from mbmf.algorithms.preconditions import check_memory, check_model, check_random_data, reused_model
+from mbmf.algorithms.preconditions import (
+    check_helps,
+    check_memory,
+    check_model,
+    check_random_data,
+    reused_model,
+)
 from mbmf.cluster.sampler import Here, Sampler
 from mbmf.dynamics.model import HORIZONS, DynamicsModel
 from mbmf.errors import ConfigError, DataError
@@ -157,6 +163,7 @@ def open_run(
             check_random_data(existing, task, settings_of(task))
         if options.use_existing_dynamics_model:
             check_model(reused_model(existing, task), existing, task)
+            check_helps(existing, task)
     if results == path:
         keep = ("paths", *(folder for folder, wanted in kept.items() if wanted))
         return resumed(path) if resume else reused(path, keep)

@@ -64,6 +64,23 @@ def reused_model(run: Run, task: Task) -> DynamicsModel:
     return DynamicsModel.load(path, task, allow_other_task=run.allow_other_task)
 
 
+def check_helps(run: Run, task: Task) -> None:
+    """Raises DataError if the run's value or policy, used as they are, are not what the task says."""
+    recorded = run.config().get("task")
+    for name in ("value", "policy"):
+        section = getattr(task.config, name)
+        found = recorded.get(name) if isinstance(recorded, dict) else None
+        if section is None or not isinstance(found, dict):
+            continue
+        for key, want in section.model_dump(mode="json").items():
+            # how many a policy proposes is the planner's affair
+            if key != "proposals" and found.get(key, want) != want:
+                raise DataError(
+                    f"{run.path}: {name}.{key} must be {show(found[key])}, as the {name} there was learned, "
+                    f"for it to be used, got {show(want)}"
+                )
+
+
 def check_model(model: DynamicsModel, run: Run, task: Task) -> None:
     """Raises DataError if the run's model is not what the task's section says."""
     wanted = DynamicsModel(task, **task.dynamics.model).settings

@@ -240,8 +240,12 @@ def check_settings(method: str, task: Task, plan: Plan) -> None:
     if method == "mf":
         model_free.settings_of(task)
         return
-    model_based.settings_of(task)
+    settings = model_based.settings_of(task)
     if method == "mbmf":
+        if plan.num_rollouts_save_for_mf is None and settings.rollouts_to_save == 0:
+            raise ConfigError(
+                f"task {task.name}: model_based.rollouts_to_save must be at least 1 for imitation, got 0"
+            )
         imitation.settings_of(task)
         fine_tune.settings_of(task, std=plan.std)
 

@@ -152,7 +152,7 @@ def run(options: Options) -> None:
     if options.desired_traj_type is not None or options.strict_segments:
         rule: Literal["reached"] | None = "reached" if options.strict_segments else None
         task = task.with_path(options.desired_traj_type, rule)
-    task = options.applied_to(task)
+    task = options.applied_to_learned(task)
     if options.warm_start and task.planner.search != "random_shooting":
         raise ConfigError(
             "--warm_start must be given with random_shooting only, as other searches always remember, "

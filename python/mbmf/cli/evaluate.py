@@ -82,7 +82,7 @@ def run(options: Options) -> None:
     if options.policy is None and path is not None and algorithm_of(path) == "model_based":
         driver: Mpc | Policy = open_mpc(
             path,
-            options.applied_to,
+            options.applied_to_learned,
             options.iteration,
             options.seed,
             options.nthread,

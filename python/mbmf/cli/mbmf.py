@@ -22,7 +22,6 @@ from mbmf.cli.runs import (
 from mbmf.cli.service_options import ServiceOptions
 from mbmf.cli.terminal import note
 from mbmf.errors import ConfigError, DataError
-from mbmf.words import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from mbmf.tasks.task import Task
 
 
-# sections of a task that are the run's of mbmf mb
-_OF_CONTROLLER = ("model_based", "planner", "dynamics", "value", "policy")
 # of the configurations of imitation and of fine-tuning
 _IMITATION = {"seed": "--seed", "settings.epochs": "--imitation_epochs"}
 _FINE_TUNING = {
@@ -45,6 +42,7 @@ _FINE_TUNING = {
     "settings.batch_size": "--batch_size",
     "settings.gae_lambda": "--gae_lambda",
 }
+_BESIDE = "--save_trpo_run_num=N with another number makes one beside it"
 _OWN_TASK = "the --which_agent that it was made with, or none: the run's own task is used then"
 
 
@@ -113,8 +111,8 @@ class Options(ClusterOptions, ServiceOptions):
     """Run the TRPO part only, from the imitation policy that the run has."""
 
     set: tuple[str, ...] = field(default=(), metadata=SET)
-    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
-    them."""
+    """Settings in place of the task's, as in its file: imitation.epochs=5 fine_tune.batch_size=20000. The run
+    keeps them."""
 
     seed: int | None = None
     """Seed of everything random here (default: that of the run)."""
@@ -147,19 +145,17 @@ def run(options: Options) -> None:
     from mbmf.runs.run import Run
     from mbmf.tasks.agents import agent_of_run
     from mbmf.tasks.recipes import with_recipe_of
-    from mbmf.tasks.settings import changed_task
+    from mbmf.tasks.settings import OF_CONTROLLER, changed_task, check_sections
 
     if options.run_num is None:
         path = newest_run(options.runs_dir)
     else:
         path = run_path(options.runs_dir, options.run_num)
-    for setting in options.set:
-        section = setting.partition("=")[0].partition(".")[0]
-        if section in _OF_CONTROLLER:
-            raise ConfigError(
-                f"--set must be without {section}: the controller that is imitated is the run's, "
-                f"with which {path} was made, got {show(setting)}"
-            )
+    why = f"the controller that is imitated is the run's, with which {path} was made"
+    check_sections(options.set, OF_CONTROLLER, why)
+    if options.use_existing_pretrained_policy:
+        trained = "the policy of --use_existing_pretrained_policy is trained already"
+        check_sections(options.set, ("imitation",), trained)
     recorded = recorded_mapping(path)
     task = agent_of_run(options.which_agent, recorded, note)
     task = with_recipe_of(recorded, task, options.recipe, path)
@@ -178,9 +174,15 @@ def run(options: Options) -> None:
             parent.allow_other_task = options.allow_other_task
             source = ModelBasedResult.load(parent, task)
             seed = source.seed if options.seed is None else options.seed
+            tuned = path / fine_tune.run_name(settings.initial_std, options.save_trpo_run_num)
             if options.overwrite:
-                name = fine_tune.run_name(settings.initial_std, options.save_trpo_run_num)
-                _check_replaced(path, path / name)
+                _check_replaced(path, tuned)
+            if options.resume and _is_of_earlier_policy(tuned):
+                # said before imitation goes on
+                raise DataError(
+                    f"{tuned}: fine-tuning must be of the policy of {path / 'imitation'}, which is not "
+                    f"finished yet, got one of an earlier policy; {_BESIDE}, or remove that folder"
+                )
             _warn_of_steps(options.max_steps, source.steps + source.rollouts.nsteps)
             with options.sampler(options.nthread) as sampler:
                 policy, steps = _imitate(options, task, source, imitated, path / "imitation", seed, sampler)
@@ -195,7 +197,10 @@ def run(options: Options) -> None:
             },
         )
     except KeyboardInterrupt:
-        named = dataclasses.replace(options, run_num=name_of(path))
+        number = options.save_trpo_run_num
+        while _is_of_earlier_policy(path / fine_tune.run_name(settings.initial_std, number)):
+            number += 1
+        named = dataclasses.replace(options, run_num=name_of(path), save_trpo_run_num=number)
         command = resume_command("mbmf", named, Options())
         print(f"\nInterrupted. To continue:\n  {command}", file=sys.stderr)
         raise
@@ -209,6 +214,14 @@ def _check_replaced(run: Path, tuned: Path) -> None:
     others = sorted(each.name for each in run.glob("mbmf_*") if each != tuned and Run(each).exists)
     if others:
         note(f"{', '.join(others)}: went on from the policy that is replaced now, not from the new one")
+
+
+def _is_of_earlier_policy(tuned: Path) -> bool:
+    """Whether there is fine-tuning though the run's imitation, which replaced another, is not finished."""
+    from mbmf.runs.run import Run
+
+    imitation = Run(tuned.parent / "imitation")
+    return Run(tuned).exists and imitation.exists and imitation.summary() is None
 
 
 def _warn_of_steps(max_steps: int | None, before: int) -> None:
@@ -304,7 +317,8 @@ def _fine_tune(
 
     limits = Limits(settings.iterations, options.max_steps, options.stop_at_reward)
     path = parent / fine_tune.run_name(settings.initial_std, options.save_trpo_run_num)
-    with saying_what_to_type(_FINE_TUNING, _OWN_TASK):
+    other = f"the command that the run was made with; {_BESIDE}"
+    with saying_what_to_type(_FINE_TUNING, _OWN_TASK, other):
         opened = fine_tune.open_run(
             path,
             task,

@@ -74,8 +74,8 @@ class Options(ClusterOptions, ServiceOptions):
     """Stop once the mean return of an iteration's episodes is so high."""
 
     set: tuple[str, ...] = field(default=(), metadata=SET)
-    """Settings in place of the task's, as in its file: model_based.epochs=5 reward[0].weight=2. The run keeps
-    them."""
+    """Settings in place of the task's, as in its file: model_free.gae_lambda=0.97 reward[0].weight=2. The run
+    keeps them."""
 
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
@@ -100,12 +100,14 @@ def run(options: Options) -> None:
     from mbmf.algorithms import model_free
     from mbmf.tasks.agents import load_agent
     from mbmf.tasks.recipes import named_with_recipe, with_recipe
-    from mbmf.tasks.settings import changed_task
+    from mbmf.tasks.settings import OF_CONTROLLER, changed_task, check_sections
 
     name, task = load_agent(options.which_agent)
     task = with_recipe(task, options.recipe)
     name = named_with_recipe(name, task)
     task = changed_task(task, options.set)
+    others = (*OF_CONTROLLER, "imitation", "fine_tune")
+    check_sections(options.set, others, "model-free learning does not use it")
     settings = model_free.settings_of(
         task,
         batch_size=options.batch_size,

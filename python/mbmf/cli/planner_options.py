@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mbmf.errors import ConfigError
+from mbmf.words import show
 
 if TYPE_CHECKING:
     from mbmf.tasks.task import Task
@@ -52,6 +53,21 @@ class PlannerOptions:
                     f"iteration {each.first_iteration} on; --set schedule=null prevents that",
                     stacklevel=3,
                 )
+
+    def applied_to_learned(self, task: Task) -> Task:
+        """As `applied_to`, for a run's task whose model, value and policy are there already.
+
+        Raises ConfigError, also where one of them would have been learned otherwise.
+        """
+        from mbmf.tasks.learned import learned_otherwise
+
+        changed = self.applied_to(task)
+        for key, found, given in learned_otherwise(task, changed):
+            raise ConfigError(
+                f"--set {key} must be {show(found)}, as the run was made with: what it learned does not "
+                f"change, got {show(given)}"
+            )
+        return changed
 
     def applied_to(self, task: Task) -> Task:
         """The task with these in place of its own. Raises ConfigError."""

@@ -104,7 +104,7 @@ def run(options: Options) -> None:
         task = open_model_based(path / stage, allow_other_task=options.allow_other_task)[1]
     if options.desired_traj_type is not None:
         task = task.with_path(options.desired_traj_type)
-    task = options.applied_to(_as_planned(run, task))
+    task = options.applied_to_learned(_as_planned(run, task))
     _check_before_driving(options, task)
     plans = (10 if options.live else 0) if options.plans is None else options.plans
     if plans:

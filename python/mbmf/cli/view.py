@@ -139,7 +139,7 @@ def _learned(options: Options) -> tuple[Task, DynamicsModel, dict[str, Any]]:
         helps = {"value": trained.value, "policy": trained.policy}
     if options.desired_traj_type is not None:
         task = task.with_path(options.desired_traj_type)
-    return options.applied_to(task), model, helps
+    return options.applied_to_learned(task), model, helps
 
 
 def _offer(page: Page, driven: Driven, *, plans: bool) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from mbmf.errors import ConfigError
@@ -13,9 +14,19 @@ from mbmf.tasks.task import Task
 from mbmf.words import show
 from mbmf.yaml_text import parse_yaml
 
+#: sections that only mbmf mb learns and plans with
+OF_CONTROLLER = ("model_based", "planner", "dynamics", "value", "policy")
 _WORD = re.compile(r"(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _KEY = re.compile(r"(?:[^.\[\]]+(?:\[\d{1,9}\])*)(?:\.[^.\[\]]+(?:\[\d{1,9}\])*)*")
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+def check_sections(settings: Sequence[str], without: Sequence[str], why: str) -> None:
+    """Raises ConfigError if one of the settings, each key=value, is of a section that changes nothing."""
+    for setting in settings:
+        section = setting.partition("=")[0].partition(".")[0]
+        if section in without:
+            raise ConfigError(f"--set must be without {section}: {why}, got {show(setting)}")
 
 
 def changed_task(task: Task, settings: Sequence[str]) -> Task:
@@ -31,6 +42,7 @@ def changed_task(task: Task, settings: Sequence[str]) -> Task:
         return task
     data = task.to_data()
     _put_search(data, settings)
+    given = set()
     for setting in settings:
         match = _WORD.fullmatch(setting)
         parts = _parts(match["key"]) if match else []
@@ -40,11 +52,28 @@ def changed_task(task: Task, settings: Sequence[str]) -> Task:
             raise ConfigError(f"--set must be without {parts[0]}: --recipe is for that, got {show(setting)}")
         value = parse_yaml(match["value"], f"--set {match['key']}")
         _put(data, parts, value, match["key"])
+        given.add(match["key"])
     make_way(data, task.config.dynamics)
     try:
-        return load_task(data)
+        changed = load_task(data)
     except ConfigError as error:
         raise ConfigError("\n".join(f"--set: {line}" for line in str(error).splitlines())) from None
+    _warn_of_planner(changed, given)
+    return changed
+
+
+def _warn_of_planner(task: Task, given: Set[str]) -> None:
+    """Says which settings count for nothing, as the section planner says otherwise."""
+    if task.model_based is None:
+        return
+    for name in ("horizon", "candidates"):
+        used = getattr(task.planner, name)
+        if f"model_based.{name}" in given and used != getattr(task.model_based, name):
+            warnings.warn(
+                f"--set model_based.{name} has no effect: planner.{name} is {used}, which "
+                f"--set planner.{name} changes",
+                stacklevel=3,
+            )
 
 
 def _put_search(data: dict[str, Any], settings: Sequence[str]) -> None:
