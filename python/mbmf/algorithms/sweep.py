@@ -21,7 +21,7 @@ from mbmf.algorithms.stages import METHODS, Paths, Plan, check_settings, stages_
 from mbmf.cluster.engine import Engine
 from mbmf.errors import ConfigError
 from mbmf.runs.lock import Lock
-from mbmf.tasks.settings import OF_CONTROLLER, changed_task, check_sections
+from mbmf.tasks.settings import NOT_OF_MODEL_FREE, changed_task, check_sections
 from mbmf.tasks.task import Task
 from mbmf.words import show
 from mbmf.yaml_text import parse_yaml, read_text
@@ -101,9 +101,7 @@ def cases_of(task: Task, settings: Sequence[Settings], method: str, plan: Plan) 
             raise ConfigError(f"cases must be different, got {name} twice")
         words = [f"{key}={value}" for key, value in each.items()]
         if method == "mf":
-            check_sections(
-                words, (*OF_CONTROLLER, "imitation", "fine_tune"), "model-free learning does not use it"
-            )
+            check_sections(words, NOT_OF_MODEL_FREE, "model-free learning does not use it")
         changed = changed_task(task, words)
         check_settings(method, changed, plan)
         found[name] = Case(name, each, changed)

@@ -100,14 +100,13 @@ def run(options: Options) -> None:
     from mbmf.algorithms import model_free
     from mbmf.tasks.agents import load_agent
     from mbmf.tasks.recipes import named_with_recipe, with_recipe
-    from mbmf.tasks.settings import OF_CONTROLLER, changed_task, check_sections
+    from mbmf.tasks.settings import NOT_OF_MODEL_FREE, changed_task, check_sections
 
     name, task = load_agent(options.which_agent)
     task = with_recipe(task, options.recipe)
     name = named_with_recipe(name, task)
     task = changed_task(task, options.set)
-    others = (*OF_CONTROLLER, "imitation", "fine_tune")
-    check_sections(options.set, others, "model-free learning does not use it")
+    check_sections(options.set, NOT_OF_MODEL_FREE, "model-free learning does not use it")
     settings = model_free.settings_of(
         task,
         batch_size=options.batch_size,

@@ -16,6 +16,8 @@ from mbmf.yaml_text import parse_yaml
 
 #: sections that only mbmf mb learns and plans with
 OF_CONTROLLER = ("model_based", "planner", "dynamics", "value", "policy")
+#: sections that `mbmf mf` does not use
+NOT_OF_MODEL_FREE = (*OF_CONTROLLER, "imitation", "fine_tune")
 _WORD = re.compile(r"(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _KEY = re.compile(r"(?:[^.\[\]]+(?:\[\d{1,9}\])*)(?:\.[^.\[\]]+(?:\[\d{1,9}\])*)*")
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
