@@ -36,6 +36,12 @@ def sleep(thing: Any, seconds: float, nthread: int) -> None:
     time.sleep(seconds)
 
 
+def mark_and_sleep(folder: str, seconds: float, nthread: int) -> None:
+    """Leaves a file of its process's number, then sleeps."""
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(seconds)
+
+
 def own_number(thing: Any, seconds: float, nthread: int) -> int:
     """The process's, after a while."""
     time.sleep(seconds)

@@ -236,14 +236,17 @@ def test_ctrl_c_ends_the_work_on_a_cluster(ray_cluster: str) -> None:
     assert ended < 5.0
 
 
-def test_a_full_cluster_is_waited_for(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_cluster_is_waited_for(
+    ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import ray
 
     monkeypatch.setattr("mbmf.cluster.ray_engine.SAY_SECONDS", 0.3)
     notes: list[str] = []
-    hog = ray.remote(cluster_work.sleep).options(num_cpus=1)
-    jobs = [hog.remote(None, 60, 1) for _ in range(2)]
-    while ray.available_resources().get("CPU", 0):
+    hog = ray.remote(cluster_work.mark_and_sleep).options(num_cpus=1)
+    jobs = [hog.remote(str(tmp_path), 120, 1) for _ in range(2)]
+    # a worker that is slow to begin gives its processor back once more: both must have begun
+    while len(list(tmp_path.iterdir())) < 2 or ray.available_resources().get("CPU", 0):
         time.sleep(0.05)
     with monkeypatch.context() as patch:
         patch.setattr("mbmf.cluster.ray_engine.FULL_SECONDS", 0.6)
