@@ -86,7 +86,9 @@ def test_without_a_clock(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     """The episodes of collect_mpc, whose plans and start states it shares."""
     args = [f"--runs_dir={runs}", "--run_num=0", "--seconds=0.6", f"--output={tmp_path}", "--no-clock"]
     assert cli.main(["control", *args, "--seed=3", "--record", "--nthread=1"]) == 0
-    assert "deadlines" not in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "deadlines" not in said.out
+    assert "without a clock" not in said.err
     found = Episodes.load(tmp_path / "episodes.npz")
     from mbmf.runs.trained import load_trained
 
@@ -97,7 +99,8 @@ def test_without_a_clock(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     np.testing.assert_array_equal(found.actions, want.actions)
     np.testing.assert_array_equal(found.rewards, want.rewards)
     # a later drive does not leave these beside its own
-    assert cli.main(["control", *args, "--seed=4", "--nthread=1"]) == 0
+    assert cli.main(["control", *args, "--seed=4", "--nthread=1", "--hz=10", "--share=0.5"]) == 0
+    assert "note: --hz and --share: without a clock there is no loop to set" in capsys.readouterr().err
     assert not (tmp_path / "episodes.npz").exists()
 
 

@@ -205,6 +205,15 @@ def test_bad_input(
     assert message in capsys.readouterr().err
 
 
+def test_what_a_run_needs_is_not_written_over(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs / "best"
+    for name in ("metrics.jsonl", "files.json", "models/iteration_1.safetensors", "data/mine.npz"):
+        assert cli.main(["evaluate", f"--runs_dir={runs}", "--run_num=best", f"--output={run / name}"]) == BAD
+        assert f"--output must be no file that a run needs, got {run / name}" in capsys.readouterr().err
+    assert cli.main(["report", f"--runs_dir={runs}", "--run_num=best", f"--output={run}/config.yaml"]) == BAD
+    assert "must be no file that a run needs" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("rendering")
 def test_videos_of_policies_and_gifs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["video", f"--runs_dir={runs}", "--steps=5", "--width=64", "--height=48"]

@@ -223,6 +223,8 @@ def test_the_first_baseline_may_be_fitted_to_its_own_batch(
     assert (seen[0][1] == 0).all()
     seen.clear()
     batches.clear()
+    with pytest.raises(ConfigError, match=r"model_free\.fit_baseline_first must be true or false, got 'yes'"):
+        mbmf.load_task(task.to_data() | {"model_free": SMALL | {"fit_baseline_first": "yes"}})
     first = mbmf.load_task(task.to_data() | {"model_free": SMALL | {"fit_baseline_first": True}})
     learn(tmp_path / "with", first)
     (rewards, values, lengths), (observations, times) = seen[0], batches[0]

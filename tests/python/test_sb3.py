@@ -104,6 +104,28 @@ def test_bad_input(policy: mbmf.GaussianPolicy, env: Any, monkeypatch: pytest.Mo
         with contextlib.nullcontext() if message is None else pytest.raises(ConfigError, match=message):
             policy.to_sb3(one, device="cpu")
         one.close()
+    wrappers = gymnasium.wrappers
+    smaller = gymnasium.make("mbmf/Swimmer-v0")
+    for changed in (
+        wrappers.RescaleObservation(smaller, np.float64(-1), np.float64(1)),
+        wrappers.TransformObservation(smaller, lambda seen: seen / 10, smaller.observation_space),
+        wrappers.DelayObservation(smaller, 2),
+    ):
+        with pytest.raises(ConfigError, match=f"as they are, got {type(changed).__name__}"):
+            policy.to_sb3(changed)
+    smaller.close()
+    # of others' environments, which may need it
+    halved = wrappers.TransformObservation(
+        theirs := gymnasium.make("HalfCheetah-v5"), lambda seen: seen / 2, theirs.observation_space
+    )
+    assert walker.to_sb3(halved, device="cpu") is not None
+    theirs.close()
+    delayed = make_vec_env(
+        "mbmf/Swimmer-v0", 1, wrapper_class=wrappers.DelayObservation, wrapper_kwargs={"delay": 1}
+    )
+    with pytest.raises(ConfigError, match="as they are, got ObservationWrapper"):
+        policy.to_sb3(delayed)
+    delayed.close()
     inside = make_vec_env("mbmf/Swimmer-v0", 1, wrapper_class=gymnasium.wrappers.NormalizeObservation)
     with pytest.raises(ConfigError, match="as they are, got NormalizeObservation"):
         policy.to_sb3(inside)
@@ -118,6 +140,16 @@ def test_bad_input(policy: mbmf.GaussianPolicy, env: Any, monkeypatch: pytest.Mo
     batched.close()
     with pytest.raises(ConfigError, match="policy_kwargs must be without net_arch"):
         policy.to_sb3(env, policy_kwargs={"net_arch": [3]})
+    with pytest.raises(ConfigError, match="policy_kwargs must be without log_std_init"):
+        policy.to_sb3(env, policy_kwargs={"log_std_init": -3})
+    with pytest.raises(ConfigError, match="policy_kwargs must be a dictionary, got 3"):
+        policy.to_sb3(env, policy_kwargs=3)
+    with pytest.raises(ConfigError, match="_init_setup_model must not be given"):
+        policy.to_sb3(env, _init_setup_model=False)
+    bold = mbmf.GaussianPolicy(mbmf.load_task("swimmer_forward"), (12, 9), std=20)
+    with pytest.raises(ConfigError, match=r"deviations of 2\.1e-09 to 7\.39 for SAC, .* got 20 to 20"):
+        bold.to_sb3(env, "SAC")
+    assert bold.to_sb3(env, "PPO", device="cpu") is not None
     vector = policy.parameter_vector()
     vector[0] = np.nan
     broken = mbmf.GaussianPolicy(mbmf.load_task("swimmer_forward"), (12, 9))

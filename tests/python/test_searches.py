@@ -363,6 +363,15 @@ def test_what_does_not_fit_is_said_when_the_task_is_read(tmp_path: Any, capsys: 
     assert not list(tmp_path.iterdir())
 
 
+def test_another_horizon_leaves_each_path_its_own_number_of_candidates() -> None:
+    task = mbmf.load_task("ant_trajfollow")
+    other = task.with_planner(horizon=5)
+    assert (other.path.name, other.planner.horizon, other.planner.candidates) == ("straight", 5, 3000)
+    assert other.with_path("left_turn").planner.candidates == 7000
+    # a number that was asked for is every path's
+    assert task.with_planner(candidates=50).with_path("left_turn").planner.candidates == 50
+
+
 def test_settings_of_the_search_that_the_command_line_names() -> None:
     """--set may be of the search of --search, and leaves the horizon that the file's section has."""
     from mbmf.cli.planner_options import PlannerOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,34 @@ def test_a_run_that_fails_is_told_and_the_others_are_finished(
     assert "run directory must be new" in rows(tmp_path)[0]["error"]
 
 
+def test_what_failed_is_in_no_mean_and_no_curve(
+    swept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of other settings is refused, and a damaged one is told; neither counts with the others."""
+    shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
+    before = rows(tmp_path)
+    config = tmp_path / "out" / CASES[0] / "mf_small_0" / "config.yaml"
+    config.write_text(config.read_text().replace("episode_steps: ", "episode_steps: 1"))
+    (tmp_path / "out" / CASES[1] / "mf_small_1" / "metrics.jsonl").write_text("{")
+    assert main(command(tmp_path, "--jobs=1")) == 2
+    said = capsys.readouterr()
+    assert said.out.count("1 of 2") == 2
+    after = rows(tmp_path)
+    assert [row["state"] for row in after] == ["failed", "finished", "finished", "failed"]
+    assert [after[1], after[2]] == [before[1], before[2]]
+    assert all(row["error"] and not row["reward"] and row["steps"] == "0" for row in (after[0], after[3]))
+    curves = list(csv.DictReader((tmp_path / "out/curves.csv").open(newline="")))
+    first = [float(row["reward"]) for row in curves if row["case"] == CASES[0]]
+    assert first[-1] == pytest.approx(float(before[1]["reward"]), rel=1e-5)
+
+
+def test_model_based_learning_does_not_vary_what_it_does_not_use() -> None:
+    task = mbmf.load_task("swimmer_forward")
+    for word in ("imitation.epochs=1,2", "model_free.gae_lambda=1,0.9", "fine_tune.std_on_mlp_policy=0.3"):
+        with pytest.raises(ConfigError, match="model-based learning does not use it"):
+            sweep.cases_of(task, sweep.grid([word]), "mb", Plan())
+
+
 @pytest.mark.parametrize(
     ("words", "settings"),
     [
@@ -147,6 +176,7 @@ def test_names_of_cases_are_plain_and_different() -> None:
         (["--set", "a.b=1", "a.b=2"], "--set must give each key once, with all its values, got a.b twice"),
         (["--set", "model_free.gae_lambda=1,2"], "--set: task: model_free.gae_lambda must be"),
         (["--set", "planner.horizon=3,4"], "--set must be without planner: model-free learning does not use"),
+        (["--set", "cost[0].weight=3,4"], "--set must be without cost: model-free learning does not use"),
         (["--set", "episode_steps=9,9"], "cases must be different, got episode_steps=9 twice"),
         (["--seeds", "1", "1"], "seeds must be one or more different ones, 0 or higher, got (1, 1)"),
         (["--jobs=-1"], "--jobs must be at least 0, got -1"),
@@ -164,6 +194,25 @@ def test_bad_input(
     (tmp_path / "out").write_text("mine")
     assert main(given[:4]) == 2
     assert f"--output must be a folder, got the file {tmp_path / 'out'}" in capsys.readouterr().err
+
+
+def test_a_run_is_no_folder_for_others(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = swept / "out" / CASES[0] / "mf_small_0"
+    before = sorted(run.rglob("*"))
+    assert main(["sweep", "mf", str(swept / "small.yaml"), f"--output={run}"]) == 2
+    assert f"--output must be a folder for runs, got the run {run}" in capsys.readouterr().err
+    assert sorted(run.rglob("*")) == before
+
+
+def test_limits_that_model_based_learning_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(write_task(tmp_path)), "--max_steps=5", f"--output={tmp_path / 'out'}", "--set", "cost=1"]
+    assert main(["sweep", "mb", *words]) == 2
+    said = capsys.readouterr().err
+    assert "note: --max_steps and --stop_at_reward end fine-tuning and model-free learning only" in said
+    assert main(["reproduce", words[0], "--stages", "mb", "--stop_at_reward=1", "--set", "a=1"]) == 2
+    assert "note: --stop_at_reward: not used by the stage mb" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

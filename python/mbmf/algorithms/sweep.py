@@ -21,7 +21,7 @@ from mbmf.algorithms.stages import METHODS, Paths, Plan, check_settings, stages_
 from mbmf.cluster.engine import Engine
 from mbmf.errors import ConfigError
 from mbmf.runs.lock import Lock
-from mbmf.tasks.settings import NOT_OF_MODEL_FREE, changed_task, check_sections
+from mbmf.tasks.settings import NOT_OF_MODEL_BASED, NOT_OF_MODEL_FREE, changed_task, check_sections
 from mbmf.tasks.task import Task
 from mbmf.words import show
 from mbmf.yaml_text import parse_yaml, read_text
@@ -102,6 +102,8 @@ def cases_of(task: Task, settings: Sequence[Settings], method: str, plan: Plan) 
         words = [f"{key}={value}" for key, value in each.items()]
         if method == "mf":
             check_sections(words, NOT_OF_MODEL_FREE, "model-free learning does not use it")
+        elif method == "mb":
+            check_sections(words, NOT_OF_MODEL_BASED, "model-based learning does not use it")
         changed = changed_task(task, words)
         check_settings(method, changed, plan)
         found[name] = Case(name, each, changed)

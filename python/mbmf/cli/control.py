@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
 # whose records fit in memory
 _MOST_STEPS = 10_000_000
+# what only a loop with a clock has
+_OF_CLOCK = (
+    *("hz", "mode", "share", "compensate", "hold_steps", "phase", "margin", "spin", "priority", "cpus"),
+    "lock_memory",
+)
 # of the page
 _HOST = "127.0.0.1"
 
@@ -203,6 +209,13 @@ def _check(options: Options) -> None:
         raise ConfigError(f"--hz must be above 0, or 0 for the task's rate, got {options.hz}")
     if not 0 < options.seconds <= 1e6:
         raise ConfigError(f"--seconds must be above 0 and at most 1e6, got {options.seconds}")
+    if not options.clock:
+        given = [name for name in _OF_CLOCK if getattr(options, name) != getattr(Options, name)]
+        if given:
+            warnings.warn(
+                f"{' and '.join(f'--{name}' for name in given)}: without a clock there is no loop to set",
+                stacklevel=2,
+            )
 
 
 def _controller(options: Options, planner: Planner) -> Controller:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -116,6 +117,11 @@ def run(options: Options) -> None:
         nthread=options.nthread,
         methods=tuple(each for each in options.stages if each != "mb" or "mbmf" not in options.stages),
     )
+    if plan.methods == ("mb",):
+        unused = ("max_steps", "stop_at_reward", "std_on_mlp_policy")
+        given = [f"--{each}" for each in unused if getattr(options, each) != getattr(Options, each)]
+        if given:
+            warnings.warn(f"{' and '.join(given)}: not used by the stage mb", stacklevel=2)
     experiments = {each: _experiment(options, name, task, each) for each in recipes}
     if options.output is not None:
         check_folder(options.output)

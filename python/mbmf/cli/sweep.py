@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,10 @@ def run(options: Options) -> None:
     from mbmf.tasks.agents import load_agent
     from mbmf.tasks.recipes import named_with_recipe, with_recipe
 
+    if options.command == "mb" and (options.max_steps, options.stop_at_reward) != (None, None):
+        warnings.warn(
+            "--max_steps and --stop_at_reward end fine-tuning and model-free learning only", stacklevel=2
+        )
     name, task = load_agent(options.agent, "agent")
     task = with_recipe(task, options.recipe)
     name = named_with_recipe(name, task)
@@ -143,9 +148,16 @@ def _conclude(
         errors = {
             seed: str(failures[run]) for seed in plan.seeds if (run := sweep.run_name(case, seed)) in failures
         }
-        rows += rows_of(case.name, case.settings, dict(zip(plan.seeds, lasts, strict=True)), errors)
-        mb = [] if options.command == "mf" else [each.mb for each in paths]
-        mf = [each.mf for each in paths] if options.command == "mf" else []
+        of_case = rows_of(case.name, case.settings, dict(zip(plan.seeds, lasts, strict=True)), errors)
+        rows += of_case
+        good = [each for each, row in zip(paths, of_case, strict=True) if row.state != "failed"]
+        # the others were said already
+        damaged = [row for row in of_case if row.error and row.seed not in errors]
+        notes += [f"{case.name} seed {row.seed} failed: {row.error}" for row in damaged]
+        if not good:
+            continue
+        mb = [] if options.command == "mf" else [each.mb for each in good]
+        mf = [each.mf for each in good] if options.command == "mf" else []
         try:
             # what is missing of other methods is none of this comparison's
             found = read_curves(case.task.name, mb, mf, note=lambda text: None)

@@ -303,8 +303,9 @@ class GaussianPolicy:
             algorithm: "PPO", "TRPO" (of sb3-contrib) or "SAC".
             settings: of the learner: ``seed``, ``learning_rate``, ...
 
-        Raises ConfigError if the environment has other sizes, the algorithm is another or a parameter is not
-        finite, MbmfError without the extra ``mbmf[bench]``.
+        Raises ConfigError if the environment has other sizes, or is one of ours whose observations a wrapper
+        changes; if the algorithm is another, a parameter is not finite, or a deviation is beyond what SAC
+        knows (2e-9 to 7.39). Raises MbmfError without the extra ``mbmf[bench]``.
         """
         from mbmf.policies import sb3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mbmf.policies.policy import GaussianPolicy
 
 ALGORITHMS = ("PPO", "TRPO", "SAC")
+_LOG_STD = (-20, 2)  # bounds within SAC's actor
 
 
 def to_sb3(
@@ -51,12 +53,23 @@ def to_sb3(
         raise ConfigError(
             "use_sde must not be given: the policy's deviations are of the action, not of features"
         )
-    taken = {"net_arch", "activation_fn"} & set(settings.get("policy_kwargs") or {})
+    if settings.get("_init_setup_model", True) is not True:
+        raise ConfigError("_init_setup_model must not be given: the policy goes into the learner's networks")
+    kwargs = settings.get("policy_kwargs")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise ConfigError(f"policy_kwargs must be a dictionary, got {show(kwargs)}")
+    taken = {"net_arch", "activation_fn", "log_std_init"} & set(kwargs or {})
     if taken:
         raise ConfigError(f"policy_kwargs must be without {' and '.join(sorted(taken))}: the policy has them")
     arrays = policy.arrays()
     if not all(np.isfinite(array).all() for array in arrays):
         raise ConfigError("policy must have finite parameters only, got others")
+    if algorithm == "SAC" and not (np.all(arrays[-1] >= _LOG_STD[0]) and np.all(arrays[-1] <= _LOG_STD[1])):
+        low, high = np.exp(_LOG_STD)
+        raise ConfigError(
+            f"policy must have deviations of {low:.2g} to {high:.3g} for SAC, which knows no others, got "
+            f"{np.min(policy.std):.3g} to {np.max(policy.std):.3g}"
+        )
 
     import torch
 
@@ -65,7 +78,7 @@ def to_sb3(
         "net_arch": {"pi": list(policy.hidden), of_value: list(policy.hidden)},
         "activation_fn": torch.nn.Tanh,
     }
-    settings["policy_kwargs"] = {**(settings.get("policy_kwargs") or {}), **shape}
+    settings["policy_kwargs"] = {**(kwargs or {}), **shape}
     model: BaseAlgorithm = learner("MlpPolicy", env, **settings)
     actor: Any = model.policy.actor if algorithm == "SAC" else model.policy
     if algorithm == "SAC":
@@ -90,15 +103,16 @@ def to_sb3(
 def _tasks(env: Any) -> list[Task]:
     """What an environment of ours is of; also behind a vector environment of Stable-Baselines3.
 
-    Raises ConfigError where observations are normalised on their way: the policy has seen them as they are.
+    Raises ConfigError where observations are normalised on their way, and where those of an environment of
+    ours are changed at all: the policy has seen them as they are. Another environment's may have to be put
+    in our order.
     """
-    from gymnasium import Wrapper
+    from gymnasium import ObservationWrapper, Wrapper
     from gymnasium.wrappers import NormalizeObservation
 
-    inner = env
+    inner, wrappers = env, []
     while isinstance(inner, Wrapper):
-        if isinstance(inner, NormalizeObservation):
-            raise ConfigError("env must give observations as they are, got NormalizeObservation")
+        wrappers.append(inner)
         inner = inner.env
     while hasattr(inner, "venv"):  # Stable-Baselines3's wrappers
         if type(inner).__name__ == "VecNormalize" and inner.norm_obs:
@@ -106,13 +120,19 @@ def _tasks(env: Any) -> list[Task]:
                 "env must give observations as they are, got VecNormalize (norm_obs=False does)"
             )
         inner = inner.venv
-    if hasattr(inner, "get_attr") and hasattr(inner, "num_envs"):
-        if any(inner.env_is_wrapped(NormalizeObservation)):
-            raise ConfigError("env must give observations as they are, got NormalizeObservation")
+    several = hasattr(inner, "get_attr") and hasattr(inner, "num_envs")
+    if several:
         found = inner.get_attr("task") if inner.has_attr("task") else []
     else:
         found = [getattr(inner, "task", None)]
-    return [task for task in found if isinstance(task, Task)]
+    tasks = [task for task in found if isinstance(task, Task)]
+    for kind in (NormalizeObservation, ObservationWrapper) if tasks else (NormalizeObservation,):
+        names = [type(each).__name__ for each in wrappers if isinstance(each, kind)]
+        if several and any(inner.env_is_wrapped(kind)):
+            names = [kind.__name__]
+        if names:
+            raise ConfigError(f"env must give observations as they are, got {names[0]}")
+    return tasks
 
 
 def _class(algorithm: str) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mbmf.errors import DataError
 from mbmf.files import atomic_write
 from mbmf.runs.run import Run
 
@@ -21,8 +22,8 @@ Settings = Mapping[str, str]
 class Row:
     """What came of a run: "finished", "unfinished" or "failed", and its last and its best reward.
 
-    The rewards are means over the episodes of an iteration, NaN where there is none; ``steps`` are control
-    steps in all.
+    The rewards are means over the episodes of an iteration, NaN where there is none and of a run that failed,
+    which may be one of other settings; ``steps`` are control steps in all.
     """
 
     case: str
@@ -47,30 +48,36 @@ def rows_of(
     Args:
         case, settings: what it is called, and what is other than in the task.
         runs: directories, by seed.
-        failures: by seed, why a run failed.
-
-    Raises DataError if a run is damaged.
+        failures: by seed, why a run failed. A run that is damaged failed too.
     """
     rows = []
     for seed, path in runs.items():
-        run = Run(path)
-        records = run.metrics() if run.exists else []
-        rewards = [float(each["reward_mean"]) for each in records if each["reward_mean"] is not None]
-        finished = run.exists and run.summary() is not None
-        rows.append(
-            Row(
-                case,
-                settings,
-                seed,
-                "failed" if seed in failures else "finished" if finished else "unfinished",
-                len(records),
-                int(records[-1]["steps_total"]) if records else 0,
-                rewards[-1] if rewards else float("nan"),
-                max(rewards, default=float("nan")),
-                failures.get(seed, ""),
-            )
-        )
+        error = failures.get(seed)
+        if error is None:
+            try:
+                rows.append(_row(case, settings, seed, Run(path)))
+                continue
+            except DataError as damage:
+                error = str(damage)
+        nan = float("nan")
+        rows.append(Row(case, settings, seed, "failed", 0, 0, nan, nan, error))
     return rows
+
+
+def _row(case: str, settings: Settings, seed: int, run: Run) -> Row:
+    """Raises DataError if the run is damaged."""
+    records = run.metrics() if run.exists else []
+    rewards = [float(each["reward_mean"]) for each in records if each["reward_mean"] is not None]
+    return Row(
+        case,
+        settings,
+        seed,
+        "finished" if run.exists and run.summary() is not None else "unfinished",
+        len(records),
+        int(records[-1]["steps_total"]) if records else 0,
+        rewards[-1] if rewards else float("nan"),
+        max(rewards, default=float("nan")),
+    )
 
 
 @dataclass(frozen=True)

@@ -192,8 +192,8 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
         """Starts episodes everywhere, or in the environments of ``options["reset_mask"]``, (num_envs,).
 
         Args:
-            seed: of all environments together; or one for each, where None goes on as before. With a mask, a
-                list's other seeds are not used.
+            seed: of all environments together; or one for each, where None goes on as before. With a mask
+                the environments that it leaves out go on as before.
             options: ``"reset_mask"``, and ``"kind"`` as ``reset_kind``.
 
         Raises ResetNeeded where the first reset leaves environments out.
@@ -210,7 +210,10 @@ class TaskVectorEnv(VectorEnv[FloatArray, npt.NDArray[np.float32], npt.NDArray[A
                 raise ResetNeeded(f"the first reset must be of all environments, got none of {which}")
         if seed is None or isinstance(seed, int | np.integer):
             super().reset(seed=None if seed is None else int(seed))
-            _reseed(self._simulator, seed, self._seeded)
+            if seed is None or mask.all():
+                _reseed(self._simulator, seed, self._seeded)
+            else:
+                self._simulator.reseed(int(seed), mask)
         else:
             own = _seeds(seed, self.num_envs)
             _reseed(self._simulator, None, self._seeded)

@@ -127,14 +127,19 @@ class Simulator:
         Args:
             seed: of all simulations together; or (n,), one for each of ``ids``, which then starts as the only
                 one of a simulator with that seed.
-            ids: as for `reset`, with seeds (n,) only.
+            ids: as for `reset`; the others go on as before.
         """
-        if np.ndim(seed) == 0:
-            if ids is not None:
-                raise ValueError(f"seed must be of shape (n,) where ids are given, got {seed!r}")
-            self._core.reseed(whole_number("seed", seed, 0, MAX_SEED))
-            return
         which = self._ids(ids)
+        if np.ndim(seed) == 0:
+            together = whole_number("seed", seed, 0, MAX_SEED)
+            if which is None:
+                self._core.reseed(together)
+                return
+            draws = self._core.draws
+            for i in which:
+                draws[i] = together, i, 0
+            self._core.draws = draws
+            return
         count = self.nsim if which is None else len(which)
         self._core.reseed_each(which, whole_numbers("seed", seed, (count,), 0, MAX_SEED, np.uint64))
 

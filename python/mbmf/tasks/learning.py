@@ -85,7 +85,7 @@ class ModelFreeConfig(TrpoConfig):
     batch_size: Annotated[int, integer(1, 1_000_000_000)] = 50_000
     steps_per_rollout: Count
     iterations: Count
-    fit_baseline_first: bool = False
+    fit_baseline_first: Flag = False
     normalize_observations: Flag = False
     inputs: dict[Text, Literal["as it is", "nothing"]] = {}
 
@@ -133,7 +133,7 @@ class FineTuneConfig(_Section):
     batch_size: Annotated[int | None, integer(1, 1_000_000_000)] = None
     iterations: Annotated[int | None, integer(1, 1_000_000)] = None
     gae_lambda: Annotated[float | None, number(0, 1)] = None
-    fit_baseline_first: bool | None = None
+    fit_baseline_first: Flag | None = None
 
 
 _SectionT = TypeVar("_SectionT", bound=_Section)

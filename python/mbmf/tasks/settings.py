@@ -16,8 +16,13 @@ from mbmf.yaml_text import parse_yaml
 
 #: sections that only mbmf mb learns and plans with
 OF_CONTROLLER = ("model_based", "planner", "dynamics", "value", "policy")
-#: sections that `mbmf mf` does not use
-NOT_OF_MODEL_FREE = (*OF_CONTROLLER, "imitation", "fine_tune")
+#: what `mbmf mf` does not use, sections and keys of a task
+NOT_OF_MODEL_FREE = (
+    *OF_CONTROLLER,
+    *("imitation", "fine_tune", "cost", "cost_function", "terminal_cost", "alive", "dying_cost", "schedule"),
+)
+#: sections that `mbmf mb` does not use
+NOT_OF_MODEL_BASED = ("imitation", "model_free", "fine_tune")
 _WORD = re.compile(r"(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _KEY = re.compile(r"(?:[^.\[\]]+(?:\[\d{1,9}\])*)(?:\.[^.\[\]]+(?:\[\d{1,9}\])*)*")
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -26,7 +31,7 @@ _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 def check_sections(settings: Sequence[str], without: Sequence[str], why: str) -> None:
     """Raises ConfigError if one of the settings, each key=value, is of a section that changes nothing."""
     for setting in settings:
-        section = setting.partition("=")[0].partition(".")[0]
+        section = setting.partition("=")[0].partition(".")[0].partition("[")[0]
         if section in without:
             raise ConfigError(f"--set must be without {section}: {why}, got {show(setting)}")
 

@@ -280,7 +280,11 @@ class Task:
         if search is None and horizon is None and candidates is None:
             return self
         now = self.planner
-        section: dict[str, Any] = {"search": now.search, "candidates": now.candidates, **now.settings}
+        # without the number of candidates that stands in where there is none: each path may have its own
+        given = self.config.planner
+        section: dict[str, Any] = {"search": now.search}
+        if given is not None:
+            section = given.model_dump(exclude_none=True)
         if search is not None and search != now.search:
             section = {"search": search}
         section["horizon"] = now.horizon if horizon is None else horizon
