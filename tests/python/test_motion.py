@@ -16,6 +16,7 @@ from mbmf import _core
 from mbmf.control.bundle import load_bundle, save_bundle
 from mbmf.errors import ConfigError
 from mbmf.rollouts.baseline import collect_actions
+from mbmf.rollouts.imagine import imagine_policy
 from mbmf.simulation.envs import TaskEnv
 
 ROBOT = """<mujoco>
@@ -289,6 +290,34 @@ def test_plans_know_references_and_goals(tmp_path: Path, how: dict[str, Any]) ->
     theirs = _core.Planner(bundle.task, bundle.dynamics, *settings)
     got = theirs.plan(data.states[0, 5], 0, 0, memory=theirs.make_memory())
     assert (got[2].tobytes(), got[1]) == plans[0]
+
+
+def test_a_model_of_other_references_predicts_nothing_alone(tmp_path: Path) -> None:
+    """Terms take the planned task's; a Python cost and imagined rollouts would see the model's."""
+    state = [*STATE[:3], {"source": "reference"}]
+    one = load(tmp_path, state, references={"circle": CIRCLE})
+    columns_of_other = {**CIRCLE["columns"], "x": [5.0, 5.0, 5.0]}
+    other = load(tmp_path, state, references={"circle": {**CIRCLE, "columns": columns_of_other}})
+    assert not one.identity.differences(other.identity)
+    data = mbmf.collect_random(one, 2, 20, seed=0)
+    model = mbmf.DynamicsModel(one, hidden=(8,))
+    model.fit(data, epochs=1)
+    model.save(tmp_path / "model.safetensors")
+    x = other.state_names.index("reference.circle.x")
+    plan = mbmf.RandomShooting(other, model, horizon=3, candidates=4, nthread=1).plan(data.states[0, 5])
+    np.testing.assert_allclose(plan.states[1:, x], 5)
+    with pytest.warns(UserWarning, match="slower than terms"):
+        asked = mbmf.load_task(other.to_data(), cost=lambda states, actions: states[:, :, x].sum(1))
+    policy = mbmf.GaussianPolicy(other, (4,))
+    refused = "must be of a task with the references of task t, got others"
+    with pytest.raises(ValueError, match=refused):
+        mbmf.RandomShooting(asked, model, horizon=3, candidates=4)
+    with pytest.raises(ValueError, match=refused):
+        imagine_policy(other, model, policy, data.states[:1, 5], steps=3)
+    model = mbmf.DynamicsModel.load(tmp_path / "model.safetensors", other)
+    plan = mbmf.RandomShooting(asked, model, horizon=3, candidates=4, nthread=1).plan(data.states[0, 5])
+    np.testing.assert_allclose(plan.states[1:, x], 5)
+    assert imagine_policy(other, model, policy, data.states[:1, 5], steps=3).nsteps == 3
 
 
 def test_the_simulator_as_the_model_knows_them_too(tmp_path: Path) -> None:

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from mbmf.values.value import ValueFunction
 
 
-def model_core(model: HasCore, task: Task) -> _core.Dynamics:
-    """What the core rolls. Raises ValueError if the model is of another robot, other states or another dt."""
+def model_core(model: HasCore, task: Task, *, alone: bool = False) -> _core.Dynamics:
+    """What the core rolls. Raises ValueError if the model is of another robot, other states or another dt.
+
+    Also where its task has other references, if it predicts ``alone``, without the terms of ``task``.
+    """
     other = getattr(model, "task", None)
     if isinstance(other, Task):
         difference = other.identity.differences(task.identity, observations=False)
@@ -25,6 +28,12 @@ def model_core(model: HasCore, task: Task) -> _core.Dynamics:
             raise ValueError(
                 f"model must be of the robot, states and dt of task {task.name}, got {difference}; its core "
                 "is taken all the same"
+            )
+        # alone it reads the references of its own task
+        if (alone or task.cost_function is not None) and other.config.references != task.config.references:
+            raise ValueError(
+                f"model must be of a task with the references of task {task.name}, got others: "
+                "DynamicsModel.load(path, task) gives it these"
             )
     core = getattr(model, "core", None)
     if not isinstance(core, _core.Dynamics):

@@ -74,7 +74,7 @@ def imagine_policy(
     first_episode = whole_number("first_episode", first_episode, 0, MAX_SEED)
     arrays = _core.imagine_policy(
         task.core,
-        model_core(model, task),
+        model_core(model, task, alone=True),
         policy.core,
         finite_numbers("starts", starts, np.float64),
         whole_number("steps", steps),

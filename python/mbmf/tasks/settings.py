@@ -19,7 +19,7 @@ OF_CONTROLLER = ("model_based", "planner", "dynamics", "value", "policy")
 #: what `mbmf mf` does not use, sections and keys of a task
 NOT_OF_MODEL_FREE = (
     *OF_CONTROLLER,
-    *("imitation", "fine_tune", "cost", "cost_function", "terminal_cost", "alive", "dying_cost", "schedule"),
+    *("imitation", "fine_tune", "cost", "terminal_cost", "alive", "dying_cost", "schedule"),
 )
 #: sections that `mbmf mb` does not use
 NOT_OF_MODEL_BASED = ("imitation", "model_free", "fine_tune")
